@@ -1,0 +1,51 @@
+# Two commands: `make demo` shows the product at work, `make test` proves it. Both set up what they need.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+SECONDS_TO_SHOW ?=
+
+.PHONY: demo test test-slow lint dashboard clean
+
+demo: $(VENV)/demo nodered/node_modules
+	$(BIN)/edge-inspector demo $(if $(SECONDS_TO_SHOW),--seconds $(SECONDS_TO_SHOW))
+
+test: $(VENV)/test nodered/node_modules lint
+	$(BIN)/pytest -q
+
+test-slow: $(VENV)/test nodered/node_modules
+	$(BIN)/pytest -q -m slow
+
+lint: $(VENV)/test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+dashboard: nodered/node_modules
+	cd nodered && npm start
+
+# What pip's opencv-python needs from the system, and a Python that can make a venv.
+$(VENV)/base: pyproject.toml
+	@ldconfig -p | grep -q libGL.so.1 && ldconfig -p | grep -q libglib-2.0.so.0 && $(PYTHON) -m venv --help >/dev/null \
+	  || ( $(SUDO) apt-get update -qq && $(SUDO) apt-get install -qq -y --no-install-recommends libgl1 libglib2.0-0 python3-venv )
+	test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/demo: $(VENV)/base
+	$(BIN)/pip install -q -e '.[demo]'
+	@touch $@
+
+$(VENV)/test: $(VENV)/base
+	@command -v mosquitto >/dev/null && command -v mosquitto_sub >/dev/null && command -v chromium >/dev/null \
+	  || ( $(SUDO) apt-get update -qq && $(SUDO) apt-get install -qq -y --no-install-recommends mosquitto mosquitto-clients chromium fonts-dejavu-core )
+	$(BIN)/pip install -q -e '.[test]'
+	@touch $@ $(VENV)/demo
+
+# The dashboard is an extra: without Node the demo and the daemon do all the same.
+nodered/node_modules: nodered/package-lock.json
+	@command -v npm >/dev/null || { echo "npm is not installed: no dashboard"; exit 0; }; cd nodered && npm ci --no-audit --no-fund --loglevel=error
+	@test ! -d $@ || touch $@
+
+clean:
+	rm -rf $(VENV) nodered/node_modules build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,66 @@
+"""Write files and folders so that no reader ever sees half of one."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import mkdtemp
+
+from edge_inspector.errors import DataError
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Replace `path` by `content`: readers see the old file or the new one, also after a power cut.
+
+    Raises:
+        OSError: the disk is full, read-only or gone; the old file is untouched.
+    """
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with part.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+@contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """Yield an empty folder that becomes `path` when the block ends well, and vanishes when it does not.
+
+    Raises:
+        DataError: `path` exists already; nothing that was accepted is ever overwritten.
+    """
+    if path.exists():
+        raise DataError(f"{path} exists already: name a folder that does not, a bundle is never changed")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = Path(mkdtemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent))
+    try:
+        yield part
+        for file in part.rglob("*"):
+            if file.is_file():
+                _sync(file)
+        part.chmod(0o755)
+        part.rename(path)
+    except BaseException:
+        shutil.rmtree(part, ignore_errors=True)
+        raise
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames in `folder` survive a power cut."""
+    _sync(folder)
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,275 @@
+"""A bundle: everything that decides about one part, in a folder that is never changed."""
+
+import hashlib
+import io
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from edge_inspector import atomic
+from edge_inspector.engines.openvino import OpenVinoDetector
+from edge_inspector.errors import DataError
+from edge_inspector.inspection.inspector import Detector, Inspector
+from edge_inspector.inspection.model import AnomalyMap, Verdict
+from edge_inspector.inspection.preprocess import IgnoreMask
+from edge_inspector.inspection.recipe import Recipe
+
+FORMAT = 1
+NETWORK, RESIDUAL, MANIFEST, IGNORE = "network.onnx", "residual.onnx", "manifest.json", "ignore.png"
+SCORE_TOLERANCE = 0.01
+"""By how much a golden score may differ, in units of the threshold; the threshold is set as far above the levels."""
+_MAP_TOLERANCE = 0.02
+_MAP_SHARE = 0.999
+_LIMIT_BYTES = 4_000_000_000
+
+ClockNs: TypeAlias = Callable[[], int]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class DetectorCard(_Frozen):
+    """How the detector was made and how it must be run."""
+
+    kind: str
+    settings: Mapping[str, str | int | float | bool | None]
+    precision: Literal["f32", "bf16", "int8"] = "f32"
+    engine: str
+
+
+class PlantedRate(_Frozen):
+    """How many planted defects of one kind and strength are found at the threshold."""
+
+    kind: str
+    size: float
+    contrast: float
+    planted: int
+    found: int
+
+
+class CalibrationCard(_Frozen):
+    """Where the threshold comes from, and what it promises."""
+
+    id: str
+    created: datetime
+    false_reject: float
+    """At most this share of good parts gets a verdict other than OK ..."""
+    confidence: float
+    """... at this confidence."""
+    provisional: bool
+    """Whether the rate was chosen by the number of pictures rather than by the user."""
+    groups: int
+    exceedances: int
+    """How many of the groups may lie above the threshold (and do, within 1 %)."""
+    threshold: float
+    levels: tuple[float, ...]
+    """The highest level of each group, largest first."""
+    digests: tuple[str, ...]
+    """sha256 of every picture used; they must not be used again to judge the bundle."""
+    planted: tuple[PlantedRate, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def in_words(self) -> str:
+        """Return the promise as a sentence."""
+        kept = " (provisional: no target was given)" if self.provisional else ""
+        return (
+            f"At most {self.false_reject:.1%} of good parts get a verdict other than OK, "
+            f"at {self.confidence:.0%} confidence, from {self.groups} good parts{kept}."
+        )
+
+
+class Provenance(_Frozen):
+    """What made the bundle."""
+
+    created: datetime
+    program: str
+    libraries: Mapping[str, str]
+    processor: str
+    seed: int
+    fit_digests: tuple[str, ...]
+    tune_digests: tuple[str, ...]
+    steps: int = 0
+    seconds: float = 0
+
+
+class GoldenCase(_Frozen):
+    """A picture whose map and verdict must come out again."""
+
+    picture: str
+    amap: str
+    verdict: Verdict
+    score: float
+
+
+class Manifest(_Frozen):
+    """The bundle's contents; a file that is not named here refuses the bundle."""
+
+    format: Literal[1] = 1
+    recipe: Recipe
+    detector: DetectorCard
+    calibration: CalibrationCard
+    provenance: Provenance
+    golden: tuple[GoldenCase, ...] = Field(min_length=4)
+    files: Mapping[str, str]
+    """sha256 by name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """A bundle whose files were all found as they were written."""
+
+    path: Path
+    id: str
+    manifest: Manifest
+
+    @property
+    def recipe(self) -> Recipe:
+        """How pictures of this part are judged."""
+        return self.manifest.recipe
+
+    def ignore(self) -> IgnoreMask | None:
+        """Return where nothing is judged, at map size."""
+        if IGNORE not in self.manifest.files:
+            return None
+        return _read_ignore(self.path / IGNORE, self.recipe)
+
+
+def read_bundle(path: Path) -> Bundle:
+    """Return the bundle in the folder `path` after checking every file of it.
+
+    Raises:
+        DataError: no bundle, of a newer format, incomplete, with a file too many, or changed by a single bit.
+    """
+    file = path / MANIFEST
+    if not file.is_file():
+        raise DataError(f"{path} is no bundle: expected a folder with {MANIFEST}, as `edge-inspector train` writes it")
+    raw = file.read_bytes()
+    manifest = _parse(path, raw)
+    _check_files(path, manifest)
+    return Bundle(path, hashlib.sha256(raw).hexdigest()[:12], manifest)
+
+
+def _parse(path: Path, raw: bytes) -> Manifest:
+    try:
+        found = json.loads(raw)
+    except ValueError as error:
+        raise DataError(f"{path / MANIFEST} is damaged ({error}); restore the bundle") from error
+    if isinstance(found, dict) and isinstance(found.get("format"), int) and found["format"] > FORMAT:
+        raise DataError(f"{path}: bundle format {found['format']}, this program reads {FORMAT}; upgrade it")
+    try:
+        return Manifest.model_validate_json(raw)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise DataError(f"{path / MANIFEST}: {where}: {first['msg']}; restore the bundle or teach the part") from error
+
+
+def _check_files(path: Path, manifest: Manifest) -> None:
+    present = {p.relative_to(path).as_posix() for p in path.rglob("*") if p.is_symlink() or not p.is_dir()}
+    named = {*manifest.files, MANIFEST}
+    needed = {NETWORK, RESIDUAL, *(case.picture for case in manifest.golden), *(case.amap for case in manifest.golden)}
+    for found, complaint in (
+        (needed - named, "does not name"),
+        (named - present, "misses"),
+        (present - named, "holds what its manifest does not name:"),
+    ):
+        if found:
+            raise DataError(f"{path} {complaint} {', '.join(sorted(found))}; restore the bundle")
+    for name, expected in manifest.files.items():
+        if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)?", name):
+            raise DataError(f"{path}: the file name {name!r} is not allowed")
+        file = path / name
+        if file.is_symlink() or file.stat().st_size > _LIMIT_BYTES:
+            raise DataError(f"{file} is a link or larger than {_LIMIT_BYTES:,} bytes; restore the bundle")
+        with file.open("rb") as content:
+            digest = hashlib.file_digest(content, "sha256").hexdigest()
+        if digest != expected:
+            raise DataError(f"{file} is not what was accepted: sha256 {digest[:12]}, expected {expected[:12]}")
+
+
+def _read_ignore(file: Path, recipe: Recipe) -> IgnoreMask:
+    mask = cv2.imread(str(file), cv2.IMREAD_GRAYSCALE)
+    if mask is None or mask.shape != (recipe.height, recipe.width):
+        found = None if mask is None else mask.shape[::-1]
+        raise DataError(f"{file}: expected a picture of {recipe.width}x{recipe.height}, got {found}")
+    return np.asarray(mask > 0)
+
+
+def write_bundle(path: Path, manifest: Manifest, contents: Mapping[str, bytes]) -> Bundle:
+    """Write a new bundle as one folder, all or nothing, and return it as read back.
+
+    Args:
+        path: a folder that does not exist.
+        manifest: `files` is filled in here.
+        contents: bytes by file name.
+
+    Raises:
+        DataError: `path` exists.
+    """
+    files = {name: hashlib.sha256(content).hexdigest() for name, content in sorted(contents.items())}
+    text = manifest.model_copy(update={"files": files}).model_dump_json(indent=1)
+    with atomic.new_folder(path) as folder:
+        for name, content in contents.items():
+            (folder / name).parent.mkdir(exist_ok=True)
+            (folder / name).write_bytes(content)
+        (folder / MANIFEST).write_text(text + "\n", encoding="utf-8")
+    return read_bundle(path)
+
+
+def open_detector(bundle: Bundle, threads: int) -> OpenVinoDetector:
+    """Compile the bundle's graphs in the precision that it names."""
+    if bundle.manifest.detector.precision != "f32":
+        raise DataError(
+            f"{bundle.path}: precision {bundle.manifest.detector.precision} cannot be run; recalibrate here"
+        )
+    return OpenVinoDetector(bundle.path / NETWORK, bundle.path / RESIDUAL, "f32", threads)
+
+
+def open_inspector(bundle: Bundle, *, threads: int, clock_ns: ClockNs) -> Inspector:
+    """Return an inspector of the bundle's part that has passed the golden check on this machine.
+
+    Raises:
+        DataError: a golden picture comes out differently here; the message names it.
+    """
+    detector = open_detector(bundle, threads)
+    problems = self_test(bundle, detector)
+    if problems:
+        raise DataError(
+            f"{bundle.path} gives other answers here than where it was calibrated ({problems[0]}): recalibrate here"
+        )
+    return Inspector(bundle.recipe, detector, bundle.ignore(), clock_ns)
+
+
+def self_test(bundle: Bundle, detector: Detector) -> tuple[str, ...]:
+    """Judge the golden pictures and return what differs from the day the bundle was accepted; nothing is good."""
+    inspector = Inspector(bundle.recipe, detector, bundle.ignore(), lambda: 0)
+    problems = []
+    for case in bundle.manifest.golden:
+        inspection = inspector.inspect((bundle.path / case.picture).read_bytes())
+        amap = np.load(io.BytesIO((bundle.path / case.amap).read_bytes()), allow_pickle=False)
+        found = None if inspection.evidence is None else inspection.evidence.amap
+        judgement = inspection.judgement
+        if judgement.verdict != case.verdict:
+            problems.append(f"{case.picture}: expected {case.verdict}, got {judgement.verdict}: {judgement.detail}")
+        elif judgement.score is None or abs(judgement.score - case.score) > SCORE_TOLERANCE:
+            problems.append(f"{case.picture}: expected score {case.score:.4f}, got {judgement.score}")
+        elif found is None or not _maps_agree(found, amap, bundle.recipe.decision.threshold):
+            problems.append(f"{case.picture}: the anomaly map differs by more than 2 % of the threshold")
+    return tuple(problems)
+
+
+def _maps_agree(found: AnomalyMap, expected: NDArray[np.generic], threshold: float) -> bool:
+    if found.shape != expected.shape:
+        return False
+    near = np.abs(found - expected.astype(np.float32)) <= _MAP_TOLERANCE * threshold
+    return bool(near.mean() >= _MAP_SHARE)

@@ -1,0 +1,213 @@
+"""A detector that compares a part with what a network reconstructs of it."""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from edge_inspector.detectors.lesson import Lesson, Pictures
+from edge_inspector.detectors.settings import CaeSettings
+from edge_inspector.detectors.ssim import Blur, Ssim
+from edge_inspector.errors import DataError
+
+DEFAULT_STEPS = 400
+LOOK_EVERY = 1 / 10
+"""Share of the training after which planted defects are looked for."""
+WARM_UP = 0.1
+
+
+class ReconstructionNetwork(nn.Module):
+    """uint8 (1, height, width, channels) to the reconstruction, float32 (1, channels, height, width) in 0..1."""
+
+    def __init__(self, autoencoder: nn.Module) -> None:
+        super().__init__()
+        self.autoencoder = autoencoder
+
+    def forward(self, picture: Tensor) -> Tensor:
+        """Return the reconstruction of a picture."""
+        reconstruction: Tensor = self.autoencoder(as_input(picture))
+        return reconstruction
+
+
+class ReconstructionResidual(nn.Module):
+    """Picture and reconstruction to the anomaly map: residual, smoothed, beyond what is usual at each place."""
+
+    def __init__(self, kind: str, smoothing: float, mean: Tensor, spread: Tensor) -> None:
+        super().__init__()
+        self.kind = kind
+        self.smoothing = smoothing
+        self.ssim = Ssim()
+        self.smooth = Blur(smoothing, int(4 * smoothing + 0.5)) if smoothing else nn.Identity()
+        self.mean: Tensor
+        self.spread: Tensor
+        self.register_buffer("mean", mean)
+        self.register_buffer("spread", spread)
+
+    def raw(self, picture: Tensor, reconstruction: Tensor) -> Tensor:
+        """Return the smoothed residual, float32 (batch, 1, height, width), before the tolerance."""
+        x = as_input(picture)
+        smoothed: Tensor = self.smooth(self._difference(x, reconstruction).mean(1, keepdim=True))
+        return smoothed
+
+    def forward(self, picture: Tensor, reconstruction: Tensor) -> Tensor:
+        """Return the anomaly map, float32 (height, width)."""
+        amap: Tensor = self.excess(self.raw(picture, reconstruction))[0, 0]
+        return amap
+
+    def excess(self, raw: Tensor) -> Tensor:
+        """Return raw residuals in units of the tolerance, none below 0; the shape of `raw`."""
+        excess: Tensor = ((raw - self.mean) / self.spread).clamp_min(0)
+        return excess
+
+    def _difference(self, x: Tensor, y: Tensor) -> Tensor:
+        match self.kind:
+            case "ssim":
+                return 1 - self.ssim(x, y)
+            case "l1":
+                return (x - y).abs()
+            case "l2":
+                return (x - y) ** 2
+            case "ssim+l1":
+                return 1 - self.ssim(x, y) + (x - y).abs()
+        raise ValueError(f"expected ssim, l1, l2 or ssim+l1, got {self.kind}")
+
+
+def as_input(picture: Tensor) -> Tensor:
+    """Return uint8 (batch, height, width, channels) as float32 (batch, channels, height, width) in 0..1."""
+    return picture.permute(0, 3, 1, 2).float() / 255
+
+
+def without_tolerance(kind: str, smoothing: float) -> ReconstructionResidual:
+    """Return the residual as the prior systems used it: its own value, everywhere the same."""
+    return ReconstructionResidual(kind, smoothing, torch.zeros(1, 1, 1, 1), torch.ones(1, 1, 1, 1))
+
+
+def fit_tolerance(residual: ReconstructionResidual, maps: Tensor, sigma: float) -> ReconstructionResidual:
+    """Return `residual` in units of how much good parts differ, at each place.
+
+    excess = clip((r - mean) / sqrt(sd^2 + floor^2), 0) with floor the median sd: a place where good parts hardly
+    differ is not made infinitely strict by it.
+
+    Args:
+        residual: gives the raw map.
+        maps: raw maps of good pictures that did not train the network, (count, 1, height, width).
+        sigma: pixels by which mean and sd are spread, for parts that do not lie quite still.
+    """
+    blur = Blur(sigma, int(4 * sigma + 0.5))
+    mean = blur(maps.mean(0, keepdim=True))
+    variance = blur(maps.var(0, keepdim=True))
+    floor = variance.sqrt().median()
+    return ReconstructionResidual(residual.kind, residual.smoothing, mean, (variance + floor**2).sqrt().clamp_min(1e-6))
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Where a training stands."""
+
+    number: int
+    share: float
+    """Of the training, 0 to 1."""
+    loss: float
+    quality: float
+    """Of the weights that are kept so far; 0 before the first look."""
+
+
+def fit_network(
+    network: ReconstructionNetwork,
+    lesson: Lesson,
+    settings: CaeSettings,
+    quality: Callable[[], float],
+    rng: np.random.Generator,
+) -> Iterator[Step]:
+    """Train within the lesson's budget and keep the weights of the highest quality.
+
+    The quality is the detection of planted defects, not the loss: a network of low loss has learned to copy defects
+    (ARCHITECTURE, decision 5). When the generator ends, or is closed, the network holds the best weights.
+
+    Raises:
+        DataError: the loss is no number any more.
+    """
+    autoencoder = network.autoencoder.to(memory_format=torch.channels_last)
+    ssim, optimiser = Ssim(), torch.optim.Adam(autoencoder.parameters(), settings.rate)
+    pace = _Pace(lesson, settings.batch)
+    best, kept, next_look = 0.0, _copy(autoencoder), LOOK_EVERY
+    try:
+        for number, chosen in enumerate(_batches(len(lesson.fit), settings.batch, rng), start=1):
+            share = pace.share(number)
+            optimiser.param_groups[0]["lr"] = settings.rate * _rate_share(share)
+            clean = lesson.augment(lesson.fit[chosen], rng)
+            loss = _step(autoencoder, ssim, optimiser, lesson.corrupt(clean, rng), clean)
+            if not math.isfinite(loss):
+                raise DataError(f"the training diverged at step {number}: lower the learning rate (--set rate=0.0003)")
+            if share >= next_look:
+                next_look += LOOK_EVERY
+                found = quality()
+                if found >= best:
+                    best, kept = found, _copy(autoencoder)
+            yield Step(number, share, loss, best)
+            if share >= 1:
+                return
+    finally:
+        autoencoder.load_state_dict(kept)
+
+
+class _Pace:
+    """How much of the budget is spent: by steps, or by time where that ends first."""
+
+    def __init__(self, lesson: Lesson, batch: int) -> None:
+        epochs = lesson.budget.epochs
+        self._steps = DEFAULT_STEPS if epochs is None else max(1, epochs * max(1, len(lesson.fit) // batch))
+        self._seconds = lesson.budget.seconds or math.inf
+        self._clock = lesson.clock
+        self._start = lesson.clock()
+
+    def share(self, number: int) -> float:
+        return min(1.0, max(number / self._steps, (self._clock() - self._start) / self._seconds))
+
+
+def _rate_share(share: float) -> float:
+    """Return the learning rate's share: up over the first tenth, then down along a cosine (Smith 2018)."""
+    if share < WARM_UP:
+        return 0.1 + 0.9 * share / WARM_UP
+    return 0.01 + 0.99 * (1 + math.cos(math.pi * (share - WARM_UP) / (1 - WARM_UP))) / 2
+
+
+def chance_higher(good: Sequence[float], defective: Sequence[float]) -> float:
+    """Return the chance that a defective part scores higher than a good one, ties counted half (AUROC)."""
+    difference = np.subtract.outer(np.asarray(defective), np.asarray(good))
+    return float(((difference > 0) + 0.5 * (difference == 0)).mean())
+
+
+def _step(
+    autoencoder: nn.Module, ssim: Ssim, optimiser: torch.optim.Optimizer, corrupted: Pictures, clean: Pictures
+) -> float:
+    source, target = (as_input(torch.from_numpy(pictures)) for pictures in (corrupted, clean))
+    optimiser.zero_grad(set_to_none=True)
+    with torch.autocast("cpu", torch.bfloat16, enabled=has_bf16_units()):
+        reconstruction = autoencoder(source.contiguous(memory_format=torch.channels_last))
+    loss = ssim.loss(reconstruction.float(), target)
+    loss.backward()  # type: ignore[no-untyped-call]
+    optimiser.step()
+    return float(loss.detach())
+
+
+def has_bf16_units() -> bool:
+    """Say whether this processor multiplies bf16 matrices itself; elsewhere autocast would be slower than float32."""
+    with open("/proc/cpuinfo", encoding="utf-8") as file:  # noqa: PTH123
+        flags = file.read()
+    return "avx512_bf16" in flags or "amx_bf16" in flags
+
+
+def _batches(count: int, batch: int, rng: np.random.Generator) -> Iterator[NDArray[np.intp]]:
+    while True:
+        order = rng.permutation(count)
+        for start in range(0, max(1, count - batch + 1), batch):
+            yield order[start : start + batch]
+
+
+def _copy(module: nn.Module) -> dict[str, Tensor]:
+    return {name: value.detach().clone() for name, value in module.state_dict().items()}

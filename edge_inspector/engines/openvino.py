@@ -1,0 +1,60 @@
+"""Run a bundle's two graphs on this processor, in the precision that the bundle names."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import openvino
+
+from edge_inspector.inspection.inspector import Features
+from edge_inspector.inspection.model import AnomalyMap, Picture
+
+ENGINE = f"openvino {openvino.__version__.split('-')[0]}"
+
+
+class OpenVinoNetwork:
+    """A bundle's network alone: what its residual is fitted on."""
+
+    def __init__(self, network: Path, precision: str, threads: int) -> None:
+        self._request = _compiled(network, precision, threads)
+
+    def __call__(self, picture: Picture) -> Features:
+        """Return the network's output for uint8 (height, width, channels)."""
+        result = self._request.infer([picture[None]], share_inputs=True, share_outputs=False)
+        return np.asarray(result[0], np.float32)
+
+
+class OpenVinoDetector:
+    """Both graphs compiled; not to be shared between threads.
+
+    The precision is always given: left alone, the CPU plugin picks bf16 by itself where the processor has it, and SSIM
+    in bf16 is off by hundreds (ARCHITECTURE, decision 3). The residual is float32 whatever the network is.
+    """
+
+    def __init__(self, network: Path, residual: Path, precision: str, threads: int) -> None:
+        self._network = OpenVinoNetwork(network, precision, threads)
+        self._residual = _compiled(residual, "f32", threads)
+
+    def network(self, picture: Picture) -> Features:
+        """Return the network's output for uint8 (height, width, channels)."""
+        return self._network(picture)
+
+    def residual(self, picture: Picture, features: Features) -> AnomalyMap:
+        """Return the anomaly map, float32 (height, width)."""
+        result = self._residual.infer([picture[None], features], share_inputs=True, share_outputs=False)
+        return np.asarray(result[0], np.float32)
+
+
+def usable_processors() -> int:
+    """Return how many processors this process may run on."""
+    return len(os.sched_getaffinity(0))
+
+
+def _compiled(graph: Path, precision: str, threads: int) -> openvino.InferRequest:
+    options = {
+        "INFERENCE_PRECISION_HINT": precision,
+        "INFERENCE_NUM_THREADS": threads,
+        "PERFORMANCE_HINT": "LATENCY",
+    }
+    core = openvino.Core()
+    return core.compile_model(core.read_model(graph), "CPU", options).create_infer_request()

@@ -1,0 +1,1 @@
+"""From the bytes of a picture to a judgement: pure, no torch, clock, disk or network."""

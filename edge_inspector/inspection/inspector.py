@@ -1,0 +1,113 @@
+"""One arrival in, one judgement out."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_inspector.inspection.blobs import find_blobs
+from edge_inspector.inspection.decide import decide
+from edge_inspector.inspection.header import UnreadablePictureError
+from edge_inspector.inspection.model import AnomalyMap, Image, Judgement, Picture, Reason
+from edge_inspector.inspection.preprocess import IgnoreMask, Placement, as_image, prepare
+from edge_inspector.inspection.recipe import Recipe
+from edge_inspector.inspection.score import area_level
+
+Features: TypeAlias = NDArray[np.float32]
+"""What a network gives: a reconstruction (1, channels, height, width) or features."""
+
+
+class Detector(Protocol):
+    """Two graphs: what the network makes of a picture, and how unusual the picture is beside it."""
+
+    def network(self, picture: Picture) -> Features:
+        """Return the reconstruction or the features of uint8 (height, width, channels)."""
+        ...
+
+    def residual(self, picture: Picture, features: Features) -> AnomalyMap:
+        """Return the anomaly map, float32 (height, width)."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What a judgement was made from."""
+
+    image: Image = field(repr=False)
+    picture: Picture = field(repr=False)
+    features: Features = field(repr=False)
+    amap: AnomalyMap = field(repr=False)
+    placement: Placement
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """A judgement with its evidence (none where there was no picture to judge) and its times."""
+
+    judgement: Judgement
+    evidence: Evidence | None
+    timing_ms: tuple[tuple[str, float], ...]
+
+
+class Inspector:
+    """Judges pictures of one part. The clock is given, in nanoseconds, and only measures."""
+
+    def __init__(
+        self, recipe: Recipe, detector: Detector, ignore: IgnoreMask | None, clock_ns: Callable[[], int]
+    ) -> None:
+        self.recipe = recipe
+        self._detector = detector
+        self._ignore = ignore
+        self._clock_ns = clock_ns
+
+    def inspect(self, image: bytes | Image) -> Inspection:
+        """Judge one picture. A picture that cannot be judged is INVALID, never an exception."""
+        recipe, watch = self.recipe, _Watch(self._clock_ns)
+        try:
+            pixels = as_image(image, recipe.channels)
+            watch.lap("decode")
+            picture, placement = prepare(pixels, recipe)
+            watch.lap("resize")
+        except UnreadablePictureError as error:
+            return Inspection(Judgement(error.reason, error.detail), None, watch.laps)
+        features = self._detector.network(picture)
+        watch.lap("network")
+        amap = self._masked(self._detector.residual(picture, features))
+        watch.lap("residual")
+        judgement = judge(amap, recipe, placement)
+        watch.lap("decide")
+        return Inspection(judgement, Evidence(pixels, picture, features, amap, placement), watch.laps)
+
+    def _masked(self, amap: AnomalyMap) -> AnomalyMap:
+        if self._ignore is None:
+            return amap
+        # Only finite places are silenced: a NaN under the mask is still a fault of the graph.
+        return np.where(self._ignore & np.isfinite(amap), np.float32(0), amap)
+
+
+def judge(amap: AnomalyMap, recipe: Recipe, placement: Placement) -> Judgement:
+    """Return the judgement of one anomaly map."""
+    if not np.isfinite(amap).all():
+        return Judgement(Reason.NOT_FINITE, "the anomaly map is not finite")
+    level = area_level(amap, recipe.min_area_px)
+    over = level >= recipe.decision.lowest
+    blobs = find_blobs(amap, recipe.decision, recipe.min_area_px, placement) if over else ()
+    return decide(level, blobs, recipe.decision)
+
+
+class _Watch:
+    def __init__(self, clock_ns: Callable[[], int]) -> None:
+        self._clock_ns = clock_ns
+        self._last = clock_ns()
+        self._laps: list[tuple[str, float]] = []
+
+    def lap(self, name: str) -> None:
+        now = self._clock_ns()
+        self._laps.append((name, (now - self._last) / 1e6))
+        self._last = now
+
+    @property
+    def laps(self) -> tuple[tuple[str, float], ...]:
+        return tuple(self._laps)

@@ -1,0 +1,139 @@
+"""The nouns of an inspection."""
+
+from dataclasses import dataclass, field
+from enum import Enum, StrEnum, unique
+from typing import Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Image: TypeAlias = NDArray[np.uint8] | NDArray[np.uint16]
+"""A camera picture: (height, width) grey or (height, width, 3) blue-green-red."""
+Picture: TypeAlias = NDArray[np.uint8]
+"""What a network looks at: uint8 (height, width, channels), channels 1 (grey) or 3 (red-green-blue)."""
+AnomalyMap: TypeAlias = NDArray[np.float32]
+"""How unusual each place is: float32 (height, width), larger is worse."""
+
+
+CapturedSource: TypeAlias = Literal["trigger", "exif", "name", "mtime", "grab"]
+
+
+class Verdict(StrEnum):
+    """The one answer a part gets; only OK means accept."""
+
+    OK = "OK"
+    NG = "NG"
+    REVIEW = "REVIEW"
+    INVALID = "INVALID"
+    ERROR = "ERROR"
+
+
+@unique
+class Reason(Enum):
+    """Why a part got its verdict: number, verdict, meaning, remedy. The verdict follows from the reason."""
+
+    WITHIN_LIMIT = 0, Verdict.OK, "no blob of the minimum area over the limit", ""
+    DEFECT = 1, Verdict.NG, "a blob of the minimum area over the limit", "reject the part"
+    NEAR_LIMIT = 2, Verdict.REVIEW, "a blob over the review limit, none over the limit", "look at the part"
+    EMPTY = 101, Verdict.INVALID, "the picture file is empty", "check the camera's transfer and its disk"
+    NOT_A_PICTURE = 102, Verdict.INVALID, "the file is no JPEG, PNG, BMP or TIFF picture", "check what writes there"
+    TRUNCATED = 103, Verdict.INVALID, "the picture ends too early", "let the camera write elsewhere, then rename"
+    TOO_LARGE = 104, Verdict.INVALID, "the picture claims more pixels than allowed", "check the camera's format"
+    WRONG_FORMAT = (
+        105,
+        Verdict.INVALID,
+        "size or depth is not the recipe's",
+        "restore the camera's settings or teach anew",
+    )
+    NOT_A_FILE = 106, Verdict.INVALID, "something named like a picture is no regular file", "remove it from the folder"
+    EXCEPTION = 201, Verdict.ERROR, "the inspection failed", "see the log; send `edge-inspector diagnose`"
+    NOT_FINITE = 202, Verdict.ERROR, "the anomaly map holds values that are no numbers", "teach the part anew"
+    LATE = 203, Verdict.ERROR, "no answer within the deadline", "raise deadline_ms or use a smaller detector"
+    OVERRUN = 204, Verdict.ERROR, "more triggers than the station can judge", "slow the line or add a station"
+    RESTARTED = 205, Verdict.ERROR, "the program ended before the part was judged", "inspect the part again"
+    NO_RECIPE = 206, Verdict.ERROR, "no bundle for this part", "add a [[station.part]] or correct the name"
+    NOT_READY = 207, Verdict.ERROR, "the part's bundle failed its golden check", "recalibrate on this machine"
+    CRASHED = 208, Verdict.ERROR, "the program died while judging this picture", "send the picture to support"
+    NO_PICTURE = 209, Verdict.ERROR, "the camera gave no picture", "check cable, power and address of the camera"
+    UNREADABLE = 210, Verdict.ERROR, "the picture could not be read from disk", "check the disk or the share"
+
+    def __init__(self, number: int, verdict: Verdict, meaning: str, remedy: str) -> None:
+        self.number = number
+        self.verdict = verdict
+        self.meaning = meaning
+        self.remedy = remedy
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Which part this is. The id is made at arrival and never from content: two parts may look the same."""
+
+    id: str
+    station: str
+    part: str
+    captured_ns: int
+    """Unix time."""
+    captured_source: CapturedSource
+    """What the time is taken from."""
+    serial: str = ""
+    lot: str = ""
+    view: str = ""
+    trigger_id: str = ""
+    replayed: bool = False
+    """Judged after its time (found at start): for the record, never for the PLC."""
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """A picture that arrived: still encoded (bytes), or pixels as a camera gave them."""
+
+    identity: Identity
+    image: bytes | Image = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """An arrival without a picture; it is answered all the same."""
+
+    identity: Identity
+    reason: Reason
+    detail: str
+
+
+Arrival: TypeAlias = Frame | Unreadable
+
+
+@dataclass(frozen=True, slots=True)
+class Blob:
+    """An 8-connected region over the limit; its box and area are in camera pixels."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+    area: int
+    peak: float
+    """Highest anomaly in the region, in units of the threshold."""
+    over_threshold: bool
+    """False for a region that is over the review limit only."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What the inspection found. There is no verdict without a reason, and none that contradicts it."""
+
+    reason: Reason
+    detail: str
+    score: float | None = None
+    """Level / threshold: 1.0 is the limit; None where nothing could be measured."""
+    blobs: tuple[Blob, ...] = ()
+
+    @property
+    def verdict(self) -> Verdict:
+        """OK, NG, REVIEW, INVALID or ERROR."""
+        return self.reason.verdict
+
+    @property
+    def accept(self) -> bool:
+        """Whether the part may go on; true for OK only."""
+        return self.verdict is Verdict.OK

@@ -1,0 +1,123 @@
+"""From the bytes of a file to the detector's picture, and from its map back to camera pixels."""
+
+from dataclasses import dataclass
+from math import ceil, floor
+from typing import TypeAlias, assert_never, cast
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_inspector.inspection.header import UnreadablePictureError, read_header
+from edge_inspector.inspection.model import Image, Picture, Reason
+from edge_inspector.inspection.recipe import Recipe, Region, Window
+
+IgnoreMask: TypeAlias = NDArray[np.bool_]
+"""bool (height, width) of the map; True where nothing is judged."""
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where the detector's picture lies in the camera picture."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+    map_width: int
+    map_height: int
+
+    @property
+    def map_per_camera_area(self) -> float:
+        """Map pixels for one camera pixel of this picture."""
+        return self.map_width * self.map_height / (self.width * self.height)
+
+    def to_camera(self, x: int, y: int, width: int, height: int) -> tuple[int, int, int, int]:
+        """Return the smallest box of camera pixels that holds a box of map pixels."""
+        scale_x, scale_y = self.width / self.map_width, self.height / self.map_height
+        left, top = floor(x * scale_x), floor(y * scale_y)
+        right, bottom = ceil((x + width) * scale_x), ceil((y + height) * scale_y)
+        return self.x + left, self.y + top, right - left, bottom - top
+
+
+def decode(data: bytes, channels: int) -> Image:
+    """Return the picture that a JPEG, PNG, BMP or TIFF file holds, turned as its EXIF says.
+
+    Returns:
+        uint8 or uint16, (height, width) where `channels` is 1, else (height, width, 3) blue-green-red.
+
+    Raises:
+        UnreadablePictureError: empty, no picture, cut off, too large, or of a depth that no camera gives.
+    """
+    read_header(data)
+    colour = cv2.IMREAD_GRAYSCALE if channels == 1 else cv2.IMREAD_COLOR
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), colour | cv2.IMREAD_ANYDEPTH)
+    except cv2.error as error:
+        raise UnreadablePictureError(Reason.NOT_A_PICTURE, f"cannot be decoded: {error.err}") from error
+    if image is None:
+        raise UnreadablePictureError(Reason.NOT_A_PICTURE, f"{len(data)} bytes that cannot be decoded")
+    if image.dtype not in (np.uint8, np.uint16):
+        raise UnreadablePictureError(Reason.WRONG_FORMAT, f"expected 8 or 16 bits a pixel, got {image.dtype}")
+    return cast("Image", image)
+
+
+def as_image(image: bytes | Image, channels: int) -> Image:
+    """Return the pixels of an arrival: decoded, or a camera's own in as many channels as asked for."""
+    match image:
+        case bytes():
+            return decode(image, channels)
+        case np.ndarray():
+            if channels == 1 and image.ndim == 3:
+                return cast("Image", cv2.cvtColor(image, cv2.COLOR_BGR2GRAY))
+            if channels == 3 and image.ndim == 2:
+                return cast("Image", cv2.cvtColor(image, cv2.COLOR_GRAY2BGR))
+            return image
+        case _:
+            assert_never(image)
+
+
+def prepare(image: Image, recipe: Recipe) -> tuple[Picture, Placement]:
+    """Return the detector's picture, uint8 (height, width, channels), and where it lies in the camera picture.
+
+    Raises:
+        UnreadablePictureError: the region does not fit, or the depth is not the one that taught the part.
+    """
+    placement = place(image, recipe)
+    cut = image[placement.y : placement.y + placement.height, placement.x : placement.x + placement.width]
+    shrinks = recipe.width < placement.width or recipe.height < placement.height
+    method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    if cut.shape[:2] != (recipe.height, recipe.width):
+        cut = cv2.resize(cut, (recipe.width, recipe.height), interpolation=method)
+    picture = _to_8_bits(cut, recipe.window)
+    if recipe.channels == 1:
+        return np.ascontiguousarray(picture)[..., None], placement
+    return cast("Picture", cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)), placement
+
+
+def place(image: NDArray[np.generic], recipe: Recipe) -> Placement:
+    """Return where the detector's picture lies in `image`.
+
+    Raises:
+        UnreadablePictureError: the recipe's region does not fit into the picture.
+    """
+    height, width = image.shape[:2]
+    region = recipe.region or Region(x=0, y=0, width=width, height=height)
+    if region.x + region.width > width or region.y + region.height > height:
+        raise UnreadablePictureError(
+            Reason.WRONG_FORMAT,
+            f"the region {region.width}x{region.height} at {region.x},{region.y} is outside {width}x{height} pixels",
+        )
+    return Placement(region.x, region.y, region.width, region.height, recipe.width, recipe.height)
+
+
+def _to_8_bits(image: Image, window: Window | None) -> NDArray[np.uint8]:
+    if image.dtype == np.uint8:
+        if window is not None:
+            raise UnreadablePictureError(Reason.WRONG_FORMAT, "an 8-bit picture, the part was taught from 16-bit ones")
+        return cast("NDArray[np.uint8]", image)
+    if window is None:
+        raise UnreadablePictureError(Reason.WRONG_FORMAT, "a 16-bit picture, the part was taught from 8-bit ones")
+    scaled = (image.astype(np.float32) - window.low) * (255 / (window.high - window.low))
+    clipped: NDArray[np.uint8] = np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
+    return clipped

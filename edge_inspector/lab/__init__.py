@@ -1,0 +1,1 @@
+"""Offline: from folders of pictures to a bundle, and what it is worth."""

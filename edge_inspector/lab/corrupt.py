@@ -1,0 +1,33 @@
+"""Spoil good pictures for denoising training, fresh every time; system 001's recipe (reference 1.2)."""
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+LINES = 5
+NOISE = 0.10
+
+
+def corrupt(pictures: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+    """Return copies of uint8 (count, height, width, channels) with five white lines each and 10 % noise."""
+    spoiled = pictures.copy()
+    height, width, channels = pictures.shape[1:]
+    for picture in spoiled:
+        for ends in rng.integers(0, (width, height, width, height), (LINES, 4)):
+            cv2.line(picture, tuple(map(int, ends[:2])), tuple(map(int, ends[2:])), (255,) * channels, 1)
+    noise = rng.standard_normal(spoiled.shape, np.float32) * (255 * NOISE)
+    return np.clip(spoiled + noise, 0, 255).astype(np.uint8)
+
+
+def keep(pictures: NDArray[np.uint8], _rng: np.random.Generator) -> NDArray[np.uint8]:
+    """Return the pictures as they are."""
+    return pictures
+
+
+def flip(pictures: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+    """Return each picture as it is, mirrored left to right, top to bottom, or both."""
+    flipped = pictures.copy()
+    for place, (horizontal, vertical) in enumerate(rng.integers(0, 2, (len(pictures), 2))):
+        step = (-1 if vertical else 1), (-1 if horizontal else 1)
+        flipped[place] = pictures[place, :: step[0], :: step[1]]
+    return flipped

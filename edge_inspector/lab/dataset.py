@@ -1,0 +1,213 @@
+"""Folders of pictures: find them, group them by part, split the good ones into three sets that share no part."""
+
+import hashlib
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_inspector.errors import DataError, UsageError
+from edge_inspector.inspection.header import UnreadablePictureError
+from edge_inspector.inspection.model import Image
+from edge_inspector.inspection.preprocess import decode
+
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"})
+LEAST_TO_CALIBRATE = 20
+LEAST_TO_FIT = 6
+LEAST_TO_TUNE = 4
+_NEAR = 0.5
+"""Mean difference in grey values of 32 x 32 miniatures under which two pictures count as one shot."""
+
+
+@dataclass(frozen=True, slots=True)
+class GoodPicture:
+    """One picture of a good part, and the part (or shot) it belongs to."""
+
+    path: Path
+    group: str
+    digest: str
+    """sha256 of the file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """Three disjoint sets of good pictures: no group is in two of them."""
+
+    fit: tuple[GoodPicture, ...]
+    tune: tuple[GoodPicture, ...]
+    calibrate: tuple[GoodPicture, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TestPicture:
+    """One picture whose truth is known."""
+
+    path: Path
+    defect: str
+    """The folder's name, `good` for good parts."""
+    mask: Path | None
+
+    @property
+    def good(self) -> bool:
+        """Whether the part is good."""
+        return self.defect == "good"
+
+
+def find_pictures(folder: Path) -> tuple[Path, ...]:
+    """Return the picture files below `folder`, sorted by name.
+
+    Raises:
+        DataError: no such folder, or no picture in it.
+    """
+    if not folder.is_dir():
+        raise DataError(f"{folder} is no folder: expected a folder of pictures ({', '.join(sorted(SUFFIXES))})")
+    paths = tuple(sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file()))
+    if not paths:
+        raise DataError(f"no picture in {folder}: expected files that end in {', '.join(sorted(SUFFIXES))}")
+    return paths
+
+
+def read_picture(path: Path, channels: int) -> Image:
+    """Return the pixels of a picture file.
+
+    Raises:
+        DataError: the file cannot be read or is no picture.
+    """
+    try:
+        return decode(path.read_bytes(), channels)
+    except UnreadablePictureError as error:
+        raise DataError(f"{path}: {error.reason.meaning} ({error.detail}); repair or remove it") from error
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror}") from error
+
+
+def find_good(folder: Path, pattern: str | None) -> tuple[GoodPicture, ...]:
+    """Return the good pictures below `folder` with their groups.
+
+    A group is what `pattern` captures (its first group, or all it matches) in the path below `folder`; without a
+    pattern the sub-folder, or the picture itself where it lies in `folder`. Pictures that are the same, or nearly, are
+    one group whatever they are called: the second shot of a part says nothing new about the next part.
+
+    Raises:
+        UsageError: the pattern is no regular expression.
+        DataError: no pictures, one that cannot be read, or one that the pattern does not match.
+    """
+    paths = find_pictures(folder)
+    name_of = _namer(folder, pattern)
+    names = [name_of(path) for path in paths]
+    shots = [_miniature(read_picture(path, 1)) for path in paths]
+    merged = _merge(names, _near_pairs(shots))
+    return tuple(GoodPicture(path, group, digest_of(path)) for path, group in zip(paths, merged, strict=True))
+
+
+def digest_of(path: Path) -> str:
+    """Return the sha256 of a file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def split(pictures: Sequence[GoodPicture], rng: np.random.Generator) -> Split:
+    """Return a third of the groups (at least 20) for calibrate, a fifth (at least 4) for tune, the rest for fit.
+
+    Raises:
+        DataError: too few groups.
+    """
+    groups = sorted({picture.group for picture in pictures})
+    calibrate = max(LEAST_TO_CALIBRATE, len(groups) // 3)
+    tune = max(LEAST_TO_TUNE, len(groups) // 5)
+    least = LEAST_TO_CALIBRATE + LEAST_TO_TUNE + LEAST_TO_FIT
+    if len(groups) < least:
+        raise DataError(
+            f"{len(pictures)} good pictures of {len(groups)} different parts, at least {least} parts are needed: "
+            f"{LEAST_TO_CALIBRATE} of them only to set the threshold. Add pictures; if sub-folders hold different "
+            "parts, tell them apart with --group, for instance --group '[^/]+$' (each file is a part)"
+        )
+    place = dict(zip((groups[i] for i in rng.permutation(len(groups))), range(len(groups)), strict=True))
+
+    def between(low: int, high: int) -> tuple[GoodPicture, ...]:
+        return tuple(picture for picture in pictures if low <= place[picture.group] < high)
+
+    return Split(
+        fit=between(calibrate + tune, len(groups)),
+        tune=between(calibrate, calibrate + tune),
+        calibrate=between(0, calibrate),
+    )
+
+
+def find_tests(folder: Path) -> tuple[TestPicture, ...]:
+    """Return the pictures of `test/good` and `test/<defect>` with their masks, as MVTec AD lays them out.
+
+    Raises:
+        DataError: another layout; the message says which was expected and what was found.
+    """
+    root = folder / "test" if (folder / "test").is_dir() else folder
+    kinds = sorted(p.name for p in root.iterdir() if p.is_dir()) if root.is_dir() else []
+    if "good" not in kinds:
+        raise DataError(
+            f"{folder}: expected test/good and test/<defect> with pictures (masks in ground_truth/<defect>), "
+            f"found {', '.join(kinds) or 'no folders'}"
+        )
+    return tuple(
+        TestPicture(path, kind, _mask_of(folder, kind, path)) for kind in kinds for path in (find_pictures(root / kind))
+    )
+
+
+def _mask_of(folder: Path, kind: str, path: Path) -> Path | None:
+    for name in (f"{path.stem}_mask.png", f"{path.stem}.png"):
+        mask = folder / "ground_truth" / kind / name
+        if mask.is_file():
+            return mask
+    return None
+
+
+def _namer(folder: Path, pattern: str | None) -> Callable[[Path], str]:
+    if pattern is None:
+        return lambda path: str(path.relative_to(folder) if path.parent == folder else path.parent.relative_to(folder))
+    try:
+        expression = re.compile(pattern)
+    except re.error as error:
+        raise UsageError(f"--group {pattern!r} is no regular expression: {error}") from error
+
+    def name_of(path: Path) -> str:
+        match = expression.search(path.relative_to(folder).as_posix())
+        if match is None:
+            raise DataError(f"{path} is not matched by --group {pattern!r}")
+        return match.group(1) if expression.groups else match.group()
+
+    return name_of
+
+
+def _miniature(image: Image) -> NDArray[np.float32]:
+    top = np.iinfo(image.dtype).max
+    grey = image.astype(np.float32) * (255 / top)
+    return np.asarray(cv2.resize(grey, (32, 32), interpolation=cv2.INTER_AREA)).ravel()
+
+
+def _near_pairs(shots: Sequence[NDArray[np.float32]]) -> Iterable[tuple[int, int]]:
+    stack = np.stack(shots)
+    for place in range(len(stack) - 1):
+        near = np.abs(stack[place + 1 :] - stack[place]).mean(1) < _NEAR
+        yield from ((place, place + 1 + int(other)) for other in np.flatnonzero(near))
+
+
+def _merge(names: Sequence[str], pairs: Iterable[tuple[int, int]]) -> list[str]:
+    """Return one name for each set of pictures that share a name or are linked by pairs (union-find)."""
+    parent: dict[str, str] = {name: name for name in names}
+
+    def root(name: str) -> str:
+        while parent[name] != name:
+            parent[name] = parent[parent[name]]
+            name = parent[name]
+        return name
+
+    for first, second in pairs:
+        a, b = sorted((root(names[first]), root(names[second])))
+        parent[b] = a
+    members = defaultdict(list)
+    for name in names:
+        members[root(name)].append(name)
+    return [root(name) for name in names]

@@ -1,0 +1,83 @@
+"""Judge picture files by hand, and show what the verdict was made from."""
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_inspector.bundle import Bundle
+from edge_inspector.errors import DataError
+from edge_inspector.inspection import picture as pictures
+from edge_inspector.inspection.inspector import Evidence, Inspector
+from edge_inspector.inspection.model import Identity, Judgement
+from edge_inspector.wire.messages import BundleMessage, Result, result_of
+
+
+def bundle_message(bundle: Bundle) -> BundleMessage:
+    """Return what a result says of the bundle that judged it."""
+    return BundleMessage(
+        id=bundle.id, detector=bundle.manifest.detector.kind, calibration=bundle.manifest.calibration.id
+    )
+
+
+def inspect_files(
+    bundle: Bundle, inspector: Inspector, files: Sequence[Path], save: Path | None, now_ns: Callable[[], int]
+) -> Iterator[Result]:
+    """Yield the result of each file, in the form that the broker gets; a picture that cannot be judged is INVALID.
+
+    Raises:
+        DataError: a file that does not exist.
+    """
+    for seq, file in enumerate(files, start=1):
+        if not file.is_file():
+            raise DataError(f"{file}: no such file")
+        content = file.read_bytes()
+        inspection = inspector.inspect(content)
+        if save is not None and inspection.evidence is not None:
+            _save(save / file.stem, bundle, inspection.evidence, inspection.judgement)
+        identity = Identity(
+            id=hashlib.sha256(f"{seq} {file}".encode() + content).hexdigest()[:32],
+            station="inspect",
+            part=bundle.recipe.part,
+            captured_ns=file.stat().st_mtime_ns,
+            captured_source="mtime",
+        )
+        yield result_of(
+            identity,
+            inspection.judgement,
+            ledger="inspect",
+            seq=seq,
+            bundle=bundle_message(bundle),
+            images=(),
+            decided_ns=now_ns(),
+            timing_ms=dict(inspection.timing_ms),
+        )
+
+
+def _save(folder: Path, bundle: Bundle, evidence: Evidence, judgement: Judgement) -> None:
+    """Write the picture with boxes, the heat map over it, the map, what the network made of it, and the mask."""
+    folder.mkdir(parents=True, exist_ok=True)
+    threshold = bundle.recipe.decision.threshold
+    shown = {
+        "boxes": pictures.draw_boxes(evidence.image, judgement.blobs, max(evidence.image.shape[:2])),
+        "overlay": pictures.overlay(evidence.image, evidence.amap, threshold, evidence.placement),
+        "heat": pictures.heat_map(evidence.amap, threshold),
+        "picture": evidence.picture[..., ::-1],
+        "mask": (evidence.amap >= np.float32(threshold)).astype(np.uint8) * 255,
+        **_reconstruction(evidence),
+    }
+    for name, image in shown.items():
+        cv2.imwrite(str(folder / f"{name}.png"), image)
+    np.save(folder / "map.npy", evidence.amap, allow_pickle=False)
+
+
+def _reconstruction(evidence: Evidence) -> dict[str, NDArray[np.uint8]]:
+    """Return the reconstruction as a picture; nothing where the network gives features."""
+    channels = evidence.picture.shape[2]
+    if evidence.features.shape[1:] != (channels, *evidence.picture.shape[:2]):
+        return {}
+    image = np.clip(np.rint(evidence.features[0].transpose(1, 2, 0)[..., ::-1] * 255), 0, 255)
+    return {"reconstruction": image.astype(np.uint8)}

@@ -1,0 +1,252 @@
+"""Teach a part: good pictures in, a bundle that can run out."""
+
+import os
+import platform
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from importlib.metadata import version
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import save as save_tensors
+
+from edge_inspector import __version__
+from edge_inspector.bundle import IGNORE, NETWORK, RESIDUAL, Bundle, DetectorCard, Provenance
+from edge_inspector.detectors import cae
+from edge_inspector.detectors.lesson import Budget, Lesson, Pictures, Progress
+from edge_inspector.detectors.reconstruction import ReconstructionNetwork
+from edge_inspector.detectors.settings import CaeSettings
+from edge_inspector.engines.openvino import ENGINE, OpenVinoDetector, OpenVinoNetwork, usable_processors
+from edge_inspector.errors import DataError, UsageError
+from edge_inspector.inspection.model import Image
+from edge_inspector.inspection.preprocess import IgnoreMask, prepare
+from edge_inspector.inspection.recipe import Decision, Recipe, Region, Window
+from edge_inspector.inspection.score import area_level
+from edge_inspector.lab import defects
+from edge_inspector.lab.calibrate import Material, Target, calibrate
+from edge_inspector.lab.corrupt import corrupt, flip, keep
+from edge_inspector.lab.dataset import GoodPicture, find_good, read_picture, split
+from edge_inspector.lab.export import to_onnx
+
+MIN_AREA_SHARE = 0.001
+"""Of the map: the smallest blob that counts where the user names none."""
+_PLANTED_PER_PICTURE = 2
+_LIBRARIES = ("torch", "onnx", "openvino", "opencv-python", "numpy")
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What the user asks to be taught."""
+
+    pictures: Path
+    part: str
+    out: Path
+    detector: CaeSettings
+    created: datetime
+    clock: Callable[[], float] = field(repr=False)
+    report: Callable[[str, float], None] = field(repr=False)
+    """Called with what is being done and its share."""
+    width: int = 256
+    height: int = 256
+    channels: int = 1
+    budget: Budget = field(default_factory=lambda: Budget(None, None))
+    seed: int = 0
+    target: Target = field(default_factory=Target)
+    review: float | None = None
+    min_area: float | None = None
+    """Camera pixels."""
+    region: Region | None = None
+    mask: Path | None = None
+    group: str | None = None
+
+
+def train(order: Order) -> Bundle:
+    """Split by group, fit, tune, calibrate, and write a bundle that can run.
+
+    Raises:
+        DataError: too few pictures, one that cannot be read, pictures of mixed depth, or a training that diverged.
+        UsageError: a size that the detector cannot take, or a mask that is no picture.
+    """
+    if order.out.exists():
+        raise DataError(f"{order.out} exists already: name a folder that does not, a bundle is never changed")
+    cae.check_size(order.detector.kind, order.height, order.width)
+    order.report("read pictures", 0.0)
+    rng = np.random.default_rng(order.seed)
+    sets = split(find_good(order.pictures, order.group), rng)
+    recipe = _draft_recipe(order, (*sets.fit, *sets.tune))
+    ignore = _read_mask(order.mask, recipe) if order.mask else None
+    fit, tune = (_prepared(pictures, recipe) for pictures in (sets.fit, sets.tune))
+    start = order.clock()
+    lesson = _lesson(order, recipe, ignore, fit, tune, rng)
+    taught = cae.teach(order.detector, lesson)
+    provenance = _provenance(order, sets.fit, sets.tune, taught.steps, order.clock() - start)
+    material = _material(order, recipe, ignore, taught, tune, provenance)
+    return calibrate(
+        material,
+        sets.calibrate,
+        sets.tune,
+        target=order.target,
+        review=order.review,
+        created=order.created,
+        rng=rng,
+        out=order.out,
+        report=order.report,
+    )
+
+
+def _draft_recipe(order: Order, pictures: Sequence[GoodPicture]) -> Recipe:
+    images = [read_picture(picture.path, 1) for picture in pictures]
+    depths = {str(image.dtype) for image in images}
+    if len(depths) > 1:
+        raise DataError(f"{order.pictures} mixes 8-bit and 16-bit pictures: keep those that the station's camera gives")
+    width, height = (int(np.median([image.shape[axis] for image in images])) for axis in (1, 0))
+    window = _window(images) if depths == {"uint16"} else None
+    inspected = (order.region.width * order.region.height) if order.region else width * height
+    return Recipe(
+        part=order.part,
+        width=order.width,
+        height=order.height,
+        channels=order.channels,
+        camera_width=width,
+        camera_height=height,
+        region=order.region,
+        window=window,
+        decision=Decision(threshold=1.0, min_area=order.min_area or MIN_AREA_SHARE * inspected),
+    )
+
+
+def _window(images: Sequence[Image]) -> Window:
+    """Return the grey values between which a 16-bit camera's good parts lie, with a tenth of room on either side."""
+    low = min(float(np.percentile(image, 0.1)) for image in images)
+    high = max(float(np.percentile(image, 99.9)) for image in images)
+    room = max(1.0, 0.1 * (high - low))
+    return Window(low=max(0, round(low - room)), high=min(65535, round(high + room)))
+
+
+def _read_mask(path: Path, recipe: Recipe) -> IgnoreMask:
+    """Return where nothing is judged, at map size: the white of a picture the size of the camera's."""
+    mask = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+    expected = (recipe.camera_height, recipe.camera_width)
+    if mask is None or mask.shape != expected:
+        found = "no picture" if mask is None else f"{mask.shape[1]}x{mask.shape[0]}"
+        raise UsageError(f"--mask {path}: expected a picture of {expected[1]}x{expected[0]}, got {found}")
+    region = recipe.region or Region(x=0, y=0, width=expected[1], height=expected[0])
+    cut = mask[region.y : region.y + region.height, region.x : region.x + region.width]
+    shrunk = cv2.resize(cut, (recipe.width, recipe.height), interpolation=cv2.INTER_NEAREST)
+    return np.asarray(shrunk > 127)
+
+
+def _prepared(pictures: Sequence[GoodPicture], recipe: Recipe) -> Pictures:
+    return np.stack([prepare(read_picture(picture.path, recipe.channels), recipe)[0] for picture in pictures])
+
+
+def _lesson(
+    order: Order,
+    recipe: Recipe,
+    ignore: IgnoreMask | None,
+    fit: Pictures,
+    tune: Pictures,
+    rng: np.random.Generator,
+) -> Lesson:
+    def levels(maps: Sequence[NDArray[np.float32]]) -> list[float]:
+        masked = maps if ignore is None else [np.where(ignore, np.float32(0), amap) for amap in maps]
+        return [area_level(amap, recipe.min_area_px) for amap in masked]
+
+    def report(progress: Progress) -> None:
+        order.report(progress.words, progress.share)
+
+    return Lesson(
+        fit=fit,
+        tune=tune,
+        planted=_plant(tune, rng),
+        corrupt=corrupt,
+        augment=flip if order.detector.flip else keep,
+        levels=levels,
+        budget=order.budget,
+        seed=order.seed,
+        report=report,
+        clock=order.clock,
+    )
+
+
+def _plant(tune: Pictures, rng: np.random.Generator) -> Pictures:
+    """Return each tune picture twice, each time with another defect of random kind, size and contrast."""
+    kinds = sorted(defects.PLANTERS)
+    return np.stack(
+        [
+            defects.plant(
+                picture, kinds[rng.integers(len(kinds))], rng.uniform(0.03, 0.15), rng.uniform(15, 60), rng
+            ).picture
+            for _ in range(_PLANTED_PER_PICTURE)
+            for picture in tune
+        ]
+    )
+
+
+def _material(
+    order: Order,
+    recipe: Recipe,
+    ignore: IgnoreMask | None,
+    taught: cae.TaughtCae,
+    tune: Pictures,
+    provenance: Provenance,
+) -> Material:
+    """Export the network, fit the residual on what the *deployed* network gives, and export that."""
+    order.report("export", 0.0)
+    example = torch.from_numpy(tune[:1])
+    network = _portable(taught.network)
+    with tempfile.TemporaryDirectory() as folder:
+        paths = Path(folder) / NETWORK, Path(folder) / RESIDUAL
+        paths[0].write_bytes(to_onnx(network, (example,), ("picture",), "features"))
+        run = OpenVinoNetwork(paths[0], "f32", usable_processors())
+        features = [run(picture) for picture in tune]
+        residual = taught.residual(tune, features)
+        inputs = (example, torch.from_numpy(features[0]))
+        paths[1].write_bytes(to_onnx(residual, inputs, ("picture", "features"), "map"))
+        detector = OpenVinoDetector(*paths, "f32", usable_processors())
+        contents = {
+            NETWORK: paths[0].read_bytes(),
+            RESIDUAL: paths[1].read_bytes(),
+            "weights.safetensors": save_tensors({k: v.contiguous() for k, v in network.state_dict().items()}),
+            "reference.png": bytes(cv2.imencode(".png", np.median(tune, axis=0).astype(np.uint8)[..., ::-1])[1]),
+        }
+    if ignore is not None:
+        contents[IGNORE] = bytes(cv2.imencode(".png", ignore.astype(np.uint8) * 255)[1])
+    card = DetectorCard(kind=order.detector.kind, settings=order.detector.model_dump(exclude={"kind"}), engine=ENGINE)
+    return Material(recipe, card, provenance, contents, detector, ignore)
+
+
+def _portable(network: ReconstructionNetwork) -> ReconstructionNetwork:
+    return network.to(memory_format=torch.contiguous_format).eval()
+
+
+def _provenance(
+    order: Order, fit: Sequence[GoodPicture], tune: Sequence[GoodPicture], steps: int, seconds: float
+) -> Provenance:
+    return Provenance(
+        created=order.created,
+        program=f"edge-inspector {__version__}",
+        libraries=_versions(),
+        processor=processor(),
+        seed=order.seed,
+        fit_digests=tuple(picture.digest for picture in fit),
+        tune_digests=tuple(picture.digest for picture in tune),
+        steps=steps,
+        seconds=round(seconds, 1),
+    )
+
+
+def _versions() -> Mapping[str, str]:
+    return {"python": platform.python_version(), **{name: version(name) for name in _LIBRARIES}}
+
+
+def processor() -> str:
+    """Return the processor's name and how much of it is ours."""
+    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return f"{names[0] if names else platform.machine()}, {len(os.sched_getaffinity(0))} processors"

@@ -1,0 +1,1 @@
+"""The daemon: pictures in, verdicts out, nothing lost."""

@@ -1,0 +1,163 @@
+"""The process: checks everything, serves its stations, feeds the watchdog, ends on a signal."""
+
+import fcntl
+import logging
+import os
+import queue
+import signal
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from random import Random
+from types import FrameType
+
+from edge_inspector.bundle import Bundle, open_inspector, read_bundle
+from edge_inspector.engines.openvino import usable_processors
+from edge_inspector.errors import DataError, DiskError, SettingsError
+from edge_inspector.line.ledger import open_ledger
+from edge_inspector.line.stage import PartLine
+from edge_inspector.line.station import Station, World, state_folder
+from edge_inspector.line.supervisor import Alive
+from edge_inspector.line.systemd import notify, watchdog_seconds
+from edge_inspector.settings import Settings, StationSettings
+from edge_inspector.wire.messages import BundleMessage
+
+logger = logging.getLogger(__name__)
+
+SOFTWARE = 70
+"""Exit status when a thread died of a fault of ours; systemd starts the service again."""
+
+
+def serve(settings: Settings) -> int:
+    """Run the daemon until SIGTERM or SIGINT and return its exit status.
+
+    Raises:
+        SettingsError: another daemon uses the same state folder.
+        DataError: no bundle of a station can be used.
+        DiskError: a ledger cannot be opened.
+    """
+    world = World(time.time_ns, time.monotonic_ns, new_arrival_id, Random())  # noqa: S311 - jitter, not secrets
+    stop, crashed = threading.Event(), threading.Event()
+    signs: queue.SimpleQueue[Alive] = queue.SimpleQueue()
+    with _locked(settings.state_dir), _signals(stop), _crash_watch(crashed, stop):
+        stations = [_station(settings, station, world, stop, signs) for station in settings.station]
+        threads = [threading.Thread(target=station.run, name="station") for station in stations]
+        for thread in threads:
+            thread.start()
+        notify(os.environ, "READY=1", "STATUS=running")
+        logger.warning("READY: %s", ", ".join(station.name for station in settings.station))
+        _watch(stop, signs, len(stations))
+        notify(os.environ, "STOPPING=1")
+        for thread in threads:
+            thread.join()
+    return SOFTWARE if crashed.is_set() else 0
+
+
+def _watch(stop: threading.Event, signs: "queue.SimpleQueue[Alive]", stations: int) -> None:
+    """Feed the watchdog as long as every station shows that all its stages turn."""
+    period = (watchdog_seconds(os.environ) or 10.0) / 4
+    last: dict[str, float] = {}
+    while not stop.wait(min(1.0, period)):
+        now = time.monotonic()
+        status = []
+        while not signs.empty():
+            sign = signs.get()
+            last[sign.station] = now
+            status.append(sign.status)
+        if len(last) == stations and all(now - at <= 2 * period for at in last.values()):
+            notify(os.environ, "WATCHDOG=1", *(f"STATUS={', '.join(sorted(set(status)))}" for _ in status[:1]))
+
+
+def _station(
+    settings: Settings, station: StationSettings, world: World, stop: threading.Event, signs: "queue.SimpleQueue[Alive]"
+) -> Station:
+    folder = state_folder(settings, station)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DiskError(f"{folder}: {error.strerror}") from error
+    open_ledger(folder / "ledger.db", world.new_id, world.now_ns).__exit__()
+    bundles, parts = open_parts(station)
+    return Station(settings, station, bundles, parts, world=world, stop=stop, signs=signs)
+
+
+def open_parts(station: StationSettings) -> tuple[Mapping[str, Bundle], Mapping[str, PartLine]]:
+    """Return a station's bundles and what judges each part; a bundle that differs makes its part alone not ready.
+
+    Raises:
+        DataError: none of them can be used.
+    """
+    bundles: dict[str, Bundle] = {}
+    lines: dict[str, PartLine] = {}
+    threads = station.threads or usable_processors()
+    for part in station.part:
+        try:
+            bundle = read_bundle(part.bundle)
+            inspector = open_inspector(bundle, threads=threads, clock_ns=time.perf_counter_ns)
+        except DataError as error:
+            logger.warning("station %s, part %s: %s", station.name, part.name, error)
+            lines[part.name] = PartLine(None, None, str(error))
+        else:
+            bundles[part.name] = bundle
+            lines[part.name] = PartLine(inspector, _described(bundle))
+    if not bundles:
+        raise DataError("; ".join(line.why_not for line in lines.values()))
+    return bundles, lines
+
+
+def _described(bundle: Bundle) -> BundleMessage:
+    manifest = bundle.manifest
+    return BundleMessage(id=bundle.id, detector=manifest.detector.kind, calibration=manifest.calibration.id)
+
+
+def new_arrival_id() -> str:
+    """Return an id that sorts by time and that no other arrival has."""
+    return f"{time.time_ns():016x}{os.urandom(8).hex()}"
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Hold the state folder: two daemons would answer each part twice."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / "lock").open("w")
+    except OSError as error:
+        raise DiskError(f"state_dir {folder}: {error.strerror}") from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise SettingsError(f"another daemon uses state_dir {folder}: stop it or give this one its own") from error
+        yield
+
+
+@contextmanager
+def _signals(stop: threading.Event) -> Iterator[None]:
+    def end(_number: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    previous = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _crash_watch(crashed: threading.Event, stop: threading.Event) -> Iterator[None]:
+    """End the daemon when a thread dies: a station that has lost a stage must not look alive."""
+    previous = threading.excepthook
+
+    def end(args: threading.ExceptHookArgs) -> None:
+        previous(args)
+        crashed.set()
+        stop.set()
+
+    threading.excepthook = end
+    try:
+        yield
+    finally:
+        threading.excepthook = previous

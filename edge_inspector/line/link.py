@@ -1,0 +1,234 @@
+"""One connection to the broker, from CONNACK to loss; a new one is a new client, so nothing old is sent again by it."""
+
+import contextlib
+import logging
+import queue
+import socket
+import ssl
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+from typing import Any, TypeAlias
+
+import paho.mqtt.client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+
+from edge_inspector.errors import SettingsError
+from edge_inspector.line.ticks import Worker
+from edge_inspector.settings import MqttSettings
+
+logger = logging.getLogger(__name__)
+
+MAX_PAYLOAD = 900_000
+"""An oversize message makes a broker drop an MQTT 5 client, which sends it again, for ever."""
+_FIRST_WAIT_S, _LONGEST_WAIT_S = 0.1, 15.0
+_CONNECT_TIMEOUT_S = 5.0
+_QUEUED = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Will:
+    """What the broker says for us when we fall silent."""
+
+    topic: str
+    payload: str
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledged:
+    """The broker answered a publish."""
+
+    link: "Link"
+    mid: int
+    refused: str
+    """Empty when it took the message, else why not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """A message for us."""
+
+    link: "Link"
+    topic: str
+    payload: bytes
+    retained: bool
+    response_topic: str
+    correlation: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """The connection ended."""
+
+    link: "Link"
+    why: str
+
+
+Inbox: TypeAlias = "queue.SimpleQueue[Any]"
+
+
+@dataclass(frozen=True, slots=True)
+class Dial:
+    """How a connection is made."""
+
+    mqtt: MqttSettings
+    client_id: str
+    inbox: Inbox = field(repr=False)
+    """Where the connection's events go; its owner's other messages come there too."""
+    will: Will | None = None
+    subscribe: str = ""
+    keepalive_s: int = 15
+
+
+class Link:
+    """A connected client. Callbacks only queue; an exception in one would stop the client without a word."""
+
+    def __init__(self, client: mqtt.Client, version: int) -> None:
+        self._client = client
+        self._version = version
+
+    def publish(
+        self, topic: str, payload: bytes | str, qos: int, *, retain: bool, name: str = "", correlation: bytes = b""
+    ) -> int | None:
+        """Hand a message to the client and return its number; None when it is too large for any broker.
+
+        Args:
+            topic: the whole topic.
+            payload: at most `MAX_PAYLOAD` bytes.
+            qos: 0 or 1.
+            retain: whether late joiners get it.
+            name: the part's id, as MQTT 5 user property.
+            correlation: of the command that this answers.
+        """
+        if len(payload) > MAX_PAYLOAD:
+            return None
+        properties = None
+        if self._version == 5 and (name or correlation):
+            properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+            if name:
+                properties.UserProperty = [("id", name)]
+            if correlation:
+                properties.CorrelationData = correlation
+        return self._client.publish(topic, payload, qos, retain, properties).mid
+
+    def close(self) -> None:
+        """Say goodbye and end the client's thread."""
+        self._client.disconnect()
+        self._client.loop_stop()
+
+
+def links(dial: Dial, worker: Worker, rng: Random, while_away: Callable[[], None]) -> Iterator[Link]:
+    """Yield one connected link after another until the worker is stopped, waiting longer and longer between failures.
+
+    The consumer works with a link until its inbox says `Lost`, then asks for the next. `while_away` empties the inbox
+    between attempts, so that a long outage does not fill the memory.
+    """
+    wait = _FIRST_WAIT_S
+    while not worker.stopping():
+        link = _connect(dial)
+        if isinstance(link, Link):
+            wait = _FIRST_WAIT_S
+            worker.say(f"{worker.name} connected")
+            try:
+                yield link
+            finally:
+                link.close()
+                worker.say(f"{worker.name} disconnected")
+        else:
+            logger.debug("%s: %s", worker.name, link)
+        while_away()
+        worker.pause(wait * rng.uniform(0.5, 1.0))
+        wait = min(_LONGEST_WAIT_S, 2 * wait)
+
+
+def _connect(dial: Dial) -> "Link | str":
+    """Return a link whose CONNACK has come, or why there is none."""
+    answers: queue.SimpleQueue[str] = queue.SimpleQueue()
+    client = _client(dial)
+    link = Link(client, dial.mqtt.version)
+
+    def on_connect(_c: mqtt.Client, _u: object, _flags: object, code: Any, _p: object) -> None:  # noqa: ANN401
+        answers.put(str(code) if code.is_failure else "")
+
+    def on_disconnect(_c: mqtt.Client, _u: object, _flags: object, code: Any, _p: object) -> None:  # noqa: ANN401
+        answers.put(str(code))
+        dial.inbox.put(Lost(link, str(code)))
+
+    def on_publish(_c: mqtt.Client, _u: object, mid: int, code: Any, _p: object) -> None:  # noqa: ANN401
+        dial.inbox.put(Acknowledged(link, mid, str(code) if code.is_failure else ""))
+
+    def on_message(_c: mqtt.Client, _u: object, message: mqtt.MQTTMessage) -> None:
+        properties = message.properties
+        dial.inbox.put(
+            Incoming(
+                link,
+                message.topic,
+                bytes(message.payload),
+                message.retain,
+                getattr(properties, "ResponseTopic", ""),
+                getattr(properties, "CorrelationData", b""),
+            )
+        )
+
+    client.on_connect, client.on_disconnect = on_connect, on_disconnect
+    client.on_publish, client.on_message = on_publish, on_message
+    client.on_socket_open = _without_delay
+    try:
+        client.connect(dial.mqtt.host, dial.mqtt.port, dial.keepalive_s, **_session(dial.mqtt.version))
+        client.loop_start()
+        refused = answers.get(timeout=_CONNECT_TIMEOUT_S)
+    except (OSError, ValueError, queue.Empty) as error:
+        refused = str(error) or "no answer"
+    if refused:
+        client.loop_stop()
+        return refused
+    if dial.subscribe:
+        client.subscribe(dial.subscribe, 1)
+    return link
+
+
+def _client(dial: Dial) -> mqtt.Client:
+    settings = dial.mqtt
+    client = mqtt.Client(
+        CallbackAPIVersion.VERSION2,
+        client_id=dial.client_id,
+        protocol=MQTTProtocolVersion(settings.version),
+        reconnect_on_failure=False,
+        clean_session=True if settings.version == 4 else None,
+    )
+    client.connect_timeout = _CONNECT_TIMEOUT_S
+    client.max_queued_messages_set(_QUEUED)
+    if settings.username:
+        client.username_pw_set(settings.username, _password(settings.password_file))
+    if settings.tls:
+        tls = settings.tls
+        client.tls_set(
+            str(tls.ca),
+            str(tls.certificate) if tls.certificate else None,
+            str(tls.key) if tls.key else None,
+            tls_version=ssl.PROTOCOL_TLS_CLIENT,
+        )
+    if dial.will:
+        client.will_set(dial.will.topic, dial.will.payload, 1, True)
+    return client
+
+
+def _session(version: int) -> dict[str, Any]:
+    return {"clean_start": True} if version == 5 else {}
+
+
+def _password(path: Path | None) -> str:
+    if path is None:
+        return ""
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise SettingsError(f"mqtt.password_file {path}: {error.strerror}") from error
+
+
+def _without_delay(_client: mqtt.Client, _user: object, sock: Any) -> None:  # noqa: ANN401
+    with contextlib.suppress(OSError):
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -1,0 +1,166 @@
+"""The results connection: everything in the ledger, in order, nothing lost."""
+
+import contextlib
+import logging
+import queue
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from random import Random
+
+from edge_inspector.line.ledger import Entry, Ledger
+from edge_inspector.line.link import Acknowledged, Dial, Inbox, Link, Lost, links
+from edge_inspector.line.ticks import Worker
+from edge_inspector.wire.topics import topic_of
+
+logger = logging.getLogger(__name__)
+
+WINDOW = 32
+"""Ledger lines under way at once."""
+_STALLED_NS = 30_000_000_000
+_FLUSH = 16
+
+
+@dataclass(slots=True)
+class _UnderWay:
+    """A ledger line whose messages the broker has not all acknowledged."""
+
+    n: int
+    sent_ns: int
+    mids: set[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Wake:
+    """There is something new in the ledger."""
+
+
+@dataclass(frozen=True, slots=True)
+class Publisher:
+    """Follows the ledger by its cursor, which moves on a successful PUBACK only."""
+
+    base: str
+    dial: Dial
+    worker: Worker
+    open_ledger: Callable[[], Ledger] = field(repr=False)
+    rng: Random = field(repr=False)
+    thumb_bytes: int
+    """Most bytes of thumbnails that wait for the broker."""
+
+    def run(self) -> None:
+        """Publish until stopped, over any number of connections."""
+        with self.open_ledger() as ledger:
+            for link in links(self.dial, self.worker, self.rng, self._forget):
+                _Session(self, ledger, link).run()
+
+    def _forget(self) -> None:
+        """Empty the inbox: what was committed stands in the ledger."""
+        with contextlib.suppress(queue.Empty):
+            while True:
+                self.inbox.get_nowait()
+
+    @property
+    def inbox(self) -> Inbox:
+        """Where to say that something was committed."""
+        return self.dial.inbox
+
+
+class _Session:
+    """One connection's worth of publishing; begins where the cursor stands, so a line may be sent twice."""
+
+    def __init__(self, publisher: Publisher, ledger: Ledger, link: Link) -> None:
+        self._publisher = publisher
+        self._ledger = ledger
+        self._link = link
+        self._under_way: deque[_UnderWay] = deque()
+        self._cursor = self._sent = ledger.cursor()
+
+    def run(self) -> None:
+        worker = self._publisher.worker
+        alive = True
+        while alive and not worker.stopping():
+            worker.tick()
+            self._send()
+            self._ledger.trim_thumbs(self._publisher.thumb_bytes)
+            alive = self._hear() and not self._stalled()
+            self._settle()
+        if alive:
+            self._last_words()
+        self._settle(everything=True)
+
+    def _send(self) -> None:
+        room = WINDOW - len(self._under_way)
+        for entry in self._ledger.entries_after(self._sent, room) if room else ():
+            self._sent = entry.n
+            mids = {mid for mid in (self._publish(entry), self._publish_thumb(entry)) if mid is not None}
+            self._under_way.append(_UnderWay(entry.n, self._publisher.worker.monotonic_ns(), mids))
+
+    def _publish(self, entry: Entry) -> int | None:
+        topic = topic_of(entry.topic)
+        whole = f"{self._publisher.base}/{topic.name}"
+        mid = self._link.publish(whole, entry.payload, topic.qos, retain=topic.retain, name=entry.id)
+        if mid is None:
+            self._ledger.bury(entry.n, entry.topic, f"{len(entry.payload)} bytes are too many")
+        return mid
+
+    def _publish_thumb(self, entry: Entry) -> int | None:
+        if entry.thumb is None:
+            return None
+        topic = topic_of("image/thumb")
+        return self._link.publish(
+            f"{self._publisher.base}/{topic.name}", entry.thumb, topic.qos, retain=topic.retain, name=entry.id
+        )
+
+    def _hear(self) -> bool:
+        """Wait for news for at most a second and take in all there is; False when the connection is lost."""
+        try:
+            message = self._publisher.inbox.get(timeout=1.0)
+            while True:
+                match message:
+                    case Lost(link=link) if link is self._link:
+                        return False
+                    case Acknowledged(link=link) if link is self._link:
+                        self._acknowledge(message)
+                    case _:
+                        pass
+                message = self._publisher.inbox.get_nowait()
+        except queue.Empty:
+            return True
+
+    def _acknowledge(self, message: Acknowledged) -> None:
+        for line in self._under_way:
+            if message.mid in line.mids:
+                line.mids.discard(message.mid)
+                if message.refused:
+                    logger.warning("the broker refused ledger line %d: %s", line.n, message.refused)
+                    self._ledger.bury(line.n, self._publisher.base, message.refused)
+                return
+
+    def _settle(self, *, everything: bool = False) -> None:
+        """Move the cursor over all lines at the front that were acknowledged."""
+        moved = 0
+        while self._under_way and not self._under_way[0].mids:
+            self._cursor = self._under_way.popleft().n
+            moved += 1
+        if moved or everything:
+            self._ledger.move_cursor(self._cursor)
+
+    def _stalled(self) -> bool:
+        """Whether a message has waited so long for its PUBACK that the client itself must be the trouble."""
+        if not self._under_way:
+            return False
+        return self._publisher.worker.monotonic_ns() - self._under_way[0].sent_ns > _STALLED_NS
+
+    def _last_words(self) -> None:
+        """On a clean stop, wait a little for what is under way."""
+        self._send()
+        for _ in range(_FLUSH):
+            if not self._under_way:
+                return
+            try:
+                message = self._publisher.inbox.get(timeout=0.1)
+            except queue.Empty:
+                continue
+            if isinstance(message, Acknowledged) and message.link is self._link:
+                self._acknowledge(message)
+                self._settle()

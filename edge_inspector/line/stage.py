@@ -1,0 +1,275 @@
+"""The two loops of a station that judge: one takes pictures in, one answers them."""
+
+import logging
+import queue
+import threading
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from typing import TypeAlias, assert_never
+
+from edge_inspector.errors import DiskError
+from edge_inspector.inspection.inspector import Inspection, Inspector
+from edge_inspector.inspection.model import Arrival, Frame, Identity, Judgement, Reason, Unreadable
+from edge_inspector.inspection.picture import thumbnail
+from edge_inspector.line.ledger import Ledger
+from edge_inspector.line.source import Accepted, Idle, Opened, Source, Trouble
+from edge_inspector.line.ticks import Answered, Fault, SourceState, Worker
+from edge_inspector.wire.messages import BundleMessage, ImageMessage, Result, result_of
+
+logger = logging.getLogger(__name__)
+
+_RETRY_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class PartLine:
+    """All that judges one part: its inspector, or why there is none."""
+
+    inspector: Inspector | None
+    bundle: BundleMessage | None
+    why_not: str = ""
+
+
+Announce: TypeAlias = Callable[[Answered], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Intake:
+    """Takes arrivals from the source into the bounded queue; what cannot wait and finds it full is answered here."""
+
+    source: Source
+    arrivals: "queue.Queue[Accepted]"
+    deadlines: "queue.SimpleQueue[Accepted]"
+    worker: Worker
+    open_ledger: Callable[[], Ledger] = field(repr=False)
+    announce: Announce = field(repr=False)
+    paused: threading.Event
+
+    def run(self) -> None:
+        """Take in until stopped."""
+        with self.open_ledger() as ledger, closing(self.source.events(self._wanted)) as events:
+            for event in events:
+                self.worker.tick()
+                match event:
+                    case Accepted():
+                        self._take(ledger, event)
+                    case Opened(detail=detail):
+                        self.worker.reports.put(SourceState(open=True, detail=detail))
+                    case Trouble(detail=detail):
+                        self.worker.reports.put(SourceState(open=False, detail=detail))
+                    case Idle():
+                        pass
+                    case _:
+                        assert_never(event)
+                if self.worker.stopping():
+                    return
+
+    def _wanted(self) -> bool:
+        blocked = self.source.can_wait and self.arrivals.full()
+        return not (self.worker.stopping() or self.paused.is_set() or blocked)
+
+    def _take(self, ledger: Ledger, accepted: Accepted) -> None:
+        while not self.worker.stopping():
+            try:
+                self.arrivals.put(accepted, timeout=0.5 if self.source.can_wait else 0)
+            except queue.Full:
+                self.worker.tick()
+                if not self.source.can_wait:
+                    self._overrun(ledger, accepted.arrival.identity)
+                    return
+            else:
+                self.deadlines.put(accepted)
+                return
+
+    def _overrun(self, ledger: Ledger, identity: Identity) -> None:
+        judgement = Judgement(Reason.OVERRUN, f"{self.arrivals.maxsize} pictures wait already")
+        answer_without_picture(ledger, identity, judgement, self.worker, self.announce, 0.0)
+
+
+def answer_without_picture(
+    ledger: Ledger, identity: Identity, judgement: Judgement, worker: Worker, announce: Announce, waited_ms: float
+) -> None:
+    """Commit and announce an answer that no picture was looked at for, unless the part has one."""
+
+    def build(ledger_id: str, seq: int, now_ns: int) -> Result:
+        return result_of(
+            identity,
+            judgement,
+            ledger=ledger_id,
+            seq=seq,
+            bundle=None,
+            images=(),
+            decided_ns=now_ns,
+            timing_ms={"total": waited_ms},
+        )
+
+    try:
+        result = ledger.record(build, None)
+    except DiskError as error:
+        worker.reports.put(Fault("ledger", str(error)))
+        return
+    if result is not None:
+        announce(Answered(result, None, live=True))
+
+
+@dataclass(frozen=True, slots=True)
+class Answering:
+    """Judges what was taken in, commits the answer, announces it, and only then lets go of the picture."""
+
+    parts: dict[str, PartLine]
+    arrivals: "queue.Queue[Accepted]"
+    worker: Worker
+    open_ledger: Callable[[], Ledger] = field(repr=False)
+    announce: Announce = field(repr=False)
+    done: Callable[[str], None] = field(repr=False)
+    deadline_ns: int
+    thumbs: str
+    thumb_bytes: int
+
+    def run(self) -> None:
+        """Answer until stopped."""
+        with self.open_ledger() as ledger:
+            died_with = ledger.open_attempts()
+            while not self.worker.stopping():
+                self.worker.tick()
+                try:
+                    accepted = self.arrivals.get(timeout=0.5)
+                except queue.Empty:
+                    continue
+                self._answer(ledger, self._in_time(accepted), died_with)
+
+    def _in_time(self, accepted: Accepted) -> Accepted:
+        """Mark what waited longer than its deadline: it is judged for the record, no PLC waits for it any more."""
+        waited = self.worker.monotonic_ns() - accepted.accepted_ns
+        if waited < self.deadline_ns:
+            return accepted
+        arrival = accepted.arrival
+        return replace(accepted, arrival=replace(arrival, identity=replace(arrival.identity, replayed=True)))
+
+    def _answer(self, ledger: Ledger, accepted: Accepted, died_with: frozenset[str]) -> None:
+        """Commit one answer, however long the disk refuses: nothing else is judged before."""
+        identity = accepted.arrival.identity
+        while not self.worker.stopping():
+            try:
+                if not ledger.is_answered(identity.id):
+                    ledger.begin_attempt(identity.id)
+                    self._judge_and_record(ledger, accepted, died_with)
+                self.worker.reports.put(Fault("ledger", "", active=False))
+                break
+            except DiskError as error:
+                self.worker.reports.put(Fault("ledger", str(error)))
+                self.worker.pause(_RETRY_S)
+        else:
+            return
+        self._let_go(identity.id)
+
+    def _let_go(self, arrival_id: str) -> None:
+        try:
+            self.done(arrival_id)
+        except OSError as error:
+            # The answer stands; the picture stays claimed and is put away at the next start.
+            self.worker.reports.put(Fault("source", f"a judged picture cannot be put away: {error}"))
+
+    def _judge_and_record(self, ledger: Ledger, accepted: Accepted, died_with: frozenset[str]) -> None:
+        arrival = accepted.arrival
+        identity = arrival.identity
+        part = self.parts.get(identity.part)
+        inspection = self._inspect(part, arrival, died_with)
+        thumb, images = self._thumb(identity, inspection)
+        begun = accepted.accepted_ns
+
+        def build(ledger_id: str, seq: int, now_ns: int) -> Result:
+            timing = dict(inspection.timing_ms)
+            timing["total"] = (self.worker.monotonic_ns() - begun) / 1e6
+            return result_of(
+                identity,
+                inspection.judgement,
+                ledger=ledger_id,
+                seq=seq,
+                bundle=part.bundle if part else None,
+                images=images,
+                decided_ns=now_ns,
+                timing_ms=timing,
+            )
+
+        result = ledger.record(build, thumb)
+        if result is None:
+            logger.warning("%s: answered after its deadline; the first answer stands", identity.id)
+            return
+        self.announce(Answered(result, thumb, live=not identity.replayed))
+        logger.info("%s %s %s %.0f ms", result.id, result.part, result.verdict, result.timing_ms["total"])
+
+    def _inspect(self, part: PartLine | None, arrival: Arrival, died_with: frozenset[str]) -> Inspection:
+        if arrival.identity.id in died_with:
+            return _without(Reason.CRASHED, "the program ended while it judged this picture")
+        if isinstance(arrival, Unreadable):
+            return _without(arrival.reason, arrival.detail)
+        if part is None:
+            return _without(Reason.NO_RECIPE, f"no bundle for part {arrival.identity.part!r}")
+        if part.inspector is None:
+            return _without(Reason.NOT_READY, part.why_not)
+        return self._guarded(part.inspector, arrival)
+
+    def _guarded(self, inspector: Inspector, frame: Frame) -> Inspection:
+        """Judge; whatever goes wrong in the judging is an answer too."""
+        try:
+            return inspector.inspect(frame.image)
+        except Exception as error:
+            logger.exception("%s: the inspection failed", frame.identity.id)
+            return _without(Reason.EXCEPTION, f"{type(error).__name__}: {error}")
+
+    def _thumb(self, identity: Identity, inspection: Inspection) -> tuple[bytes | None, tuple[ImageMessage, ...]]:
+        judgement, evidence = inspection.judgement, inspection.evidence
+        wanted = self.thumbs == "all" or (self.thumbs == "not_ok" and not judgement.accept)
+        if evidence is None or not wanted:
+            return None, ()
+        jpeg, width, height = thumbnail(evidence.image, judgement.blobs, identity.id, self.thumb_bytes)
+        camera_height, camera_width = evidence.image.shape[:2]
+        described = ImageMessage(
+            kind="thumb",
+            topic="image/thumb",
+            width=width,
+            height=height,
+            camera_width=camera_width,
+            camera_height=camera_height,
+        )
+        return jpeg, (described,)
+
+
+def _without(reason: Reason, detail: str) -> Inspection:
+    """Return an inspection that looked at no picture."""
+    return Inspection(Judgement(reason, detail), None, ())
+
+
+@dataclass(frozen=True, slots=True)
+class Deadlines:
+    """Answers ERROR for a part that is still being judged at its deadline; the later answer is kept as late."""
+
+    accepted: "queue.SimpleQueue[Accepted]"
+    worker: Worker
+    open_ledger: Callable[[], Ledger] = field(repr=False)
+    announce: Announce = field(repr=False)
+    deadline_ns: int
+
+    def run(self) -> None:
+        """Watch until stopped."""
+        with self.open_ledger() as ledger:
+            while not self.worker.stopping():
+                self.worker.tick()
+                try:
+                    accepted = self.accepted.get(timeout=0.5)
+                except queue.Empty:
+                    continue
+                self._watch(ledger, accepted)
+
+    def _watch(self, ledger: Ledger, accepted: Accepted) -> None:
+        """Wait for one deadline; they all take the same time, so the next one cannot be earlier."""
+        left = accepted.accepted_ns + self.deadline_ns - self.worker.monotonic_ns()
+        self.worker.pause(left / 1e9)
+        identity = accepted.arrival.identity
+        if self.worker.stopping() or identity.replayed or identity.id not in ledger.open_attempts():
+            return
+        waited_ms = self.deadline_ns / 1e6
+        judgement = Judgement(Reason.LATE, f"no answer within {waited_ms:.0f} ms")
+        answer_without_picture(ledger, identity, judgement, self.worker, self.announce, waited_ms)

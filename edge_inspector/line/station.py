@@ -1,0 +1,220 @@
+"""One station: its threads, wired by queues."""
+
+import queue
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+from typing import assert_never
+
+from edge_inspector.bundle import Bundle
+from edge_inspector.line.capture import CaptureSource
+from edge_inspector.line.folder import FolderSource
+from edge_inspector.line.ledger import Ledger, open_ledger
+from edge_inspector.line.link import Dial, Inbox, Will
+from edge_inspector.line.plc import Plc
+from edge_inspector.line.publisher import Publisher, Wake
+from edge_inspector.line.source import Accepted, Now, Source
+from edge_inspector.line.stage import Answering, Deadlines, Intake, PartLine
+from edge_inspector.line.state import Asked, State
+from edge_inspector.line.supervisor import Alive, Desk, Supervisor
+from edge_inspector.line.ticks import Answered, Reports, Worker
+from edge_inspector.settings import CaptureSettings, FolderSettings, Settings, StationSettings
+from edge_inspector.wire.messages import AvailablePart
+
+_JOIN_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """Time, chance and identity, as the process gives them."""
+
+    now_ns: Now
+    monotonic_ns: Now
+    new_id: Callable[[], str]
+    rng: Random = field(repr=False)
+
+
+class Station:
+    """Everything of one camera position. `run` returns when the stop signal is set and all threads have ended."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        station: StationSettings,
+        bundles: Mapping[str, Bundle],
+        parts: Mapping[str, PartLine],
+        *,
+        world: World,
+        stop: threading.Event,
+        signs: "queue.SimpleQueue[Alive]",
+    ) -> None:
+        self._settings = settings
+        self._station = station
+        self._bundles = bundles
+        self._parts = parts
+        self._world = world
+        self._stop = stop
+        self._signs = signs
+        self._base = f"{settings.mqtt.root}/{station.name}"
+        self._folder = state_folder(settings, station)
+        self._reports: Reports = queue.SimpleQueue()
+        self._commands: queue.SimpleQueue[Asked] = queue.SimpleQueue()
+        self._paused = threading.Event()
+        self._inboxes: dict[str, Inbox] = {name: queue.SimpleQueue() for name in ("results", "state", "plc")}
+        self._arrivals: queue.Queue[Accepted] = queue.Queue(station.queue)
+
+    def run(self) -> None:
+        """Serve until stopped. Answers stop first, so that what they say last still goes out."""
+        stop_talking = threading.Event()
+        judging = self._judging(self._stop)
+        talking = self._talking(stop_talking)
+        threads = {
+            name: threading.Thread(target=stage, name=f"{self._station.name} {name}", daemon=True)
+            for name, stage in {**judging, **talking}.items()
+        }
+        for thread in threads.values():
+            thread.start()
+        with self._open_ledger() as ledger:
+            supervisor = Supervisor(self._desk(ledger), tuple(threads))
+            supervisor.run()
+            for name in judging:
+                threads[name].join(_JOIN_S)
+            supervisor.say_stopping()
+        stop_talking.set()
+        for name in talking:
+            self._inboxes[name].put(None)
+            threads[name].join(_JOIN_S)
+
+    def _desk(self, ledger: Ledger) -> Desk:
+        return Desk(
+            station=self._station,
+            active_part=self.active_part(),
+            part_ready=self._parts[self.active_part()].why_not,
+            available=tuple(
+                AvailablePart(part=name, bundle=bundle.id, threshold=bundle.recipe.decision.threshold)
+                for name, bundle in self._bundles.items()
+            ),
+            ledger=ledger,
+            folder=self._folder,
+            reports=self._reports,
+            commands=self._commands,
+            inboxes=self._inboxes,
+            paused=self._paused,
+            queue_full=self._arrivals.full,
+            stop=self._stop,
+            signs=self._signs,
+            now_ns=self._world.now_ns,
+            monotonic_ns=self._world.monotonic_ns,
+        )
+
+    def _judging(self, stop: threading.Event) -> dict[str, Callable[[], None]]:
+        deadlines: queue.SimpleQueue[Accepted] = queue.SimpleQueue()
+        source = self._source()
+        deadline_ns = self._station.deadline_ms * 1_000_000
+        intake = Intake(
+            source,
+            self._arrivals,
+            deadlines,
+            self._worker("intake", stop),
+            self._open_ledger,
+            self._announce,
+            self._paused,
+        )
+        answering = Answering(
+            dict(self._parts),
+            self._arrivals,
+            self._worker("inspect", stop),
+            self._open_ledger,
+            self._announce,
+            source.done,
+            deadline_ns,
+            self._station.thumbs,
+            self._settings.mqtt.thumb_bytes,
+        )
+        watching = Deadlines(deadlines, self._worker("deadline", stop), self._open_ledger, self._announce, deadline_ns)
+        return {"intake": intake.run, "inspect": answering.run, "deadline": watching.run}
+
+    def _talking(self, stop: threading.Event) -> dict[str, Callable[[], None]]:
+        will = Will(f"{self._base}/availability", "offline")
+        publisher = Publisher(
+            self._base,
+            self._dial("results"),
+            self._worker("results", stop),
+            self._open_ledger,
+            self._world.rng,
+            self._settings.ledger.thumb_mb * 1_000_000,
+        )
+        state = State(
+            self._base,
+            self._dial("state", will=will, subscribe=f"{self._base}/cmd/#"),
+            self._worker("state", stop),
+            self._open_ledger,
+            self._world.rng,
+            self._world.now_ns,
+            self._commands,
+        )
+        plc = Plc(
+            self._base,
+            self._dial("plc", will=Will(f"{self._base}/plc/ready", "0"), keepalive_s=5),
+            self._worker("plc", stop),
+            self._open_ledger,
+            self._world.rng,
+        )
+        return {"results": publisher.run, "state": state.run, "plc": plc.run}
+
+    def _source(self) -> Source:
+        settings = self._station.source
+        match settings:
+            case FolderSettings():
+                return FolderSource(
+                    settings,
+                    self._station.name,
+                    self.active_part,
+                    new_id=self._world.new_id,
+                    open_ledger=self._open_ledger,
+                    monotonic_ns=self._world.monotonic_ns,
+                )
+            case CaptureSettings():
+                return CaptureSource(
+                    settings,
+                    self._station.name,
+                    self.active_part,
+                    new_id=self._world.new_id,
+                    now_ns=self._world.now_ns,
+                    monotonic_ns=self._world.monotonic_ns,
+                    wait=self._wait,
+                    rng=self._world.rng,
+                )
+            case _:
+                assert_never(settings)
+
+    def _wait(self, seconds: float) -> None:
+        self._stop.wait(seconds)
+
+    def active_part(self) -> str:
+        """Return the part that pictures are bound to when they are accepted."""
+        return self._station.part[0].name
+
+    def _worker(self, name: str, stop: threading.Event) -> Worker:
+        return Worker(name, stop, self._reports, self._world.monotonic_ns)
+
+    def _dial(self, name: str, *, will: Will | None = None, subscribe: str = "", keepalive_s: int = 15) -> Dial:
+        client_id = f"{self._station.name}-{name}"
+        return Dial(self._settings.mqtt, client_id, self._inboxes[name], will, subscribe, keepalive_s)
+
+    def _open_ledger(self) -> Ledger:
+        return open_ledger(self._folder / "ledger.db", self._world.new_id, self._world.now_ns)
+
+    def _announce(self, answered: Answered) -> None:
+        """Tell everyone of a committed answer, the PLC first: it waits."""
+        self._inboxes["plc"].put(answered)
+        self._inboxes["results"].put(Wake())
+        self._inboxes["state"].put(answered)
+        self._reports.put(answered)
+
+
+def state_folder(settings: Settings, station: StationSettings) -> Path:
+    """Return where a station keeps its ledger."""
+    return settings.state_dir / station.name

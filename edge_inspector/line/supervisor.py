@@ -1,0 +1,195 @@
+"""Watches over a station's stages and tells the world how it is; runs in the station's own thread."""
+
+import logging
+import queue
+import shutil
+import socket
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from edge_inspector import __version__
+from edge_inspector.engines.openvino import ENGINE
+from edge_inspector.errors import DiskError
+from edge_inspector.line.health import PACKML, Alarm, StateName, Vitals
+from edge_inspector.line.ledger import Ledger
+from edge_inspector.line.link import Inbox
+from edge_inspector.line.plc import Ready
+from edge_inspector.line.publisher import Wake
+from edge_inspector.line.source import Now
+from edge_inspector.line.state import Asked, StateValue
+from edge_inspector.line.ticks import Reports
+from edge_inspector.settings import StationSettings
+from edge_inspector.wire.messages import (
+    Alarms,
+    AvailablePart,
+    Event,
+    Health,
+    Info,
+    RecipeMessage,
+    SourceHealth,
+    Undelivered,
+    utc,
+)
+
+logger = logging.getLogger(__name__)
+
+_HEALTH_EVERY_NS = 10_000_000_000
+_STAGE_LIMIT_NS = 15_000_000_000
+"""A stage's loop turns at least once a second; slower than this and it hangs."""
+_KNOCK_S = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Alive:
+    """A station's sign of life: every stage of it turns."""
+
+    station: str
+    status: str
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What a supervisor knows of its station, and the queues that it reads and writes."""
+
+    station: StationSettings
+    active_part: str
+    part_ready: str
+    """Empty, or why the active part cannot be judged."""
+    available: tuple[AvailablePart, ...]
+    ledger: Ledger = field(repr=False)
+    folder: Path
+    reports: Reports = field(repr=False)
+    commands: "queue.SimpleQueue[Asked]" = field(repr=False)
+    inboxes: Mapping[str, Inbox] = field(repr=False)
+    paused: threading.Event = field(repr=False)
+    queue_full: Callable[[], bool] = field(repr=False)
+    stop: threading.Event = field(repr=False)
+    signs: "queue.SimpleQueue[Alive]" = field(repr=False)
+    now_ns: Now = field(repr=False)
+    monotonic_ns: Now = field(repr=False)
+
+
+class Supervisor:
+    """Takes in what the stages report; says state, health, alarms and readiness; obeys pause and resume."""
+
+    def __init__(self, desk: Desk, stages: tuple[str, ...]) -> None:
+        self._desk = desk
+        self._vitals = Vitals(stages, _STAGE_LIMIT_NS, desk.part_ready, desk.monotonic_ns())
+        self._state: StateName = "STARTING"
+        self._since_ns = desk.now_ns()
+        self._said: tuple[object, ...] = ()
+        self._said_ns = 0
+        self._alarms: dict[str, tuple[Alarm, str]] = {}
+
+    def run(self) -> None:
+        """Supervise until the stop signal."""
+        self._say("info", self._info().encode())
+        recipe = RecipeMessage(active=self._desk.active_part, available=self._desk.available)
+        self._say("recipe", recipe.encode())
+        self._say_alarms()
+        while not self._desk.stop.is_set():
+            self._hear()
+            self._obey()
+            now = self._desk.monotonic_ns()
+            self._publish(now)
+            if self._vitals.alive(now):
+                self._desk.signs.put(Alive(self._name, f"{self._name} {self._state}"))
+
+    def say_stopping(self) -> None:
+        """Tell the world that the station is about to go."""
+        self._publish(self._desk.monotonic_ns(), stopping=True)
+
+    def _hear(self) -> None:
+        """Take in reports for at most a quarter of a second."""
+        now = self._desk.monotonic_ns
+        try:
+            self._vitals.take(self._desk.reports.get(timeout=_KNOCK_S), now())
+            while True:
+                self._vitals.take(self._desk.reports.get_nowait(), now())
+        except queue.Empty:
+            return
+
+    def _obey(self) -> None:
+        while not self._desk.commands.empty():
+            asked = self._desk.commands.get()
+            logger.info("command %s by %s", asked.name, asked.by)
+            if asked.name == "pause":
+                self._desk.paused.set()
+            elif asked.name == "resume":
+                self._desk.paused.clear()
+
+    def _publish(self, now: int, *, stopping: bool = False) -> None:
+        state = self._vitals.state(now, paused=self._desk.paused.is_set(), stopping=stopping)
+        if state != self._state:
+            logger.warning("station %s: %s -> %s %s", self._name, self._state, state, self._vitals.last_error)
+            self._state, self._since_ns = state, self._desk.now_ns()
+        self._say_ready(state)
+        self._raise_and_clear(now)
+        news = (state, self._vitals.connected("results"), self._vitals.source, self._vitals.last_error)
+        if news != self._said or now - self._said_ns >= _HEALTH_EVERY_NS:
+            self._said, self._said_ns = news, now
+            self._say("health", self._health(now).encode())
+
+    def _say_ready(self, state: StateName) -> None:
+        ready = state in ("READY", "RUNNING") and not self._desk.queue_full()
+        self._desk.inboxes["plc"].put(Ready(ready=ready, packml=PACKML[state]))
+
+    def _raise_and_clear(self, now: int) -> None:
+        current = {alarm.code: alarm for alarm in self._vitals.alarms(now)}
+        raised = [alarm for code, alarm in current.items() if code not in self._alarms]
+        cleared = [self._alarms[code][0] for code in self._alarms if code not in current]
+        since = utc(self._desk.now_ns())
+        for alarm in raised:
+            self._alarms[alarm.code] = (alarm, since)
+            self._say_event(alarm, since, active=True)
+        for alarm in cleared:
+            _, began = self._alarms.pop(alarm.code)
+            self._say_event(alarm, began, active=False)
+        if raised or cleared:
+            self._say_alarms()
+
+    def _say_event(self, alarm: Alarm, since: str, *, active: bool) -> None:
+        event = Event(code=alarm.code, severity=alarm.severity, active=active, message=alarm.message, since=since)
+        try:
+            self._desk.ledger.record_event(event.encode())
+        except DiskError as error:
+            logger.warning("event %s could not be recorded: %s", alarm.code, error)  # the alarm itself is published
+        self._desk.inboxes["results"].put(Wake())
+
+    def _say_alarms(self) -> None:
+        self._say("alarms", Alarms(active=tuple(sorted(self._alarms))).encode())
+
+    def _say(self, name: str, payload: bytes) -> None:
+        self._desk.inboxes["state"].put(StateValue(name, payload))
+
+    def _health(self, now: int) -> Health:
+        backlog = self._desk.ledger.backlog()
+        oldest_s = 0.0 if backlog.oldest_ns is None else max(0.0, (self._desk.now_ns() - backlog.oldest_ns) / 1e9)
+        source = self._vitals.source
+        return Health(
+            state=self._state,
+            since=utc(self._since_ns),
+            stages=self._vitals.ages(now),
+            broker="connected" if self._vitals.connected("results") else "disconnected",
+            undelivered=Undelivered(count=backlog.count, oldest_s=round(oldest_s, 1)),
+            disk_free_mb=shutil.disk_usage(self._desk.folder).free // 1_000_000,
+            engine=ENGINE,
+            source=SourceHealth(open=source.open, detail=source.detail),
+            last_error=self._vitals.last_error,
+        )
+
+    def _info(self) -> Info:
+        station = self._desk.station
+        return Info(
+            version=__version__,
+            host=socket.gethostname(),
+            station=station.name,
+            source=station.source.kind,
+            parts=tuple(part.name for part in station.part),
+        )
+
+    @property
+    def _name(self) -> str:
+        return self._desk.station.name

@@ -1,0 +1,86 @@
+"""How a thread shows that it turns, and learns that it shall stop."""
+
+import queue
+import threading
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from edge_inspector.line.source import Now
+from edge_inspector.wire.messages import Result
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """A stage's loop turned."""
+
+    stage: str
+    at_ns: int
+    """Monotonic."""
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A stage has news for the health report."""
+
+    stage: str
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class SourceState:
+    """Whether pictures can come."""
+
+    open: bool
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Something failed that an operator must know."""
+
+    code: str
+    message: str
+    active: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A part has its verdict, committed."""
+
+    result: Result
+    thumb: bytes | None = field(repr=False)
+    live: bool
+    """Whether a PLC may act on it."""
+
+
+Report: TypeAlias = Tick | Said | SourceState | Fault | Answered
+Reports: TypeAlias = "queue.SimpleQueue[Report]"
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """What every stage's thread holds: its name, the stop signal, and where its reports go."""
+
+    name: str
+    stop: threading.Event = field(repr=False)
+    reports: Reports = field(repr=False)
+    monotonic_ns: Now = field(repr=False)
+
+    def tick(self) -> None:
+        """Show that the loop turns."""
+        self.reports.put(Tick(self.name, self.monotonic_ns()))
+
+    def say(self, what: str) -> None:
+        """Report news."""
+        self.reports.put(Said(self.name, what))
+
+    def stopping(self) -> bool:
+        """Whether the daemon is ending."""
+        return self.stop.is_set()
+
+    def pause(self, seconds: float) -> None:
+        """Wait, turning at least once a second, until the time is over or the daemon ends."""
+        end = self.monotonic_ns() + int(seconds * 1e9)
+        while not self.stopping() and (left := end - self.monotonic_ns()) > 0:
+            self.tick()
+            self.stop.wait(min(1.0, left / 1e9))

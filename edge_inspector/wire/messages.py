@@ -1,0 +1,273 @@
+"""The JSON messages of the published contract, version 1."""
+
+from datetime import UTC, datetime
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from edge_inspector.inspection.model import Blob, Identity, Judgement, Verdict
+
+Utc = Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$")]
+"""ISO 8601, UTC, milliseconds."""
+
+
+def utc(unix_ns: int) -> str:
+    """Return a time as the contract writes it."""
+    seconds, rest = divmod(unix_ns, 1_000_000_000)
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest // 1_000_000:03d}Z"
+
+
+class Message(BaseModel):
+    """What all messages share: frozen, no unknown field, no number that is not finite."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    schema_version: Literal[1] = 1
+
+    def encode(self) -> bytes:
+        """Return the message as it goes over the wire."""
+        return self.model_dump_json().encode()
+
+
+class BlobMessage(BaseModel):
+    """One region over the limit, in camera pixels."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    box: tuple[int, int, int, int]
+    """x, y, width, height."""
+    area: int
+    peak: float
+    over_threshold: bool
+
+    @classmethod
+    def of(cls, blob: Blob) -> Self:
+        """Return the message of a blob."""
+        return cls(
+            box=(blob.x, blob.y, blob.width, blob.height),
+            area=blob.area,
+            peak=round(blob.peak, 4),
+            over_threshold=blob.over_threshold,
+        )
+
+
+class ImageMessage(BaseModel):
+    """Where a picture of the part is published."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["thumb"]
+    topic: str
+    width: int
+    height: int
+    camera_width: int
+    camera_height: int
+
+
+class BundleMessage(BaseModel):
+    """What judged the part."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: str
+    detector: str
+    calibration: str
+
+
+class Result(Message):
+    """One part, one verdict."""
+
+    id: str
+    ledger: str
+    seq: int = Field(ge=1)
+    station: str
+    part: str
+    serial: str
+    lot: str
+    view: str
+    trigger_id: str
+    verdict: Verdict
+    reason: str
+    reason_code: int
+    accept: bool
+    score: float | None
+    """Anomaly level / threshold: 1.0 is the limit; null where nothing could be measured."""
+    margin: float | None
+    """1 - score."""
+    blobs: tuple[BlobMessage, ...]
+    images: tuple[ImageMessage, ...]
+    quality: dict[str, float]
+    bundle: BundleMessage | None
+    captured_at: Utc
+    captured_at_source: Literal["trigger", "exif", "name", "mtime", "grab"]
+    decided_at: Utc
+    timing_ms: dict[str, float]
+    replayed: bool
+    simulated: bool
+
+
+def result_of(
+    identity: Identity,
+    judgement: Judgement,
+    *,
+    ledger: str,
+    seq: int,
+    bundle: BundleMessage | None,
+    images: tuple[ImageMessage, ...],
+    decided_ns: int,
+    timing_ms: dict[str, float],
+) -> Result:
+    """Return the result message of a judged part."""
+    score = None if judgement.score is None else round(judgement.score, 6)
+    return Result(
+        id=identity.id,
+        ledger=ledger,
+        seq=seq,
+        station=identity.station,
+        part=identity.part,
+        serial=identity.serial,
+        lot=identity.lot,
+        view=identity.view,
+        trigger_id=identity.trigger_id,
+        verdict=judgement.verdict,
+        reason=judgement.detail,
+        reason_code=judgement.reason.number,
+        accept=judgement.accept,
+        score=score,
+        margin=None if score is None else round(1 - score, 6),
+        blobs=tuple(BlobMessage.of(blob) for blob in judgement.blobs[:MAX_BLOBS]),
+        images=images,
+        quality={},
+        bundle=bundle,
+        captured_at=utc(identity.captured_ns),
+        captured_at_source=identity.captured_source,
+        decided_at=utc(decided_ns),
+        timing_ms={name: round(value, 3) for name, value in timing_ms.items()},
+        replayed=identity.replayed,
+        simulated=False,
+    )
+
+
+MAX_BLOBS = 64
+"""A part with more regions than this is described well enough by its worst ones."""
+
+
+class Counters(Message):
+    """How many parts got which verdict."""
+
+    since: Utc
+    total: int
+    ok: int
+    ng: int
+    review: int
+    invalid: int
+    error: int
+    replayed: int
+    """Of the total, judged after their time."""
+    yield_: float | None = Field(serialization_alias="yield", validation_alias="yield")
+    """OK / (OK + NG + REVIEW)."""
+    parts_per_minute: float
+    by_part: dict[str, dict[str, int]]
+
+    def encode(self) -> bytes:
+        """Return the message as it goes over the wire."""
+        return self.model_dump_json(by_alias=True).encode()
+
+
+class Undelivered(BaseModel):
+    """Results that the broker has not acknowledged."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    count: int
+    oldest_s: float
+
+
+class SourceHealth(BaseModel):
+    """Whether pictures can come."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    open: bool
+    detail: str
+
+
+class Health(Message):
+    """How the station is."""
+
+    state: Literal["STARTING", "READY", "RUNNING", "PAUSED", "DEGRADED", "ERROR", "STOPPING"]
+    since: Utc
+    stages: dict[str, float]
+    """Seconds since each stage's loop last turned."""
+    broker: Literal["connected", "disconnected"]
+    undelivered: Undelivered
+    disk_free_mb: int
+    engine: str
+    source: SourceHealth
+    last_error: str
+
+
+class Info(Message):
+    """Who speaks."""
+
+    product: Literal["edge-inspector"] = "edge-inspector"
+    version: str
+    contract: Literal[1] = 1
+    host: str
+    station: str
+    source: str
+    parts: tuple[str, ...]
+
+
+class AvailablePart(BaseModel):
+    """A part that the station can inspect."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    part: str
+    bundle: str
+    threshold: float
+
+
+class RecipeMessage(Message):
+    """Which part is inspected, and which could be."""
+
+    active: str
+    available: tuple[AvailablePart, ...]
+
+
+class Event(Message):
+    """Something that an operator must know began or ended."""
+
+    code: str
+    severity: Literal["info", "warning", "error"]
+    active: bool
+    message: str
+    since: Utc
+
+
+class Alarms(Message):
+    """What is wrong now."""
+
+    active: tuple[str, ...]
+
+
+class Command(BaseModel):
+    """What comes in below `cmd/`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    schema_version: Literal[1] = 1
+    correlation_id: str = Field(min_length=1, max_length=128)
+    by: str = Field(min_length=1, max_length=128)
+    args: dict[str, str | int | float | bool] = Field(default_factory=dict)
+    expires: datetime | None = None
+
+
+class Ack(Message):
+    """The answer to a command."""
+
+    command: str
+    correlation_id: str
+    status: Literal["accepted", "done", "rejected", "duplicate", "expired"]
+    reason: str

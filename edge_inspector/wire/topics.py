@@ -1,0 +1,82 @@
+"""The topic tree of the published contract, and which names may stand in it."""
+
+import re
+from dataclasses import dataclass
+
+from edge_inspector.errors import SettingsError
+
+CONTRACT_VERSION = 1
+DEFAULT_ROOT = "edge-inspector/v1"
+_FORBIDDEN = re.compile(r"[\s+#/$\x00-\x1f\x7f]")
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """One row of the contract."""
+
+    name: str
+    """Below the base topic."""
+    qos: int
+    retain: bool
+    payload: str
+    when: str
+
+
+TOPICS = (
+    Topic("result", 1, False, "JSON, one a part", "every inspection; all are kept through an outage"),
+    Topic("image/thumb", 1, False, "JPEG, boxes drawn", "by setting: all, not_ok, none"),
+    Topic("event", 1, False, "JSON", "raised and cleared; kept through an outage"),
+    Topic("availability", 1, True, "`online` or `offline`", "connect, stop, last will"),
+    Topic("info", 1, True, "JSON", "on connect"),
+    Topic("health", 1, True, "JSON", "on change, and every 10 s"),
+    Topic("last/result", 1, True, "JSON", "every inspection, for late joiners"),
+    Topic("last/thumb", 0, True, "JPEG", "with image/thumb, for late joiners"),
+    Topic("counters", 1, True, "JSON", "every inspection"),
+    Topic("recipe", 1, True, "JSON", "on change"),
+    Topic("alarms", 1, True, "JSON", "on change"),
+    Topic("ack", 1, False, "JSON", "every command"),
+    Topic("plc/word", 1, True, "`seq;trigger_id;code;error;defects;score;serial`", "every live inspection"),
+    Topic("plc/ready", 1, True, "`0` or `1`", "on change, last will 0"),
+    Topic("plc/heartbeat", 0, False, "0 to 65535", "every second"),
+    Topic("plc/state", 1, True, "PackML state number", "on change"),
+    Topic("plc/verdict", 1, True, "verdict, for displays only", "every live inspection"),
+    Topic("plc/score", 1, True, "score, for displays only", "every live inspection"),
+    Topic("plc/defects", 1, True, "number of blobs, for displays only", "every live inspection"),
+    Topic("plc/total", 1, True, "parts, for displays only", "every live inspection"),
+    Topic("plc/ng_total", 1, True, "NG parts, for displays only", "every live inspection"),
+)
+"""What the daemon publishes."""
+
+COMMANDS = ("pause", "resume", "reset_counters")
+"""What is answered below `cmd/`; others are rejected."""
+
+_BY_NAME = {topic.name: topic for topic in TOPICS}
+
+
+def topic_of(name: str) -> Topic:
+    """Return the contract's row for a topic below the base."""
+    return _BY_NAME[name]
+
+
+def check_name(name: str, what: str) -> str:
+    """Return a station's or part's name that may become a topic and a path.
+
+    Raises:
+        SettingsError: empty, too long, `.` first, or with a space, a control character or one of + # / $.
+    """
+    if not name or len(name) > 64 or name.startswith(".") or _FORBIDDEN.search(name):
+        raise SettingsError(
+            f"{what} {name!r}: expected 1 to 64 characters, no space, control character or + # / $, and no dot first"
+        )
+    return name
+
+
+def check_root(root: str) -> str:
+    """Return a topic root, any Unified Namespace path.
+
+    Raises:
+        SettingsError: a level of it is not allowed.
+    """
+    for level in root.split("/"):
+        check_name(level, "topic root level")
+    return root

@@ -1,0 +1,36 @@
+    l () { return this.labels[this.language] || {} },
+    station () { return this.stations.find((station) => station.name === this.chosen) || null },
+    // The one answer to "may I believe what I see?": online, or why not.
+    presence () {
+      if (!this.linked) return 'no_link'
+      if (this.broker !== 'connected') return 'no_broker'
+      return this.station ? this.station.presence : 'no_station'
+    },
+    live () { return this.presence === 'online' },
+    state () {
+      if (!this.live) return this.presence.toUpperCase()
+      return this.station.health ? this.station.health.state : 'STARTING'
+    },
+    tone () { return this.toneOf(this.live, this.state) },
+    activeAlarms () { return this.station ? this.station.alarms : [] },
+    recentProblems () {
+      const elsewhere = this.stations.map((station) => station.name).filter((name) => name !== this.chosen)
+      return this.problems.filter((problem) => this.now - problem.at < 60000 && !elsewhere.includes(problem.station))
+    },
+    notices () {
+      const texts = this.l.notice
+      if (!texts) return []
+      const found = []
+      const health = this.live && this.station.health
+      if (health && this.tone !== 'good') {
+        const detail = health.last_error || health.source.detail || texts.no_detail
+        found.push({ tone: this.tone, text: this.fill(texts[this.state], { detail }) })
+      }
+      if (health && health.undelivered.count) {
+        found.push({ tone: 'warn', text: this.fill(texts.undelivered, { n: health.undelivered.count, s: this.number(health.undelivered.oldest_s) }) })
+      }
+      for (const problem of this.recentProblems.slice(0, 1)) {
+        found.push({ tone: 'bad', text: this.fill(texts.problem, { topic: [problem.station, problem.topic].filter(Boolean).join('/'), what: problem.what }) })
+      }
+      return found
+    },

@@ -1,0 +1,94 @@
+"""A real mosquitto with a private configuration on 127.0.0.1, and `until`, the polite way to wait for anything."""
+
+import getpass
+import os
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TypeVar
+
+Found = TypeVar("Found")
+
+
+def until(look: Callable[[], Found], what: str, seconds: float = 10.0) -> Found:
+    """Call `look` until it returns something true and return that; fail after `seconds`, saying `what` never came."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        found = look()
+        if found:
+            return found
+        time.sleep(0.02)
+    raise AssertionError(f"waited {seconds} s in vain for: {what}")
+
+
+def free_port() -> int:
+    """Return a TCP port of 127.0.0.1 that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def answers(port: int) -> bool:
+    """Say whether somebody accepts connections on 127.0.0.1:`port`."""
+    with socket.socket() as probe:
+        probe.settimeout(0.5)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def find_mosquitto() -> str | None:
+    """Return the mosquitto program, or None; Debian installs it where ordinary users do not look."""
+    return shutil.which("mosquitto", path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
+
+
+class Mosquitto:
+    """One broker in one folder; `start`, `kill` and `start` again keep the port, and nothing retained survives."""
+
+    def __init__(self, folder: Path, extra: str = "allow_anonymous true") -> None:
+        self.folder = folder
+        self.extra = extra
+        self.port = free_port()
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> Self:
+        """Start the broker and return when it accepts connections."""
+        program = find_mosquitto()
+        if program is None:
+            raise FileNotFoundError("mosquitto is not installed")
+        self.folder.mkdir(parents=True, exist_ok=True)
+        lines = [f"listener {self.port} 127.0.0.1", "persistence false", "set_tcp_nodelay true", self.extra]
+        if getpass.getuser() == "root":
+            lines.append("user root")
+        configuration = self.folder / "mosquitto.conf"
+        configuration.write_text("\n".join(lines) + "\n")
+        with (self.folder / "mosquitto.log").open("ab") as log:
+            self._process = subprocess.Popen([program, "-c", str(configuration)], stdout=log, stderr=log)
+        until(lambda: answers(self.port), "mosquitto accepts connections")
+        return self
+
+    def kill(self) -> None:
+        """End the broker as a power cut would."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def stop(self) -> None:
+        """End the broker as systemd would."""
+        if self._process is not None:
+            self._process.terminate()
+            self._process.wait(timeout=10)
+            self._process = None
+
+    def __enter__(self) -> Self:
+        """Start the broker."""
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop the broker."""
+        self.stop()

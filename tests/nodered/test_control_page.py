@@ -1,0 +1,130 @@
+"""Commands reach the station, and their answers the page."""
+
+import datetime as dt
+from typing import Any
+
+import pytest
+from brokers import until
+from conftest import NodeRed, show
+from playwright.sync_api import Page, expect
+from station import Station
+
+
+@pytest.fixture
+def control_page(page: Page, dashboard: NodeRed, station: Station) -> Page:
+    """The control page, showing this test's station."""
+    return show(page, dashboard, station, "control")
+
+
+def heard(station: Station, command: str) -> dict[str, Any]:
+    """Wait until the station hears `command` and return its envelope."""
+    return until(lambda: next((envelope for name, envelope in station.heard if name == command), {}), command)
+
+
+def answer(station: Station, command: str, status: str, reason: str = "") -> None:
+    """Answer a command as the daemon does."""
+    correlation = heard(station, command)["correlation_id"]
+    ack = {"schema_version": 1, "command": command, "correlation_id": correlation, "status": status, "reason": reason}
+    station.send("ack", ack)
+
+
+def test_a_command_reaches_the_station_with_its_envelope(control_page: Page, station: Station) -> None:
+    """The station learns what, from whom, under which number and until when."""
+    control_page.get_by_test_id("by").fill("Maria")
+    control_page.get_by_test_id("by").blur()
+    control_page.get_by_test_id("command-trigger").click()
+    envelope = heard(station, "trigger")
+
+    assert set(envelope) == {"correlation_id", "by", "args", "expires"}
+    assert envelope["by"] == "Maria"
+    assert envelope["args"] == {}
+    left = dt.datetime.fromisoformat(envelope["expires"]) - dt.datetime.now(dt.UTC)
+    assert dt.timedelta(seconds=5) < left <= dt.timedelta(seconds=10)
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "shown"),
+    [
+        ("done", "", "done"),
+        ("accepted", "", "accepted"),
+        ("rejected", "the source is away", "refused: the source is away"),
+        ("expired", "", "came too late"),
+    ],
+)
+def test_the_answer_to_a_command_is_shown(
+    control_page: Page, station: Station, status: str, reason: str, shown: str
+) -> None:
+    """The operator sees whether it was done, and when not, why."""
+    control_page.get_by_test_id("command-trigger").click()
+    expect(control_page.get_by_test_id("answer").first).to_contain_text("waiting for an answer")
+    answer(station, "trigger", status, reason)
+
+    expect(control_page.get_by_test_id("answer").first).to_contain_text(shown)
+
+
+def test_a_command_that_nobody_answers_says_so(control_page: Page) -> None:
+    """Silence is not taken for yes."""
+    control_page.get_by_test_id("command-trigger").click()
+
+    expect(control_page.get_by_test_id("answer").first).to_contain_text("no answer", timeout=14_000)
+
+
+def test_a_part_change_wants_two_touches(control_page: Page, station: Station) -> None:
+    """One touch asks, the second sends; the active part cannot be chosen again."""
+    bracket = control_page.get_by_test_id("part").filter(has_text="bracket")
+    expect(control_page.get_by_test_id("part").filter(has_text="flange")).to_be_disabled()
+    bracket.click()
+    expect(bracket).to_contain_text("Tap again")
+    assert station.heard == []
+    bracket.click()
+
+    assert heard(station, "part")["args"] == {"part": "bracket"}
+
+
+def test_pause_becomes_resume(control_page: Page, station: Station) -> None:
+    """A paused station offers to go on, and says on every page that it is paused."""
+    station.health("PAUSED")
+    control_page.get_by_test_id("command-resume").click()
+
+    heard(station, "resume")
+    expect(control_page.get_by_test_id("notice")).to_contain_text("Paused")
+
+
+@pytest.mark.parametrize(("button", "agree"), [("agree", True), ("disagree", False)])
+def test_the_operator_may_disagree_with_the_last_rejection(
+    control_page: Page,
+    station: Station,
+    button: str,
+    agree: bool,  # noqa: FBT001
+) -> None:
+    """The opinion goes out with the id of the part whose picture was shown."""
+    part = station.part("NG", ((600, 400, 80, 40),))
+    station.part("OK")
+    expect(control_page.get_by_test_id("rejected")).to_have_attribute("data-id", part["id"])
+    control_page.get_by_test_id(button).click()
+
+    assert heard(station, "feedback")["args"] == {"id": part["id"], "agree": agree}
+    answer(station, "feedback", "done")
+    expect(control_page.get_by_test_id("opinion")).to_contain_text("done")
+
+
+def test_a_station_that_is_away_gets_no_command(control_page: Page, station: Station) -> None:
+    """Nothing is sent that might be done later."""
+    station.drop()
+
+    expect(control_page.get_by_test_id("command-trigger")).to_be_disabled(timeout=10_000)
+
+
+def test_only_known_commands_leave_a_tampered_page(control_page: Page, station: Station) -> None:
+    """A page that was tampered with cannot publish where it likes."""
+    send = """message => document.querySelector('#app').__vue_app__._context.provides.$socket
+        .emit('widget-action', 'ei_page_control', { payload: { kind: 'command', ...message } })"""
+    for command in ("../../other/cmd/trigger", "trigger/#", "reboot", "__proto__", ""):
+        control_page.evaluate(send, {"station": station.name, "command": command})
+    control_page.evaluate(send, {"station": "nobody", "command": "trigger"})
+    control_page.evaluate(send, {"station": station.name, "command": "trigger", "args": {"extra": 1}, "by": "x" * 400})
+
+    envelope = heard(station, "trigger")
+    assert [name for name, _ in station.heard] == ["trigger"]
+    assert envelope["args"] == {}
+    assert envelope["by"] == "x" * 40

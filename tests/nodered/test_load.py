@@ -1,0 +1,69 @@
+"""A busy line: the page stays quick and the server small."""
+
+import statistics
+import time
+from collections.abc import Callable
+
+import pytest
+from brokers import Mosquitto, until
+from conftest import NodeRed, show
+from playwright.sync_api import Page, expect
+from station import Station, draw_part, encode_thumb
+
+pytestmark = pytest.mark.slow
+
+SCRATCH = ((700, 300, 130, 70),)
+WATCH_LONG_TASKS = """() => {
+  window.tasks = []
+  new PerformanceObserver(list => list.getEntries().forEach(task => window.tasks.push(task.duration))).observe({ type: 'longtask' })
+}"""  # noqa: E501
+
+
+def produce(station: Station, parts: int, *, a_minute: float) -> None:
+    """Judge `parts` parts at an even pace; one in ten is bad."""
+    picture = draw_part(SCRATCH, 1)
+    started = time.monotonic()
+    for number in range(parts):
+        message = station.result(*(("NG", SCRATCH) if number % 10 == 0 else ("OK",)))
+        station.send("result", message)
+        station.send("image/thumb", encode_thumb(picture, message["id"]), part_id=message["id"])
+        station.counters()
+        due = started + (number + 1) * 60 / a_minute
+        until(lambda due=due: time.monotonic() >= due, "the next part")  # type: ignore[misc]
+
+
+def test_a_thousand_results_a_minute_leave_the_page_quick(
+    page: Page, broker: Mosquitto, node_red: Callable[..., NodeRed]
+) -> None:
+    """A touch is answered while parts rush by: the page is never busy for long."""
+    dashboard = node_red(broker.port)
+    with Station(broker.port) as station:
+        station.health()
+        show(page, dashboard, station)
+        page.evaluate(WATCH_LONG_TASKS)
+        produce(station, 1000, a_minute=1000)
+        tasks = sorted(page.evaluate("window.tasks"))
+        print(f"\n{len(tasks)} long tasks, ms: {[round(task) for task in tasks[-5:]]}")  # noqa: T201 - for the record
+
+        assert len(tasks) < 2 or statistics.quantiles(tasks, n=20, method="inclusive")[-1] < 200
+        expect(page.get_by_test_id("recent")).to_contain_text(f"SN-{47000 + station.seq}")
+
+
+def test_ten_thousand_results_leave_the_server_as_small_as_five_thousand(
+    page: Page, broker: Mosquitto, node_red: Callable[..., NodeRed]
+) -> None:
+    """Every list has an end: what ten minutes at 1,000 parts a minute bring does not pile up."""
+    dashboard = node_red(broker.port)
+    with Station(broker.port) as station:
+        station.health()
+        show(page, dashboard, station)
+        produce(station, 5000, a_minute=60_000)
+        sizes = []
+        for _ in range(10):
+            produce(station, 500, a_minute=60_000)
+            sizes.append(dashboard.memory_mb)
+        slope = statistics.linear_regression(range(len(sizes)), sizes).slope
+        print(f"\nMB after each 500 parts: {[round(size) for size in sizes]}, {slope:.2f} MB a step")  # noqa: T201
+
+        assert slope * len(sizes) < 20
+        expect(page.get_by_test_id("recent")).to_contain_text(f"SN-{47000 + station.seq}")
