@@ -18,8 +18,10 @@ from edge_inspector.errors import EdgeInspectorError, UsageError
 
 if TYPE_CHECKING:
     from edge_inspector.bundle import Bundle
+    from edge_inspector.demo import Cell, Summary
     from edge_inspector.inspection.inspector import Inspector
     from edge_inspector.inspection.recipe import Region
+    from edge_inspector.wire.messages import Result
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 _stderr = Console(stderr=True)
@@ -200,6 +202,99 @@ def inspect(
     _print_json([result.model_dump(mode="json") for result in results])
     if not all(result.accept for result in results):
         raise typer.Exit(FINDING)
+
+
+@app.command()
+def check(
+    config: Annotated[Path, typer.Option(help="Settings file (TOML).")],
+    as_json: JsonFlag = False,
+) -> None:
+    """Look at everything that `run` needs: bundles, folders, cameras, broker; exit 1 when something is missing."""
+    from dataclasses import asdict
+
+    from edge_inspector.line.check import check as look
+    from edge_inspector.settings import read_settings
+
+    findings = list(look(read_settings(config)))
+    if as_json:
+        _print_json([asdict(finding) for finding in findings])
+    else:
+        for finding in findings:
+            typer.echo(f"{'ok  ' if finding.good else 'FAIL'} {finding.what}: {finding.detail}")
+    if not all(finding.good for finding in findings):
+        raise typer.Exit(FINDING)
+
+
+@app.command()
+def demo(
+    seconds: Annotated[float | None, typer.Option(min=1, help="End so long after the daemon is ready.")] = None,
+    keep: Annotated[Path | None, typer.Option(help="Work in this new folder and keep it.")] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Show everything at work on real pictures; exit 0 only when every one was answered exactly once."""
+    from tempfile import TemporaryDirectory
+
+    from edge_inspector.demo import run_demo
+
+    console = Console(stderr=as_json)
+    header = f"{'part':<12}{'truth':<11}{'verdict':<9}{'score':>7}{'blobs':>7}{'ms':>7}"
+
+    def show(cell: "Cell", result: "Result") -> None:
+        score = "-" if result.score is None else f"{result.score:.2f}"
+        truth = "good" if cell.good else "defective"
+        colour = {"OK": "green", "NG": "red"}.get(result.verdict, "magenta")
+        row = f"{cell.serial:<12}{truth:<11}[{colour}]{result.verdict:<9}[/]{score:>7}{len(result.blobs):>7}"
+        console.print(f"{row}{result.timing_ms['total']:>7.0f}", highlight=False)
+
+    def say(words: str) -> None:
+        console.print(words, highlight=False)
+        if words.startswith("dashboard"):
+            console.print(header, style="bold")
+
+    with TemporaryDirectory(prefix="edge-inspector-demo-") as temporary, _progress() as report:
+        summary = run_demo(keep or Path(temporary), seconds, say, show, report, _now())
+    if as_json:
+        _print_json(summary.as_json())
+    else:
+        _print_summary(summary)
+    if not summary.complete:
+        raise typer.Exit(FINDING)
+
+
+@app.command()
+def bench(
+    bundle: Annotated[Path, typer.Argument(help="Bundle to measure.")],
+    pictures: Annotated[Path | None, typer.Option(help="Folder of JPEG pictures; else the golden ones.")] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Time every stage on this machine, next to what the machine itself can do."""
+    from edge_inspector.bench import benchmark
+    from edge_inspector.bundle import read_bundle
+
+    chosen = sorted(pictures.glob("*.jp*g")) if pictures else []
+    if pictures and not chosen:
+        raise UsageError(f"--pictures {pictures}: no JPEG files there")
+    with _progress() as report:
+        figures = benchmark(read_bundle(bundle), chosen, report)
+    if as_json:
+        _print_json(figures.as_json())
+        return
+    for name in figures.main.stages:
+        times = "".join(f"p{percent} {figures.main.p(name, percent):8.2f} ms   " for percent in (50, 95, 99))
+        typer.echo(f"{name:<12}{times}")
+    for name, value in figures.main.ratios().items():
+        typer.echo(f"{name:<24}{value:8.2f}")
+    daemon = figures.daemon
+    ready = f"ready after {daemon.ready_s:.1f} s"
+    typer.echo(f"daemon: resident {daemon.rss_mb:.0f} MB, {ready}, {daemon.parts_per_s:.0f} parts/s")
+
+
+def _print_summary(summary: "Summary") -> None:
+    roc = "not defined" if summary.image_auroc is None else f"{summary.image_auroc:.3f}"
+    verdicts = ", ".join(f"{count} {verdict}" for verdict, count in sorted(summary.verdicts.items()))
+    typer.echo(f"{summary.parts} parts, {summary.answered} answered, {summary.duplicates} duplicates: {verdicts}")
+    typer.echo(f"image AUROC {roc}; {summary.false_rejects} false rejects, {summary.misses} misses")
+    typer.echo(f"picture complete to verdict committed: p50 {summary.ms_p50:.0f} ms, p95 {summary.ms_p95:.0f} ms")
 
 
 @app.command()

@@ -55,24 +55,22 @@ class ReconstructionResidual(nn.Module):
 
     def forward(self, picture: Tensor, reconstruction: Tensor) -> Tensor:
         """Return the anomaly map, float32 (height, width)."""
-        amap: Tensor = self.excess(self.raw(picture, reconstruction))[0, 0]
-        return amap
+        return self.excess(self.raw(picture, reconstruction))[0, 0]
 
     def excess(self, raw: Tensor) -> Tensor:
         """Return raw residuals in units of the tolerance, none below 0; the shape of `raw`."""
-        excess: Tensor = ((raw - self.mean) / self.spread).clamp_min(0)
-        return excess
+        return ((raw - self.mean) / self.spread).clamp_min(0)
 
     def _difference(self, x: Tensor, y: Tensor) -> Tensor:
         match self.kind:
             case "ssim":
-                return 1 - self.ssim(x, y)
+                return 1 - self.ssim.forward(x, y)
             case "l1":
                 return (x - y).abs()
             case "l2":
                 return (x - y) ** 2
             case "ssim+l1":
-                return 1 - self.ssim(x, y) + (x - y).abs()
+                return 1 - self.ssim.forward(x, y) + (x - y).abs()
         raise ValueError(f"expected ssim, l1, l2 or ssim+l1, got {self.kind}")
 
 

@@ -45,6 +45,22 @@ class OpenVinoDetector:
         return np.asarray(result[0], np.float32)
 
 
+def count_flops(graph: Path) -> float:
+    """Return the operations of a graph's convolutions and matrix products, two for each multiply and add."""
+    total = 0.0
+    for node in openvino.Core().read_model(graph).get_ordered_ops():
+        kind = node.get_type_name()
+        if kind in ("Convolution", "GroupConvolution"):
+            weights = node.input_value(1).get_shape()
+            total += 2 * np.prod(weights[-3:]) * np.prod(node.output(0).get_shape())
+        elif kind == "ConvolutionBackpropData":
+            weights = node.input_value(1).get_shape()
+            total += 2 * np.prod(weights[1:]) * np.prod(node.input_value(0).get_shape())
+        elif kind == "MatMul":
+            total += 2 * node.input_value(0).get_shape()[-1] * np.prod(node.output(0).get_shape())
+    return float(total)
+
+
 def usable_processors() -> int:
     """Return how many processors this process may run on."""
     return len(os.sched_getaffinity(0))

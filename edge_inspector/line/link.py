@@ -5,7 +5,7 @@ import logging
 import queue
 import socket
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -120,7 +120,7 @@ class Link:
         self._client.loop_stop()
 
 
-def links(dial: Dial, worker: Worker, rng: Random, while_away: Callable[[], None]) -> Iterator[Link]:
+def links(dial: Dial, worker: Worker, rng: Random, while_away: Callable[[], None]) -> Generator[Link]:
     """Yield one connected link after another until the worker is stopped, waiting longer and longer between failures.
 
     The consumer works with a link until its inbox says `Lost`, then asks for the next. `while_away` empties the inbox

@@ -1,0 +1,259 @@
+"""The product at work, with nothing of one's own: real solar cells, a private broker, the real daemon."""
+
+import importlib.util
+import queue
+import shutil
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+from random import Random
+from typing import TypeAlias
+
+import numpy as np
+
+from edge_inspector.bundle import Bundle
+from edge_inspector.detectors.settings import CaeSettings
+from edge_inspector.errors import UsageError
+from edge_inspector.lab.metrics import auroc
+from edge_inspector.lab.train import Order, train
+from edge_inspector.line.link import Dial, Incoming, links
+from edge_inspector.line.ticks import Report, Worker
+from edge_inspector.private_line import free_port, private_broker, private_daemon, running, write_settings
+from edge_inspector.settings import MqttSettings
+from edge_inspector.wire.messages import Result
+from edge_inspector.wire.topics import DEFAULT_ROOT
+
+PART, STATION = "solar-cell", "demo"
+GOOD_TO_TEACH = 300
+SHOWN_OF_EACH = 60
+_PACE_S, _FASTEST_S = 0.5, 0.08
+_PATIENCE_S = 30.0
+Say: TypeAlias = Callable[[str], None]
+ShowRow: TypeAlias = Callable[["Cell", Result], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One solar cell of the elpv data set (Deitsch et al. 2019), good or defective by its experts' word."""
+
+    path: Path
+    good: bool
+
+    @property
+    def serial(self) -> str:
+        """The name it is dropped under, which says nothing of its condition."""
+        return self.path.stem
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What the demo saw."""
+
+    parts: int
+    answered: int
+    duplicates: int
+    verdicts: dict[str, int]
+    image_auroc: float | None
+    """Over the cells that were shown; none of them was seen in training."""
+    false_rejects: int
+    misses: int
+    ms_p50: float
+    ms_p95: float
+
+    @property
+    def complete(self) -> bool:
+        """Whether every picture was answered exactly once."""
+        return self.parts == self.answered and not self.duplicates
+
+    def as_json(self) -> dict[str, object]:
+        """Return the summary by the names of the contract."""
+        return asdict(self)
+
+
+def find_cells() -> tuple[tuple[Cell, ...], tuple[Cell, ...]]:
+    """Return the good and the defective monocrystalline cells of the installed data set.
+
+    Raises:
+        UsageError: the `demo` extra is not installed.
+    """
+    package = importlib.util.find_spec("elpv_dataset")
+    if package is None or package.origin is None:
+        raise UsageError("the demo needs its pictures: pip install 'edge-inspector[demo]'")
+    data = Path(package.origin).parent / "data"
+    rows = [line.split() for line in (data / "labels.csv").read_text(encoding="utf-8").splitlines()]
+    cells = [(data / path, float(probability)) for path, probability, kind in rows if kind == "mono"]
+    good = tuple(Cell(path, good=True) for path, probability in cells if probability == 0)
+    defective = tuple(Cell(path, good=False) for path, probability in cells if probability == 1)
+    return good, defective
+
+
+def run_demo(
+    folder: Path, seconds: float | None, say: Say, show: ShowRow, report: Callable[[str, float], None], now: datetime
+) -> Summary:
+    """Teach good cells, start broker, daemon and dashboard, drop cells as a camera would, and count the answers.
+
+    Args:
+        folder: an empty folder for pictures, bundle, ledger and logs.
+        seconds: end so long after the daemon is ready; None to show all cells at an easy pace.
+        say: tells the viewer what happens.
+        show: shows one answer.
+        report: shows progress of the training.
+        now: goes into the bundle.
+    """
+    good, defective = find_cells()
+    rng = Random(0)  # noqa: S311 - which cells are shown is no secret
+    taught, unseen = _deal(good, rng)
+    shown = [*unseen[:SHOWN_OF_EACH], *rng.sample(defective, SHOWN_OF_EACH)]
+    rng.shuffle(shown)
+    say(f"teaching {len(taught)} good solar cells (cae:my, SSIM residual) ...")
+    bundle = _teach(folder, taught, report, now)
+    say(bundle.manifest.calibration.in_words())
+    with ExitStack() as stack:
+        mqtt = stack.enter_context(private_broker(folder))
+        say(f"broker: mqtt://{mqtt.host}:{mqtt.port}, topics below {DEFAULT_ROOT}/{STATION}")
+        config, inbox = write_settings(folder, STATION, bundle, mqtt), folder / "inbox"
+        ear = stack.enter_context(_subscriber(mqtt))
+        daemon = stack.enter_context(private_daemon(config, folder / "daemon.log"))
+        say(f"daemon ready after {daemon.ready_s:.1f} s, watching {inbox}")
+        stack.enter_context(_dashboard(folder, mqtt, say))
+        answers = _show_cells(shown, inbox, ear, show, seconds)
+    return _summarise(answers)
+
+
+def _deal(good: Sequence[Cell], rng: Random) -> tuple[list[Cell], list[Cell]]:
+    shuffled = rng.sample(list(good), len(good))
+    return shuffled[:GOOD_TO_TEACH], shuffled[GOOD_TO_TEACH:]
+
+
+def _teach(folder: Path, cells: Sequence[Cell], report: Callable[[str, float], None], now: datetime) -> Bundle:
+    pictures = folder / "good"
+    pictures.mkdir(parents=True)
+    for cell in cells:
+        shutil.copy(cell.path, pictures)
+    return train(
+        Order(
+            pictures=pictures,
+            part=PART,
+            out=folder / "bundle",
+            detector=CaeSettings(),
+            created=now,
+            clock=time.monotonic,
+            report=report,
+        )
+    )
+
+
+@contextmanager
+def _dashboard(folder: Path, mqtt: MqttSettings, say: Say) -> Iterator[None]:
+    """Run the bundled Node-RED where Node is installed and `npm ci` was done; without, the demo is the same."""
+    home = Path(__file__).parent.parent / "nodered"
+    node = shutil.which("node")
+    if node is None or not (home / "node_modules").is_dir():
+        say("dashboard: not started (it needs Node.js and `npm ci` in nodered/)")
+        yield
+        return
+    port = free_port()
+    environment = {
+        "EDGE_INSPECTOR_MQTT_PORT": str(mqtt.port),
+        "EDGE_INSPECTOR_MQTT_VERSION": str(mqtt.version),
+        "EDGE_INSPECTOR_ROOT": DEFAULT_ROOT,
+        "EDGE_INSPECTOR_UI_PORT": str(port),
+    }
+    with running([node, str(home / "start.js"), str(folder / "dashboard")], folder / "dashboard.log", environment):
+        say(f"dashboard: http://127.0.0.1:{port}/dashboard/line?station={STATION}")
+        yield
+
+
+@contextmanager
+def _subscriber(mqtt: MqttSettings) -> Iterator["queue.SimpleQueue[Incoming]"]:
+    """Listen to the station's results, as SCADA would."""
+    reports: queue.SimpleQueue[Report] = queue.SimpleQueue()
+    worker = Worker("demo", threading.Event(), reports, time.monotonic_ns)
+    inbox: queue.SimpleQueue[Incoming] = queue.SimpleQueue()
+    dial = Dial(mqtt, "demo-subscriber", inbox, subscribe=f"{DEFAULT_ROOT}/{STATION}/result")
+    connected = links(dial, worker, Random(0), lambda: None)  # noqa: S311 - jitter
+    next(connected)
+    try:
+        yield inbox
+    finally:
+        worker.stop.set()
+        connected.close()
+
+
+@dataclass(frozen=True, slots=True)
+class _Answers:
+    dropped: tuple[Cell, ...]
+    results: tuple[Result, ...]
+
+
+def _show_cells(
+    cells: Sequence[Cell], inbox: Path, ear: "queue.SimpleQueue[Incoming]", show: ShowRow, seconds: float | None
+) -> _Answers:
+    """Drop one cell after another, show each answer as it comes, and wait for the last."""
+    start = time.monotonic()
+    pace = _PACE_S if seconds is None else min(_PACE_S, max(_FASTEST_S, 0.8 * seconds / len(cells)))
+    end = start + (seconds or 1e9)
+    waiting, dropped = deque(cells), list[Cell]()
+    results: list[Result] = []
+    patience = None
+    while patience is None or time.monotonic() < patience:
+        due = start + pace * len(dropped)
+        if waiting and time.monotonic() >= due:
+            cell = waiting.popleft()
+            _drop(cell, inbox)
+            dropped.append(cell)
+        results += _heard(ear, {cell.serial: cell for cell in dropped}, show)
+        if not waiting or time.monotonic() >= end:
+            waiting.clear()
+            patience = patience or max(time.monotonic() + _PATIENCE_S, 0)
+            if len({result.serial for result in results}) == len(dropped) and (
+                seconds is None or time.monotonic() >= end
+            ):
+                break
+    return _Answers(tuple(dropped), tuple(results))
+
+
+def _drop(cell: Cell, inbox: Path) -> None:
+    """Put a picture into the folder as a camera does: write under another name, then rename."""
+    hidden = inbox / f".{cell.path.name}.part"
+    shutil.copy(cell.path, hidden)
+    hidden.rename(inbox / cell.path.name)
+
+
+def _heard(ear: "queue.SimpleQueue[Incoming]", dropped: dict[str, Cell], show: ShowRow) -> Iterator[Result]:
+    try:
+        message = ear.get(timeout=0.02)
+    except queue.Empty:
+        return
+    if isinstance(message, Incoming):
+        result = Result.model_validate_json(message.payload)
+        show(dropped[result.serial], result)
+        yield result
+
+
+def _summarise(answers: _Answers) -> Summary:
+    first = {result.id: result for result in reversed(answers.results)}
+    truth = {cell.serial: cell.good for cell in answers.dropped}
+    good = [result for result in first.values() if truth[result.serial]]
+    defective = [result for result in first.values() if not truth[result.serial]]
+    times = [result.timing_ms["total"] for result in first.values()] or [0.0]
+    return Summary(
+        parts=len(answers.dropped),
+        answered=len({result.serial for result in first.values()}),
+        duplicates=len(answers.results) - len({result.serial for result in answers.results}),
+        verdicts=dict(Counter(result.verdict.value for result in first.values())),
+        image_auroc=auroc(_scores(good), _scores(defective)) if good and defective else None,
+        false_rejects=sum(not result.accept for result in good),
+        misses=sum(result.accept for result in defective),
+        ms_p50=float(np.percentile(times, 50)),
+        ms_p95=float(np.percentile(times, 95)),
+    )
+
+
+def _scores(results: Sequence[Result]) -> list[float]:
+    return [1e9 if result.score is None else result.score for result in results]

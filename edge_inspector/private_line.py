@@ -1,0 +1,133 @@
+"""A broker and a daemon of our own on 127.0.0.1, each a real process that ends with the block: for demo and bench."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from edge_inspector.bundle import Bundle
+from edge_inspector.errors import DataError
+from edge_inspector.settings import MqttSettings
+
+_HERE = "127.0.0.1"
+_PATIENCE_S = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class RunningDaemon:
+    """A daemon that said READY."""
+
+    process: int
+    """Its id."""
+    ready_s: float
+    """From start to READY."""
+
+
+@contextmanager
+def private_broker(folder: Path) -> Iterator[MqttSettings]:
+    """Run a broker of our own on 127.0.0.1: mosquitto where it is installed, else the one in the iotcore wheel."""
+    port = free_port()
+    program = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
+    if program is None:
+        from iotcore import Broker  # noqa: PLC0415 - an extra, needed only here
+
+        with Broker(port=port, listen="127.0.0.1"):
+            yield MqttSettings(port=port, version=4)
+        return
+    lines = [f"listener {port} 127.0.0.1", "allow_anonymous true", "persistence false", "set_tcp_nodelay true"]
+    if os.geteuid() == 0:
+        lines.append("user root")
+    configuration = folder / "mosquitto.conf"
+    configuration.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    with running([program, "-c", str(configuration)], folder / "mosquitto.log", {}) as process:
+        _wait(lambda: _answers(port), process, "mosquitto")
+        yield MqttSettings(port=port)
+
+
+def write_settings(folder: Path, station: str, bundle: Bundle, mqtt: MqttSettings) -> Path:
+    """Write the settings of one station that watches `folder/inbox`, and return the file."""
+    inbox = folder / "inbox"
+    inbox.mkdir()
+    config = folder / "edge-inspector.toml"
+    text = f"""state_dir = "{folder / "state"}"
+[[station]]
+name = "{station}"
+deadline_ms = 5000
+[station.source]
+kind = "folder"
+path = "{inbox}"
+[[station.part]]
+name = "{bundle.recipe.part}"
+bundle = "{bundle.path}"
+[mqtt]
+port = {mqtt.port}
+version = {mqtt.version}
+"""
+    config.write_text(text, encoding="utf-8")
+    return config
+
+
+@contextmanager
+def private_daemon(config: Path, log: Path) -> Iterator[RunningDaemon]:
+    """Run the real daemon and wait for its READY, as systemd does."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
+        address = config.parent / "notify"
+        channel.bind(str(address))
+        channel.settimeout(0.2)
+        started = time.monotonic()
+        command = [sys.executable, "-m", "edge_inspector.cli", "run", "--config", str(config)]
+        with running(command, log, {"NOTIFY_SOCKET": str(address)}) as process:
+            _wait(lambda: _heard_ready(channel), process, f"the daemon (see {log})")
+            yield RunningDaemon(process.pid, time.monotonic() - started)
+
+
+def _heard_ready(channel: socket.socket) -> bool:
+    try:
+        return b"READY=1" in channel.recv(4096)
+    except TimeoutError:
+        return False
+
+
+@contextmanager
+def running(command: Sequence[str], log: Path, environment: dict[str, str]) -> Iterator["subprocess.Popen[bytes]"]:
+    """Run a program while the block runs, its words in `log`; it is ended by its id whatever happens."""
+    with log.open("ab") as words:
+        process = subprocess.Popen(  # noqa: S603 - programs of ours
+            command, stdout=words, stderr=words, stdin=subprocess.DEVNULL, env={**os.environ, **environment}
+        )
+    try:
+        yield process
+    finally:
+        process.terminate()
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _wait(happened: Callable[[], bool], process: "subprocess.Popen[bytes]", what: str) -> None:
+    deadline = time.monotonic() + _PATIENCE_S
+    while not happened():
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise DataError(f"{what} did not start")
+        time.sleep(0.02)
+
+
+def _answers(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.settimeout(0.2)
+        return probe.connect_ex((_HERE, port)) == 0
+
+
+def free_port() -> int:
+    """Return a TCP port of 127.0.0.1 that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind((_HERE, 0))
+        return int(probe.getsockname()[1])
