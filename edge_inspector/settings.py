@@ -39,13 +39,14 @@ Name = Annotated[str, AfterValidator(_name)]
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
 class FolderSettings(_Section):
     """A folder into which a camera writes pictures."""
 
     kind: Literal["folder"]
+    """A folder that a camera writes to."""
     path: Path
     """The watched folder; on a share too."""
     after: Literal["move", "delete", "keep"] = "move"
@@ -64,6 +65,7 @@ class CaptureSettings(_Section):
     """A camera, a network stream or a video file, read with OpenCV."""
 
     kind: Literal["capture"]
+    """A camera, a stream or a video file."""
     device: str
     """A number (/dev/videoN), a device path, a URL (rtsp://, http://) or a video file."""
     interval_ms: int = Field(1000, ge=1, le=86_400_000)
@@ -71,6 +73,7 @@ class CaptureSettings(_Section):
     width: int | None = Field(None, ge=16, le=16384)
     """Asked of the camera; its own where not set."""
     height: int | None = Field(None, ge=16, le=16384)
+    """As width."""
 
 
 SourceSettings: TypeAlias = Annotated[FolderSettings | CaptureSettings, Field(discriminator="kind")]
@@ -80,6 +83,7 @@ class PartSettings(_Section):
     """A part that the station can inspect."""
 
     name: Name
+    """Appears in results; no space, control character or + # / $."""
     bundle: Path
     """Folder that `edge-inspector train` wrote."""
 
@@ -88,7 +92,9 @@ class StationSettings(_Section):
     """One camera position with its own topics, counters and ledger."""
 
     name: Name
+    """Becomes part of every topic; no space, control character or + # / $."""
     source: SourceSettings
+    """Where pictures come from."""
     part: tuple[PartSettings, ...] = Field(min_length=1)
     """The first one is active at the first start."""
     deadline_ms: int = Field(2000, ge=10, le=600_000)
@@ -116,21 +122,26 @@ class TlsSettings(_Section):
     certificate: Path | None = None
     """This station's own, where the broker asks for one."""
     key: Path | None = None
+    """Of that certificate."""
 
 
 class MqttSettings(_Section):
     """The broker."""
 
     host: str = "127.0.0.1"
+    """Name or address."""
     port: int = Field(1883, ge=1, le=65535)
+    """1883, or 8883 with TLS."""
     version: Literal[4, 5] = 5
     """4 is MQTT 3.1.1."""
     root: Annotated[str, AfterValidator(_root)] = DEFAULT_ROOT
     """Topics begin with `root/station`."""
     username: str = ""
+    """Empty where the broker asks for none."""
     password_file: Path | None = None
     """A file that holds the password alone; under systemd use LoadCredential and `/run/credentials/...`."""
     tls: TlsSettings | None = None
+    """Encryption; none where the section is missing."""
     thumb_bytes: int = Field(20_000, ge=2_000, le=500_000)
     """Largest thumbnail."""
 
@@ -146,14 +157,21 @@ class Settings(BaseSettings):
     """Everything that a daemon is told."""
 
     model_config = SettingsConfigDict(
-        frozen=True, extra="forbid", env_prefix="EDGE_INSPECTOR_", env_nested_delimiter="__"
+        frozen=True,
+        extra="forbid",
+        use_attribute_docstrings=True,
+        env_prefix="EDGE_INSPECTOR_",
+        env_nested_delimiter="__",
     )
 
     station: tuple[StationSettings, ...] = Field(min_length=1)
+    """Camera positions."""
     state_dir: Path = Path("/var/lib/edge-inspector")
     """Ledgers and the lock; one daemon a folder."""
     mqtt: MqttSettings = MqttSettings()
+    """The broker."""
     ledger: LedgerSettings = LedgerSettings()
+    """The store of results."""
 
     @classmethod
     def settings_customise_sources(

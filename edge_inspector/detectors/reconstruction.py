@@ -14,7 +14,7 @@ from edge_inspector.detectors.settings import CaeSettings
 from edge_inspector.detectors.ssim import Blur, Ssim
 from edge_inspector.errors import DataError
 
-DEFAULT_STEPS = 400
+DEFAULT_STEPS = 120
 LOOK_EVERY = 1 / 10
 """Share of the training after which planted defects are looked for."""
 WARM_UP = 0.1

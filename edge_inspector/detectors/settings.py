@@ -15,7 +15,7 @@ class CaeSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: Literal["cae:my", "cae:mvtec"] = "cae:my"
-    residual: Residual = "ssim"
+    residual: Residual = "ssim+l1"
     """How picture and reconstruction are compared."""
     tolerance: bool = True
     """Whether the map is in units of how much good parts differ at each place."""

@@ -81,6 +81,7 @@ class Supervisor:
         self._since_ns = desk.now_ns()
         self._said: tuple[object, ...] = ()
         self._said_ns = 0
+        self._said_ready = Ready(ready=False, packml=0)
         self._alarms: dict[str, tuple[Alarm, str]] = {}
 
     def run(self) -> None:
@@ -133,8 +134,14 @@ class Supervisor:
             self._say("health", self._health(now).encode())
 
     def _say_ready(self, state: StateName) -> None:
-        ready = state in ("READY", "RUNNING") and not self._desk.queue_full()
-        self._desk.inboxes["plc"].put(Ready(ready=ready, packml=PACKML[state]))
+        """Tell the PLC's thread of a change only: it ticks at every message, and every tick would bring one back."""
+        ready = Ready(
+            ready=state in ("READY", "RUNNING") and not self._desk.queue_full(),
+            packml=PACKML[state],
+        )
+        if ready != self._said_ready:
+            self._said_ready = ready
+            self._desk.inboxes["plc"].put(ready)
 
     def _raise_and_clear(self, now: int) -> None:
         current = {alarm.code: alarm for alarm in self._vitals.alarms(now)}

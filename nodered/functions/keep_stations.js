@@ -113,9 +113,15 @@ function keepAck (ack) {
   line.changed = true
 }
 
+// The page has room for so many; one that left long ago makes room for one that is new.
+function forgetLostStation () {
+  const lost = [...line.stations.values()].filter((station) => station.presence !== 'online').sort((a, b) => a.alive_at - b.alive_at)[0]
+  return lost !== undefined && line.stations.delete(lost.name)
+}
+
 function findStation (name) {
   if (!line.stations.has(name)) {
-    if (line.stations.size >= STATIONS_MAX) return null
+    if (line.stations.size >= STATIONS_MAX && !forgetLostStation()) return null
     line.stations.set(name, newStation(name))
   }
   return line.stations.get(name)

@@ -41,10 +41,12 @@ function readResult (message) {
 }
 
 function readCounts (message) {
-  const counts = Object.fromEntries(['ok', 'ng', 'review', 'invalid', 'error', 'replayed'].map((name) => [name, count(message[name])]))
+  // In by_part the counts carry the verdict's own name, OK; in the totals the field's, ok.
+  const counts = Object.fromEntries(['ok', 'ng', 'review', 'invalid', 'error', 'replayed'].map((name) => (
+    [name, count(message[name]) || count(message[name.toUpperCase()])])))
   const judged = counts.ok + counts.ng + counts.review
   const total = Number.isInteger(message.total) ? count(message.total) : judged + counts.invalid + counts.error
-  return { ...counts, total, yield: judged ? counts.ok / judged : null }
+  return { ...counts, total, yield: message.yield === undefined && judged ? counts.ok / judged : number(message.yield) }
 }
 
 function readCounters (message) {

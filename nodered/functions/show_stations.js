@@ -60,7 +60,7 @@ if (everything || changed.length || line.changed || now - (line.pulse_at || 0) >
   output[0] = {
     ...client,
     payload: {
-      kind: 'line', now, broker: line.broker, problems: line.problems, commands: line.commands, stations: changed.map(view),
+      kind: 'line', now, broker: line.broker, problems: line.problems, commands: line.commands, stations: changed.map(view), names: [...line.stations.keys()],
       ...(everything && { labels: global.get('labels'), language: env.get('EDGE_INSPECTOR_UI_LANGUAGE') }),
     },
   }

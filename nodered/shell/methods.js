@@ -2,12 +2,14 @@
     receive (msg) {
       const payload = (msg && msg.payload) || {}
       if (payload.kind !== 'line' && payload.kind !== 'history') return
+      if (!payload.labels && !this.l.states) return // news for all came before the answer to this page's hello: wait for the words
       this.heard_at = performance.now()
       this.server_now = payload.now
       this.tickClock()
       if (payload.labels) {
         this.labels = payload.labels
-        if (!this.labels[this.language]) this.language = this.labels[payload.language] ? payload.language : 'en'
+        const languages = Object.keys(this.labels)
+        if (!languages.includes(this.language)) this.language = languages.includes(payload.language) ? payload.language : 'en'
       }
       const list = payload.kind === 'line' ? this.stations : this.histories
       for (const station of payload.stations) {
@@ -17,10 +19,12 @@
       }
       list.sort((a, b) => a.name.localeCompare(b.name))
       if (payload.kind === 'history') return
+      this.stations = list.filter((station) => payload.names.includes(station.name))
       this.problems = payload.problems
       this.commands = payload.commands
       this.broker = payload.broker
-      if (!this.station && this.stations.length) {
+      // A station once chosen stays chosen, be it away: after a restart the page must not show another one by itself.
+      if (!this.chosen && this.stations.length) {
         const first = this.stations.find((station) => station.presence === 'online') || this.stations[0]
         this.chosen = first.name
       }
@@ -57,6 +61,7 @@
       if (this.broker !== 'connected' || !this.linked) return 'away'
       return this.toneOf(station.presence === 'online', station.health ? station.health.state : 'STARTING')
     },
+    away () { return this.fill(this.word('away_means', this.presence === 'no_station' && !this.chosen ? 'nobody' : this.presence), { name: this.chosen }) },
     word (group, key) { return (this.l[group] && this.l[group][key]) || key },
     // The daemon's own words, and before them, in another language than its own, what they mean.
     reasonOf (row) {
@@ -66,10 +71,10 @@
     fill (sentence, values) { return (sentence || '').replace(/\{(\w+)\}/g, (_, name) => values[name]) },
     number (value, digits) {
       if (value === null || value === undefined) return '–'
-      return value.toLocaleString(this.language, { minimumFractionDigits: digits || 0, maximumFractionDigits: digits || 0 })
+      return value.toLocaleString(this.l.locale, { minimumFractionDigits: digits || 0, maximumFractionDigits: digits || 0 })
     },
-    time (at) { return at ? new Date(at).toLocaleTimeString(this.language, { hour: '2-digit', minute: '2-digit', second: '2-digit', hour12: false }) : '–' },
-    date (at) { return new Date(at).toLocaleDateString(this.language, { day: '2-digit', month: '2-digit' }) },
+    time (at) { return at ? new Date(at).toLocaleTimeString(this.l.locale, { hour: '2-digit', minute: '2-digit', second: '2-digit', hour12: false }) : '–' },
+    date (at) { return new Date(at).toLocaleDateString(this.l.locale, { day: 'numeric', month: 'short' }) },
     day (at) { return !at || new Date(at).toDateString() === new Date(this.now).toDateString() ? '' : this.date(at) + ' ' },
     ago (at) {
       const seconds = Math.max(0, Math.round((this.now - at) / 1000))

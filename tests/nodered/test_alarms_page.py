@@ -1,9 +1,9 @@
 """Alarms: what is wrong, since when, and what was."""
 
 import pytest
-from conftest import NodeRed, show
+from dashboards import NodeRed, show
+from fake_station import Station
 from playwright.sync_api import Page, expect
-from station import Station
 
 
 @pytest.fixture
@@ -42,6 +42,14 @@ def test_an_alarm_raised_before_the_dashboard_started_is_shown_too(alarms_page: 
     station.send("alarms", {"schema_version": 1, "active": ["disk_full"]}, retain=True)
 
     expect(alarms_page.get_by_test_id("alarm")).to_contain_text("disk_full")
+
+
+def test_a_known_alarm_comes_with_its_remedy(alarms_page: Page, station: Station) -> None:
+    """Whoever stands before the machine at night reads what to do."""
+    raise_alarm(station, "source", "//nas/cam1: no such folder", active=True, codes=["source"])
+
+    expect(alarms_page.get_by_test_id("alarm")).to_contain_text("No pictures")
+    expect(alarms_page.get_by_test_id("alarm")).to_contain_text("Check the camera")
 
 
 def test_messages_that_could_not_be_read_are_listed(alarms_page: Page, station: Station) -> None:

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 from brokers import until
-from conftest import NodeRed, show
+from dashboards import NodeRed, show
+from fake_station import Station
 from playwright.sync_api import Page, expect
-from station import Station
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from conftest import NODERED
+from dashboards import NODERED
 
 LANGUAGES = json.loads((NODERED / "labels.json").read_text())
 

@@ -2,9 +2,9 @@
 
 import pytest
 from brokers import until
-from conftest import NodeRed, show
+from dashboards import NodeRed, show
+from fake_station import Station
 from playwright.sync_api import Page, expect
-from station import Station
 
 SCRATCH = ((700, 300, 130, 70),)
 
@@ -76,7 +76,7 @@ def test_shifts_and_parts_are_listed(history_page: Page, station: Station) -> No
         "parts_per_minute": 4.0,
     }
     station.send("counters/shift/early", message | {"by_part": {}}, retain=True)
-    station.send("counters", message | {"by_part": {"flange": counts}}, retain=True)
+    station.send("counters", message | {"by_part": {"flange": {"OK": 97, "NG": 2, "REVIEW": 1}}}, retain=True)
 
     expect(history_page.get_by_test_id("shifts")).to_contain_text("2.0 %")
     expect(history_page.get_by_test_id("parts").locator("tbody tr")).to_have_text("flange1002.0 %97.0 %")

@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 import pytest
 from brokers import Mosquitto, until
-from conftest import NodeRed, show
+from dashboards import NodeRed, show
+from fake_station import Box, Station, draw_part, encode_thumb, stamp
 from playwright.sync_api import Page, expect
-from station import Box, Station, draw_part, encode_thumb, stamp
 
 Dashboards = Callable[..., NodeRed]
 SCRATCHES: tuple[Box, ...] = ((700, 300, 130, 70), (520, 620, 90, 60))
@@ -305,6 +305,22 @@ def test_every_station_below_the_root_can_be_chosen(
         expect(line_page.get_by_test_id("state")).to_have_text("Paused")
         line_page.goto(dashboard.url)
         expect(line_page.get_by_test_id("state")).to_have_text("Paused")
+
+
+def test_a_chosen_station_is_not_exchanged_for_another(page: Page, broker: Mosquitto, node_red: Dashboards) -> None:
+    """A page that waits for its station after a restart does not show the neighbour's parts instead."""
+    dashboard = node_red(broker.port)
+    with Station(broker.port, name="neighbour") as neighbour:
+        neighbour.part("OK")
+        page.goto(f"{dashboard.url}?station=press-7")
+        expect(page.get_by_role("tab")).to_have_text(["neighbour"])
+        neighbour.part("NG", SCRATCHES)
+
+        expect(page.get_by_test_id("verdict")).to_have_text("NO STATION")
+        expect(page.get_by_test_id("means")).to_contain_text("press-7")
+        with Station(broker.port, name="press-7") as wanted:
+            wanted.part("REVIEW")
+            expect(page.get_by_test_id("verdict")).to_have_text("REVIEW")
 
 
 def test_the_page_speaks_german(line_page: Page, station: Station) -> None:

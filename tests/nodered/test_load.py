@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import pytest
 from brokers import Mosquitto, until
-from conftest import NodeRed, show
+from dashboards import NodeRed, show
+from fake_station import Station, draw_part, encode_thumb
 from playwright.sync_api import Page, expect
-from station import Station, draw_part, encode_thumb
 
 pytestmark = pytest.mark.slow
 

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 from brokers import Mosquitto, until
-from conftest import NODERED, NodeRed
+from dashboards import NODERED, NodeRed
+from fake_station import Station
 from playwright.sync_api import Browser, expect
-from station import Station
 
 USER, PASSWORD = "operator", "a secret of the plant: ü"
 LOGIN = "Basic " + base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
@@ -163,7 +163,8 @@ def certificates(tmp_path: Path) -> dict[str, Path]:
     (tmp_path / "names").write_text("subjectAltName=DNS:localhost,IP:127.0.0.1\n")
     for who in ("broker", "dashboard"):
         ask = f"req -newkey rsa:2048 -nodes -subj /CN={who} -keyout {who}.key -out {who}.csr"
-        sign = f"x509 -req -in {who}.csr -CA plant.crt -CAkey plant.key -CAcreateserial -days 2 -extfile names -out {who}.crt"
+        signer = "-CA plant.crt -CAkey plant.key -CAcreateserial -extfile names"
+        sign = f"x509 -req -in {who}.csr {signer} -days 2 -out {who}.crt"
         for step in (ask, sign):
             subprocess.run([openssl, *step.split()], cwd=tmp_path, check=True, capture_output=True)
         files |= {f"{who}.crt": tmp_path / f"{who}.crt", f"{who}.key": tmp_path / f"{who}.key"}

@@ -17,6 +17,7 @@ from edge_inspector.detectors.reconstruction import (
     chance_higher,
     fit_network,
     fit_tolerance,
+    has_bf16_units,
     without_tolerance,
 )
 from edge_inspector.detectors.settings import CaeSettings
@@ -92,10 +93,11 @@ def _levels(residual: ReconstructionResidual, raw: Tensor, lesson: Lesson) -> li
 
 def _reconstruct(network: nn.Module, pictures: Pictures) -> Tensor:
     network.eval()
-    with torch.no_grad():
+    # Half the digits are enough to choose weights by; what decides is fitted on the deployed network.
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=has_bf16_units()):
         parts = [network(torch.from_numpy(pictures[i : i + _BATCH])) for i in range(0, len(pictures), _BATCH)]
     network.train()
-    return torch.cat(parts)
+    return torch.cat(parts).float()
 
 
 def _raw(settings: CaeSettings, pictures: Pictures, reconstructions: Tensor) -> Tensor:

@@ -150,8 +150,9 @@ class Station:
     def counters(self) -> None:
         """Publish the counts so far."""
         judged = self.counts["ok"] + self.counts["ng"] + self.counts["review"]
+        by_verdict = {verdict: self.counts[verdict.lower()] for verdict in REASONS}
         share = {"yield": self.counts["ok"] / judged if judged else None, "parts_per_minute": 42.5}
-        message = {"schema_version": 1, "since": self.since, **self.counts, **share, "by_part": {"flange": self.counts}}
+        message = {"schema_version": 1, "since": self.since, **self.counts, **share, "by_part": {"flange": by_verdict}}
         self.send("counters", message, retain=True)
 
     def recipe(self, active: str = "flange") -> None:

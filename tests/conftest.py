@@ -1,0 +1,48 @@
+"""What many tests share: a bundle that was really taught, from parts that are drawn."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from time import monotonic
+
+import pytest
+from factories import write_parts
+
+from edge_inspector.bundle import Bundle
+from edge_inspector.detectors.lesson import Budget
+from edge_inspector.detectors.settings import CaeSettings
+from edge_inspector.lab.train import Order, train
+
+SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def good_parts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give a folder of 60 good parts."""
+    return write_parts(tmp_path_factory.mktemp("good"), 60)
+
+
+@pytest.fixture(scope="session")
+def bundle(good_parts: Path, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """Teach `cae:my` at 64 x 64 for a few seconds; good enough to tell a scratched part."""
+    return train(
+        Order(
+            pictures=good_parts,
+            part="washer",
+            out=tmp_path_factory.mktemp("bundles") / "washer",
+            detector=CaeSettings(),
+            created=datetime(2026, 1, 1, tzinfo=UTC),
+            clock=monotonic,
+            report=lambda _words, _share: None,
+            width=64,
+            height=64,
+            budget=Budget(epochs=15, seconds=None),
+        )
+    )
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """Give the folder of the real picture sets; the test is skipped where they are not."""
+    if not SHARED.is_dir():
+        pytest.skip(f"the real picture sets are not at {SHARED}")
+    return SHARED

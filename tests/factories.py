@@ -1,0 +1,117 @@
+"""Build what tests need; a test names only what matters to it. The parts are drawn, no camera ever saw them."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_inspector.inspection.model import Blob, Frame, Identity, Judgement, Reason
+from edge_inspector.inspection.preprocess import Placement
+from edge_inspector.inspection.recipe import Decision, Recipe
+from edge_inspector.wire.messages import Result, result_of
+
+
+def a_part(seed: int, *, scratched: bool = False, width: int = 160, height: int = 120) -> NDArray[np.uint8]:
+    """Draw a washer on a brushed plate, blue-green-red; every seed is another good part, a scratched one is bad."""
+    rng = np.random.default_rng(seed)
+    plate = 120 + 10 * rng.standard_normal((height, 1)) + 2 * rng.standard_normal((height, width))
+    image = np.repeat(plate[..., None], 3, 2).clip(0, 255).astype(np.uint8)
+    centre = (width // 2 + int(rng.integers(-1, 2)), height // 2 + int(rng.integers(-1, 2)))
+    cv2.circle(image, centre, height // 3, (200, 205, 210), -1, cv2.LINE_AA)
+    cv2.circle(image, centre, height // 8, (60, 60, 65), -1, cv2.LINE_AA)
+    if scratched:
+        start = centre[0] - height // 4, centre[1] + int(rng.integers(height // 6, height // 4))
+        cv2.line(image, start, (start[0] + height // 2, start[1] - 6), (20, 20, 25), 5, cv2.LINE_AA)
+    return cv2.GaussianBlur(image, (3, 3), 0)  # type: ignore[no-any-return]
+
+
+def jpeg(image: NDArray[Any], quality: int = 95) -> bytes:
+    """Encode as JPEG."""
+    return bytes(cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1])
+
+
+def png(image: NDArray[Any]) -> bytes:
+    """Encode as PNG."""
+    return bytes(cv2.imencode(".png", image)[1])
+
+
+def write_parts(folder: Path, count: int, *, scratched: bool = False, first: int = 0) -> Path:
+    """Write `count` drawn parts into `folder` and return it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for seed in range(first, first + count):
+        (folder / f"part-{seed:04d}.png").write_bytes(png(a_part(seed, scratched=scratched)))
+    return folder
+
+
+def an_identity(**changes: Any) -> Identity:
+    """Return the identity of part p1 at station st1."""
+    values: dict[str, Any] = {
+        "id": "a1",
+        "station": "st1",
+        "part": "washer",
+        "captured_ns": 1_700_000_000_000_000_000,
+        "captured_source": "mtime",
+        "serial": "p1",
+    }
+    return Identity(**{**values, **changes})
+
+
+def a_frame(image: bytes | NDArray[Any] | None = None, **changes: Any) -> Frame:
+    """Return a frame with a drawn part."""
+    return Frame(an_identity(**changes), jpeg(a_part(0)) if image is None else image)
+
+
+def a_decision(**changes: Any) -> Decision:
+    """Return a decision with threshold 1 and a minimum area of 9 camera pixels."""
+    return Decision(**{"threshold": 1.0, "min_area": 9, **changes})
+
+
+def a_recipe(**changes: Any) -> Recipe:
+    """Return a recipe for 160 x 120 pictures at 64 x 64 grey."""
+    values: dict[str, Any] = {
+        "part": "washer",
+        "width": 64,
+        "height": 64,
+        "channels": 1,
+        "camera_width": 160,
+        "camera_height": 120,
+        "decision": a_decision(),
+    }
+    return Recipe(**{**values, **changes})
+
+
+def a_placement(width: int, height: int) -> Placement:
+    """Return the placement of a map that has the camera picture's own size."""
+    return Placement(0, 0, width, height, width, height)
+
+
+def a_blob(**changes: Any) -> Blob:
+    """Return a blob of 12 pixels."""
+    return Blob(**{"x": 1, "y": 2, "width": 4, "height": 3, "area": 12, "peak": 1.5, "over_threshold": True, **changes})
+
+
+def a_judgement(reason: Reason = Reason.WITHIN_LIMIT, **changes: Any) -> Judgement:
+    """Return a judgement; OK unless told."""
+    return Judgement(**{"reason": reason, "detail": reason.meaning, "score": 0.5, **changes})
+
+
+def a_result_builder(**changes: Any) -> Callable[[str, int, int], Result]:
+    """Return what a ledger asks for: a function that makes a result from ledger id, number and time."""
+    reason = changes.pop("reason", Reason.WITHIN_LIMIT)
+
+    def build(ledger: str, seq: int, now_ns: int) -> Result:
+        return result_of(
+            an_identity(**changes),
+            a_judgement(reason),
+            ledger=ledger,
+            seq=seq,
+            bundle=None,
+            images=(),
+            decided_ns=now_ns,
+            timing_ms={"total": 1.0},
+        )
+
+    return build

@@ -1,0 +1,191 @@
+"""The same part gives the detector the same picture, whatever the file is like."""
+
+import io
+
+import cv2
+import numpy as np
+import pytest
+from factories import a_part, a_recipe, jpeg, png
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image as Pillow
+
+from edge_inspector.inspection.header import UnreadablePictureError
+from edge_inspector.inspection.model import Reason
+from edge_inspector.inspection.preprocess import Placement, as_image, decode, place, prepare
+from edge_inspector.inspection.recipe import Region, Window
+
+PART = a_part(0)
+
+
+def by_pillow(mode: str, kind: str, **options: object) -> bytes:
+    """Return the part as a file of that mode and kind."""
+    buffer = io.BytesIO()
+    Pillow.fromarray(PART[..., ::-1]).convert(mode).save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def turned(orientation: int) -> bytes:
+    """Return the part as a JPEG whose EXIF says how to turn it."""
+    exif = Pillow.Exif()
+    exif[0x0112] = orientation
+    return by_pillow("RGB", "JPEG", quality=95, exif=exif)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".bmp", ".tiff"])
+def test_lossless_formats_give_the_camera_s_pixels(suffix: str) -> None:
+    """PNG, BMP and TIFF of one part are one picture, blue-green-red."""
+    found = decode(bytes(cv2.imencode(suffix, PART)[1]), 3)
+
+    assert found.dtype == np.uint8
+    assert np.array_equal(found, PART)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "P", "LA", "1"])
+def test_every_kind_of_png_has_the_channels_asked_for(mode: str, channels: int) -> None:
+    """Grey, colour, palette, alpha, one bit: the detector never sees another number of channels."""
+    found = decode(by_pillow(mode, "PNG"), channels)
+
+    assert found.dtype == np.uint8
+    assert found.shape == ((120, 160) if channels == 1 else (120, 160, 3))
+
+
+@pytest.mark.parametrize(("mode", "kind"), [("CMYK", "JPEG"), ("L", "JPEG"), ("RGBA", "PNG"), ("CMYK", "TIFF")])
+def test_unusual_colour_models_show_the_same_part(mode: str, kind: str) -> None:
+    """A CMYK JPEG is neither refused nor inverted, an opaque alpha channel changes nothing."""
+    grey = decode(by_pillow(mode, kind), 1).astype(float)
+
+    assert np.abs(grey - cv2.cvtColor(PART, cv2.COLOR_BGR2GRAY)).mean() < 3
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_sixteen_bits_stay_sixteen_bits(channels: int) -> None:
+    """A 16-bit camera's grey values reach the window as they are."""
+    image = (np.arange(60 * 80, dtype=np.uint16).reshape(60, 80) * 13) % 65521
+    found = decode(png(image), channels)
+
+    assert found.dtype == np.uint16
+    assert np.array_equal(found if channels == 1 else found[..., 1], image)
+
+
+@pytest.mark.parametrize(("orientation", "turns"), [(1, 0), (3, 2), (6, -1), (8, 1)])
+def test_a_picture_is_turned_as_its_exif_says(orientation: int, turns: int) -> None:
+    """A camera mounted on its side gives upright parts."""
+    found = decode(turned(orientation), 3)
+    expected = np.rot90(decode(turned(1), 3), turns)
+
+    assert found.shape == expected.shape
+    assert np.abs(found.astype(float) - expected).mean() < 2
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_depth_that_no_camera_gives_is_refused(dtype: type[np.floating]) -> None:
+    """A TIFF of floating-point numbers has no white and no black."""
+    data = bytes(cv2.imencode(".tiff", np.ones((8, 8), dtype))[1])
+
+    with pytest.raises(UnreadablePictureError) as caught:
+        decode(data, 1)
+    assert caught.value.reason is Reason.WRONG_FORMAT
+
+
+@pytest.mark.parametrize(("shape", "channels"), [((8, 6), 1), ((8, 6), 3), ((8, 6, 3), 1), ((8, 6, 3), 3)])
+def test_a_camera_s_own_pixels_get_the_channels_asked_for(shape: tuple[int, ...], channels: int) -> None:
+    """Grey and colour cameras can serve grey and colour recipes."""
+    found = as_image(np.full(shape, 90, np.uint8), channels)
+
+    assert found.shape == ((8, 6) if channels == 1 else (8, 6, 3))
+    assert (found == 90).all()
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("size", [(64, 64), (160, 120), (320, 96)])
+def test_the_detector_s_picture_has_the_recipe_s_size(size: tuple[int, int], channels: int) -> None:
+    """Smaller, equal or larger than the camera's."""
+    image = as_image(png(PART), channels)
+    picture, placement = prepare(image, a_recipe(width=size[0], height=size[1], channels=channels))
+
+    assert picture.shape == (size[1], size[0], channels)
+    assert picture.dtype == np.uint8
+    assert picture.flags.c_contiguous
+    assert placement == Placement(0, 0, 160, 120, *size)
+
+
+def test_a_colour_detector_sees_red_first() -> None:
+    """OpenCV's blue-green-red ends here."""
+    image = np.zeros((64, 64, 3), np.uint8)
+    image[..., 2] = 200
+    picture, _ = prepare(image, a_recipe(channels=3))
+
+    assert picture[0, 0].tolist() == [200, 0, 0]
+
+
+def test_only_the_region_is_looked_at() -> None:
+    """What lies outside the region can change as it likes."""
+    recipe = a_recipe(region=Region(x=40, y=20, width=64, height=64))
+    image = as_image(png(PART), 1)
+    other = image.copy()
+    other[:20] = 0
+    other[:, :40] = 255
+    other[84:] = 7
+
+    assert np.array_equal(prepare(image, recipe)[0], prepare(other, recipe)[0])
+    assert np.array_equal(prepare(image, recipe)[0][..., 0], image[20:84, 40:104])
+
+
+@pytest.mark.parametrize("region", [(100, 0, 64, 64), (0, 57, 64, 64), (0, 0, 161, 10), (160, 0, 8, 8)])
+def test_a_region_outside_the_picture_is_refused(region: tuple[int, int, int, int]) -> None:
+    """A camera set to another size is named as the cause, with both sizes."""
+    x, y, width, height = region
+    recipe = a_recipe(region=Region(x=x, y=y, width=width, height=height))
+
+    with pytest.raises(UnreadablePictureError, match="is outside 160x120 pixels") as caught:
+        place(PART, recipe)
+    assert caught.value.reason is Reason.WRONG_FORMAT
+
+
+def test_a_sixteen_bit_picture_goes_through_the_learned_window() -> None:
+    """Low becomes 0, high 255, beyond is cut: the same grey value means the same in every picture."""
+    image = np.full((64, 64), 2000, np.uint16)
+    image[0, :5] = 0, 1000, 1500, 3000, 65535
+    picture, _ = prepare(image, a_recipe(window=Window(low=1000, high=3000)))
+
+    assert picture[0, :6, 0].tolist() == [0, 0, 64, 255, 255, 128]
+
+
+@pytest.mark.parametrize(("dtype", "window"), [(np.uint16, None), (np.uint8, Window(low=0, high=4095))])
+def test_another_depth_than_the_part_was_taught_with_is_refused(dtype: type[np.integer], window: Window | None) -> None:
+    """An 8-bit picture under a 16-bit recipe would be almost black, and nothing would look unusual."""
+    with pytest.raises(UnreadablePictureError) as caught:
+        prepare(np.zeros((64, 64), dtype), a_recipe(window=window))
+
+    assert caught.value.reason is Reason.WRONG_FORMAT
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_camera_s_picture_is_left_as_it_was(channels: int) -> None:
+    """The archive and the thumbnail show what the camera gave."""
+    image = PART.copy()
+    prepare(as_image(image, channels), a_recipe(channels=channels))
+
+    assert np.array_equal(image, PART)
+
+
+@settings(deadline=None)
+@given(camera=st.integers(1, 2000), start=st.integers(0, 200), length=st.integers(1, 200), rest=st.integers(0, 200))
+def test_a_box_on_the_map_lies_inside_the_camera_picture(camera: int, start: int, length: int, rest: int) -> None:
+    """Boxes are never empty, never stick out, and hold all of what they stand for, to the exact fraction."""
+    side = start + length + rest
+    x, y, width, height = Placement(7, 9, camera, camera, side, side).to_camera(start, start, length, length)
+
+    assert (x - 7, width) == (y - 9, height)
+    assert 7 <= x < x + width <= 7 + camera
+    assert (x - 7) * side <= start * camera
+    assert (x - 7 + width) * side >= (start + length) * camera
+
+
+def test_jpeg_and_png_of_one_part_look_the_same_to_the_detector() -> None:
+    """The compression of a good JPEG moves the detector's picture by a grey value or so."""
+    pictures = [prepare(as_image(data, 1), a_recipe())[0].astype(float) for data in (jpeg(PART), png(PART))]
+
+    assert np.abs(pictures[0] - pictures[1]).mean() < 1

@@ -1,0 +1,192 @@
+"""Imports point down, and what must happen in one place happens in one place (ARCHITECTURE, the map)."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import edge_inspector
+
+PACKAGE = Path(edge_inspector.__file__).parent
+FILES = {path.relative_to(PACKAGE).as_posix(): path for path in sorted(PACKAGE.rglob("*.py"))}
+TREES = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in FILES.items()}
+ARROWS = {
+    "cli": ("demo", "bench", "line", "lab", "settings"),
+    "demo": ("line", "lab", "settings", "private_line"),
+    "bench": ("line", "lab", "settings", "private_line"),
+    "private_line": ("bundle", "settings"),
+    "line": ("bundle", "wire", "settings"),
+    "lab": ("bundle", "wire", "detectors", "inspection"),
+    "bundle": ("engines",),
+    "engines": ("inspection",),
+    "detectors": ("inspection",),
+    "settings": ("wire",),
+    "wire": ("inspection",),
+    "inspection": (),
+    "__init__": (),
+    "atomic": (),
+    "errors": (),
+}
+"""Who may look straight down on whom; everything below may be used too."""
+LEAVES = {"__init__", "errors", "atomic"}
+TORCH = {"torch", "torchvision"}
+HAND_OVER = {"cli.py", "demo.py", "bench.py"}
+"""These call what teaches, but only when asked to: they import it inside functions."""
+
+
+def room_of(name: str) -> str:
+    """Return the part of the product that a file or module belongs to."""
+    return name.split("/")[0].removesuffix(".py")
+
+
+def below(room: str) -> set[str]:
+    """Return everything that `room` may import."""
+    found = {room, *LEAVES}
+    for lower in ARROWS[room]:
+        found |= below(lower)
+    return found
+
+
+def imported(tree: ast.AST) -> Iterator[str]:
+    """Yield each imported module, and each name taken from one, with dots."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            yield node.module or ""
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def own_imports(name: str) -> set[str]:
+    """Return the product's files that a file imports, with the packages that are run on the way."""
+    found = set()
+    for module in imported(TREES[name]):
+        steps = module.split(".")[1:] if module.startswith("edge_inspector") else []
+        for depth in range(1, len(steps) + 1):
+            path = "/".join(steps[:depth])
+            found |= {file for file in (f"{path}.py", f"{path}/__init__.py") if file in FILES}
+    return found - {name}
+
+
+def may_import_torch(name: str) -> bool:
+    """Say whether a file is one of those that teach."""
+    teaches = room_of(name) == "detectors" and name not in ("detectors/settings.py", "detectors/__init__.py")
+    return teaches or name in ("lab/train.py", "lab/export.py", "lab/tune.py")
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_imports_point_down(name: str) -> None:
+    """A maintainer can read a file without knowing what is above it."""
+    rooms = {room_of(file) for file in own_imports(name)}
+
+    assert rooms <= below(room_of(name))
+
+
+def test_line_and_lab_never_see_each_other() -> None:
+    """The daemon does not depend on what teaches, nor the other way."""
+    assert "lab" not in below("line")
+    assert "line" not in below("lab")
+
+
+@pytest.mark.parametrize("name", [name for name in FILES if not may_import_torch(name)])
+def test_only_what_teaches_imports_torch(name: str) -> None:
+    """A PC on the line has no torch: not in a function either, and not through another file."""
+    direct = {module.split(".")[0] for module in imported(TREES[name])}
+    reached, waiting = {name}, [name]
+    while waiting:
+        for file in own_imports(waiting.pop()) - reached:
+            reached.add(file)
+            waiting.append(file)
+    through = {file for file in reached if may_import_torch(file)} if name not in HAND_OVER else set()
+
+    assert not direct & TORCH
+    assert not through
+
+
+def test_a_pc_without_torch_can_import_everything_else() -> None:
+    """All modules but those that teach come up without torch in the process."""
+    modules = [
+        f"edge_inspector.{name.removesuffix('.py').replace('/', '.')}".removesuffix(".__init__")
+        for name in FILES
+        if not may_import_torch(name)
+    ]
+    program = (
+        f"import importlib, sys\nfor name in {modules}: importlib.import_module(name)\nprint('torch' in sys.modules)"
+    )
+
+    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+
+    assert found.stdout.strip() == "False"
+
+
+def test_only_decide_can_say_ok() -> None:
+    """There is one place to read when a part was passed: inspection/decide.py."""
+    users = {
+        name
+        for name, tree in TREES.items()
+        for node in ast.walk(tree)
+        if (isinstance(node, ast.Attribute) and node.attr == "WITHIN_LIMIT")
+        or (isinstance(node, ast.Constant) and node.value == "WITHIN_LIMIT")
+    }
+
+    assert users - {"inspection/model.py"} == {"inspection/decide.py"}
+
+
+def test_only_the_commands_print_or_exit() -> None:
+    """Everything else returns or raises, so that it can be used by anything."""
+    talkers = {
+        name
+        for name, tree in TREES.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+        and ast.unparse(node.func) in ("print", "typer.echo", "sys.exit", "exit", "quit", "os._exit", "sys.stdout.write")
+    }
+
+    assert talkers == {"cli.py"}
+
+
+def test_nothing_is_unpickled() -> None:
+    """A bundle from a stranger runs no code."""
+    unsafe = {"pickle", "_pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
+    for name, tree in TREES.items():
+        calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+        keywords = [(word.arg, ast.unparse(word.value)) for call in calls for word in call.keywords]
+        functions = [ast.unparse(call.func) for call in calls]
+
+        assert not {module.split(".")[0] for module in imported(tree)} & unsafe, name
+        assert not [value for word, value in keywords if word == "allow_pickle" and value != "False"], name
+        assert not {"eval", "exec", "torch.load", "torch.jit.load", "yaml.load"} & set(functions), name
+
+
+def test_only_the_inspection_stage_catches_everything() -> None:
+    """Whatever is thrown while judging a part becomes an ERROR result, once; elsewhere faults are named."""
+    catchers = [
+        name
+        for name, tree in TREES.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ExceptHandler)
+        and (node.type is None or ast.unparse(node.type) == "Exception")
+    ]
+
+    assert catchers == ["line/stage.py"]
+
+
+def test_time_and_environment_are_passed_in() -> None:
+    """Only what starts a process reads the clock or the environment, so that everything else can be tested."""
+    asks = {"time", "time_ns", "monotonic", "monotonic_ns", "perf_counter", "perf_counter_ns"}
+    readers = {
+        name
+        for name, tree in TREES.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute)
+        and (
+            ast.unparse(node) in ("os.environ", "os.getenv", "sys.argv", "datetime.now", "datetime.utcnow")
+            or (ast.unparse(node.value) == "time" and node.attr in asks)
+        )
+    }
+
+    assert readers <= {"cli.py", "demo.py", "bench.py", "private_line.py", "line/daemon.py"}

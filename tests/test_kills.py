@@ -1,0 +1,227 @@
+"""The promise: kill the daemon and the broker whenever you like, and every part still has exactly one answer."""
+
+import fcntl
+import json
+import signal
+import sqlite3
+import struct
+import termios
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+
+import pytest
+from brokers import Mosquitto, until
+from daemons import STATION, Daemon, Heard, Subscriber, drop, write_settings
+from factories import a_part, png
+from plc import Plc
+
+from edge_inspector.bundle import Bundle
+
+PARTS = 300
+DAEMON_KILLS = 10
+BROKER_KILLS = 3
+EVERY_S = 0.15
+"""A picture comes so often; daemon restarts take about ten times as long, so that pictures pile up too."""
+SCRATCHED_SHARE = 0.3
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """Everything that stands at the line: broker, daemon, SCADA, PLC."""
+
+    folder: Path
+    broker: Mosquitto
+    daemon: Daemon
+    scada: Subscriber
+    watcher: Subscriber
+    """The PLC's own connection."""
+    plc: Plc
+    rng: Random
+    scratched: set[str] = field(default_factory=set)
+    news: threading.Lock = field(default_factory=threading.Lock)
+    """The PLC is fed from the network and from the line."""
+
+    def send_part(self, number: int) -> None:
+        """Draw a part, let the PLC expect it, and put its picture into the inbox as a camera would."""
+        serial = f"part-{number:04d}"
+        bad = self.rng.random() < SCRATCHED_SHARE
+        if bad:
+            self.scratched.add(serial)
+        content = png(a_part(1000 + number, scratched=bad))
+        with self.news:
+            self.plc.expect(time.monotonic(), serial=serial)
+        drop(self.folder / "inbox", f"{serial}.png", content)
+
+    def kill_broker(self) -> None:
+        """Kill the broker at this moment, whatever it is doing, and start it again.
+
+        PUBACK means "the broker has it", not "SCADA has it". A frozen broker has written to SCADA's socket all that
+        it acknowledged (mosquitto delivers before it acknowledges), so SCADA reads that socket empty, and then the
+        broker dies: what is lost now was lost by us.
+        """
+        self.broker.signal(signal.SIGSTOP)
+        until(lambda: _unread(self.scada) == 0, "SCADA has read what the broker had sent")
+        self.broker.kill()
+        losses = self.scada.losses
+        until(lambda: self.scada.losses > losses or not self.scada.client.is_connected(), "SCADA has lost the broker")
+        self.broker.start()
+
+
+@pytest.fixture
+def line(bundle: Bundle, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Line]:
+    """Set up a line with drawn parts; SCADA has a session that the broker saved once, the PLC begins anew each time."""
+    rng = Random(request.param)  # noqa: S311 - a test's chance
+    plc = Plc()
+    news = threading.Lock()
+
+    def hear(heard: Heard) -> None:
+        with news:
+            plc.hear(heard.topic, heard.payload, heard.at)
+
+    saved = tmp_path / "broker"
+    saved.mkdir()
+    persistence = f"allow_anonymous true\npersistence true\npersistence_location {saved}/\nautosave_interval 0\n"
+    broker = Mosquitto(saved, persistence + "max_inflight_messages 0\nmax_queued_messages 0")
+    with broker:
+        config = write_settings(tmp_path, bundle=bundle.path, port=broker.port)
+        with (
+            Daemon(config) as daemon,
+            Subscriber(broker.port, session="scada") as scada,
+            Subscriber(broker.port, only="plc/#", hear=hear) as watcher,
+        ):
+            watcher.client.on_disconnect = lambda *_: plc.lose()
+            broker.signal(signal.SIGUSR1)
+            until((saved / "mosquitto.db").exists, "the broker has saved SCADA's session")
+            yield Line(tmp_path, broker, daemon, scada, watcher, plc, rng, news=news)
+
+
+@pytest.mark.parametrize("line", [20_261_121], indirect=True, ids=lambda seed: f"seed{seed}")
+def test_every_part_has_one_answer_whatever_is_killed(line: Line) -> None:
+    """The daemon is killed ten times and the broker three times while 300 pictures come; not one is lost or doubled."""
+    line.daemon.start()
+    until(lambda: line.scada.last("plc/ready") == "1", "the line is ready")
+    _run_the_line(line)
+    serials = [f"part-{number:04d}" for number in range(PARTS)]
+    until(lambda: len({result["id"] for result in line.scada.results}) >= PARTS, "300 results", 30)
+    until(lambda: line.scada.last("counters")["total"] >= PARTS, "the last counters")
+    results = line.scada.results
+
+    assert sorted({(result["serial"], result["id"]) for result in results}) == sorted(
+        (result["serial"], result["id"]) for result in _in_ledger(line.folder)
+    )
+    assert sorted(result["serial"] for result in _in_ledger(line.folder)) == serials
+    assert [result["seq"] for result in _in_ledger(line.folder)] == list(range(1, PARTS + 1))
+    assert len({result["ledger"] for result in results}) == 1
+    _check_copies(results)
+    _check_counters(line)
+    _check_verdicts(line)
+    _check_accepts(line)
+    _check_folders(line.folder)
+
+
+def _run_the_line(line: Line) -> None:
+    """Send all parts at their pace while another thread kills."""
+    when = sorted(line.rng.sample(range(5, PARTS - 5), DAEMON_KILLS + BROKER_KILLS))
+    whom = ["daemon"] * DAEMON_KILLS + ["broker"] * BROKER_KILLS
+    line.rng.shuffle(whom)
+    sent = threading.Semaphore(0)
+    failures: list[BaseException] = []
+    killer = threading.Thread(target=_kill, args=(line, list(zip(when, whom, strict=True)), sent, failures))
+    killer.start()
+    begun = time.monotonic()
+    for number in range(PARTS):
+        line.send_part(number)
+        sent.release()
+        until(lambda due=begun + (number + 1) * EVERY_S: time.monotonic() >= due, "the next part")
+    killer.join()
+
+    assert not failures, failures
+
+
+def _kill(line: Line, plan: list[tuple[int, str]], sent: threading.Semaphore, failures: list[BaseException]) -> None:
+    """Kill whom the plan says, so many parts after the start and some milliseconds."""
+    count = 0
+    try:
+        for after, whom in plan:
+            while count < after:
+                sent.acquire()
+                count += 1
+            moment = time.monotonic() + line.rng.uniform(0, EVERY_S)
+            until(lambda moment=moment: time.monotonic() >= moment, "the moment")
+            if whom == "daemon":
+                line.daemon.kill()
+                line.daemon.launch()
+            else:
+                line.kill_broker()
+    except BaseException as error:  # noqa: BLE001 - a thread's failure belongs to the test
+        failures.append(error)
+
+
+def _check_copies(results: list[dict[str, object]]) -> None:
+    """A result that came twice is the same result."""
+    texts: dict[object, set[str]] = {}
+    for result in results:
+        texts.setdefault(result["id"], set()).add(json.dumps(result, sort_keys=True))
+
+    assert {number: len(found) for number, found in texts.items() if len(found) > 1} == {}
+
+
+def _check_counters(line: Line) -> None:
+    verdicts = Counter(result["verdict"] for result in _in_ledger(line.folder))
+    counters = line.scada.last("counters")
+
+    assert counters["total"] == PARTS
+    assert {verdict: counters[verdict.lower()] for verdict in verdicts} == dict(verdicts)
+    assert counters["by_part"] == {"washer": dict(verdicts)}
+
+
+def _check_verdicts(line: Line) -> None:
+    """A part is ERROR only because the program died while it looked; no scratched part is OK, most good ones are."""
+    results = line.scada.by_serial()
+    crashed = [result for result in results.values() if result["verdict"] == "ERROR"]
+    passed = {serial for serial, result in results.items() if result["accept"]}
+
+    assert {result["reason_code"] for result in crashed} <= {208}
+    assert len(crashed) <= DAEMON_KILLS
+    assert not passed & line.scratched
+    assert len(passed) >= 0.8 * (PARTS - len(line.scratched))
+
+
+def _check_accepts(line: Line) -> None:
+    """The PLC let no scratched part pass and none whose result is not OK, and it was not simply asleep."""
+    ok = {serial for serial, result in line.scada.by_serial().items() if result["verdict"] == "OK"}
+
+    assert not set(line.plc.accepted) & line.scratched
+    assert set(line.plc.accepted) <= ok
+    assert len(line.plc.accepted) == len(set(line.plc.accepted))
+    assert len(line.plc.accepted) >= PARTS // 10
+
+
+def _check_folders(folder: Path) -> None:
+    """Every picture was put away, once."""
+    inbox = folder / "inbox"
+    until(lambda: not list((inbox / ".claimed").iterdir()), "the last picture was put away")
+
+    assert [path.name for path in inbox.iterdir() if not path.name.startswith(".")] == []
+    assert len(list((inbox / ".done").rglob("*.png"))) == PARTS
+
+
+def _in_ledger(folder: Path) -> list[dict[str, object]]:
+    with closing(sqlite3.connect(folder / "state" / STATION / "ledger.db")) as ledger:
+        rows = ledger.execute("SELECT payload FROM entry WHERE topic = 'result' ORDER BY n").fetchall()
+    return [json.loads(row[0]) for row in rows]
+
+
+def _unread(subscriber: Subscriber) -> int:
+    """Return how many bytes wait in a subscriber's socket."""
+    connection = subscriber.client.socket()
+    if connection is None:
+        return 0
+    (count,) = struct.unpack("i", fcntl.ioctl(connection.fileno(), termios.FIONREAD, b"\0" * 4))
+    return int(count)
