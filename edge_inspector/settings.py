@@ -69,7 +69,11 @@ class CaptureSettings(_Section):
     device: str
     """A number (/dev/videoN), a device path, a URL (rtsp://, http://) or a video file."""
     interval_ms: int = Field(1000, ge=1, le=86_400_000)
-    """A picture is taken so often."""
+    """A picture is taken so often, where nothing else triggers."""
+    trigger: Literal["interval", "mqtt"] = "interval"
+    """`mqtt`: a picture is taken at `cmd/trigger` or `plc/cmd/trigger`."""
+    delay_ms: int = Field(0, ge=0, le=60_000)
+    """From the trigger to the first frame that may be taken."""
     width: int | None = Field(None, ge=16, le=16384)
     """Asked of the camera; its own where not set."""
     height: int | None = Field(None, ge=16, le=16384)
@@ -86,6 +90,18 @@ class PartSettings(_Section):
     """Appears in results; no space, control character or + # / $."""
     bundle: Path
     """Folder that `edge-inspector train` wrote."""
+
+
+class ShiftSettings(_Section):
+    """A shift of the day; it ends when the next one begins."""
+
+    name: Name
+    """Its counters are on `counters/shift/{name}`."""
+    start: Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")]
+    """Wall clock, HH:MM."""
+
+
+SHIFTS = tuple(ShiftSettings(name=start[:2], start=start) for start in ("06:00", "14:00", "22:00"))
 
 
 class StationSettings(_Section):
@@ -105,12 +121,18 @@ class StationSettings(_Section):
     """Which parts' thumbnails are published."""
     threads: int = Field(0, ge=0, le=64)
     """Processors for the graphs; 0 is all."""
+    shift: tuple[ShiftSettings, ...] = Field(SHIFTS, min_length=1)
+    """When shifts begin."""
 
     @model_validator(mode="after")
-    def _unique_parts(self) -> Self:
+    def _unique(self) -> Self:
         names = [part.name for part in self.part]
         if len(set(names)) < len(names):
             raise ValueError(f"station {self.name}: two parts have the same name: {', '.join(names)}")
+        for what in ("name", "start"):
+            found = [getattr(shift, what) for shift in self.shift]
+            if len(set(found)) < len(found):
+                raise ValueError(f"station {self.name}: two shifts have the same {what}: {', '.join(found)}")
         return self
 
 
@@ -144,6 +166,8 @@ class MqttSettings(_Section):
     """Encryption; none where the section is missing."""
     thumb_bytes: int = Field(20_000, ge=2_000, le=500_000)
     """Largest thumbnail."""
+    legacy: bool = False
+    """Publish the prior system's topics, `AiVision_Defects/...`, as well; for one station."""
 
 
 class LedgerSettings(_Section):

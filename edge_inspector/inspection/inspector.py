@@ -58,7 +58,7 @@ class Inspector:
         self, recipe: Recipe, detector: Detector, ignore: IgnoreMask | None, clock_ns: Callable[[], int]
     ) -> None:
         self.recipe = recipe
-        self._detector = detector
+        self.detector = detector
         self._ignore = ignore
         self._clock_ns = clock_ns
 
@@ -72,9 +72,9 @@ class Inspector:
             watch.lap("resize")
         except UnreadablePictureError as error:
             return Inspection(Judgement(error.reason, error.detail), None, watch.laps)
-        features = self._detector.network(picture)
+        features = self.detector.network(picture)
         watch.lap("network")
-        amap = self._masked(self._detector.residual(picture, features))
+        amap = self._masked(self.detector.residual(picture, features))
         watch.lap("residual")
         judgement = judge(amap, recipe, placement)
         watch.lap("decide")

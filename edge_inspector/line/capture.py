@@ -1,6 +1,8 @@
 """A camera, network stream or video file, read with OpenCV: a picture at every interval, reopened when it dies."""
 
+import contextlib
 import os
+import queue
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -8,13 +10,15 @@ from random import Random
 
 import cv2
 
-from edge_inspector.inspection.model import Frame, Identity, Image
+from edge_inspector.inspection.model import Frame, Identity, Image, Reason, Unreadable
 from edge_inspector.line.source import Accepted, Idle, Now, Opened, SourceEvent, Trouble
+from edge_inspector.line.triggers import Trigger, identity_of
 from edge_inspector.settings import CaptureSettings
 
 _TIMEOUT_MS = 5000
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.5, 30.0
 _SECOND_NS = 1_000_000_000
+_FAR_NS = 3600 * _SECOND_NS
 
 
 class CaptureSource:
@@ -34,6 +38,7 @@ class CaptureSource:
         monotonic_ns: Now,
         wait: Callable[[float], None],
         rng: Random,
+        triggers: "queue.SimpleQueue[Trigger]",
     ) -> None:
         self._settings = settings
         self._station = station
@@ -43,6 +48,8 @@ class CaptureSource:
         self._monotonic_ns = monotonic_ns
         self._wait = wait
         self._rng = rng
+        self._triggers = triggers
+        self._waiting: list[Trigger] = []
 
     def events(self, wanted: Callable[[], bool]) -> Generator[SourceEvent]:
         """Yield a picture at every interval; opens the camera again, later and later, when it gives none."""
@@ -56,10 +63,12 @@ class CaptureSource:
                     yield event
             camera.release()
             yield Trouble(f"{self._settings.device} gives no picture: check cable, power and address")
+            yield from self._refuse_triggers()
             until = self._monotonic_ns() + int(backoff * self._rng.uniform(0.5, 1.0) * _SECOND_NS)
             backoff = min(_LONGEST_WAIT_S, 2 * backoff)
             while (left := until - self._monotonic_ns()) > 0:
-                self._wait(min(1.0, left / _SECOND_NS))
+                self._wait(min(0.25, left / _SECOND_NS))
+                yield from self._refuse_triggers()
                 yield Idle()
 
     def done(self, arrival_id: str) -> None:
@@ -87,27 +96,56 @@ class CaptureSource:
         with closing(self._frames(camera)) as frames:
             for grabbed in frames:
                 now = self._monotonic_ns()
-                if now >= due:
+                asked = self._due_triggers(grabbed)
+                by_itself = self._settings.trigger == "interval" and now >= due
+                if by_itself:
                     due = max(due + period, now)
-                    if wanted():
-                        fetched, image = camera.retrieve()
-                        if not fetched or image is None or not image.size:
-                            return
+                if asked or (by_itself and wanted()):
+                    fetched, image = camera.retrieve()
+                    if not fetched or image is None or not image.size:
+                        self._waiting = [*asked, *self._waiting]
+                        return
+                    for trigger in asked:
+                        yield Accepted(Frame(identity_of(trigger, self._station), image), trigger.accepted_ns)
+                    if by_itself and wanted():
                         yield self._accept(image, grabbed)
                 if now - said >= _SECOND_NS // 2:
                     said = now
                     yield Idle()
 
+    def _due_triggers(self, grabbed_ns: int) -> tuple[Trigger, ...]:
+        """Return the triggers that a frame grabbed at that time may answer: exposed at or after trigger + delay."""
+        with contextlib.suppress(queue.Empty):
+            while True:
+                self._waiting.append(self._triggers.get_nowait())
+        delay = self._settings.delay_ms * 1_000_000
+        due = tuple(trigger for trigger in self._waiting if trigger.accepted_ns + delay <= grabbed_ns)
+        self._waiting = [trigger for trigger in self._waiting if trigger not in due]
+        return due
+
+    def _refuse_triggers(self) -> Iterator[Accepted]:
+        """Answer triggers at once while there is no camera."""
+        for trigger in (*self._waiting, *self._due_triggers(self._monotonic_ns() + _FAR_NS)):
+            identity = identity_of(trigger, self._station)
+            detail = f"{self._settings.device} gives no picture"
+            yield Accepted(Unreadable(identity, Reason.NO_PICTURE, detail), trigger.accepted_ns)
+        self._waiting = []
+
     def _frames(self, camera: cv2.VideoCapture) -> Generator[int]:
-        """Grab frame after frame and yield when each came; a file is played at its own speed."""
+        """Grab frame after frame and yield from when on each was exposed: not before the one before it had come.
+
+        A file is played at its own speed.
+        """
         rate = camera.get(cv2.CAP_PROP_FPS) if Path(self._settings.device).is_file() else 0
         start, count = self._monotonic_ns(), 0
+        exposed = start
         while camera.grab():
             count += 1
             if rate > 0:
                 ahead = start + int(count / rate * _SECOND_NS) - self._monotonic_ns()
                 self._wait(max(0.0, ahead / _SECOND_NS))
-            yield self._monotonic_ns()
+            yield exposed
+            exposed = self._monotonic_ns()
 
     def _accept(self, image: Image, grabbed_ns: int) -> Accepted:
         identity = Identity(

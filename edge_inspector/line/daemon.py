@@ -9,11 +9,12 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from random import Random
 from types import FrameType
 
-from edge_inspector.bundle import Bundle, open_inspector, read_bundle
+from edge_inspector.bundle import Bundle, open_inspector, read_bundle, self_test
 from edge_inspector.engines.openvino import usable_processors
 from edge_inspector.errors import DataError, DiskError, SettingsError
 from edge_inspector.line.ledger import open_ledger
@@ -96,12 +97,13 @@ def open_parts(station: StationSettings) -> tuple[Mapping[str, Bundle], Mapping[
         try:
             bundle = read_bundle(part.bundle)
             inspector = open_inspector(bundle, threads=threads, clock_ns=time.perf_counter_ns)
+            golden = partial(self_test, bundle, inspector.detector)
         except DataError as error:
             logger.warning("station %s, part %s: %s", station.name, part.name, error)
             lines[part.name] = PartLine(None, None, str(error))
         else:
             bundles[part.name] = bundle
-            lines[part.name] = PartLine(inspector, _described(bundle))
+            lines[part.name] = PartLine(inspector, _described(bundle), golden=golden)
     if not bundles:
         raise DataError("; ".join(line.why_not for line in lines.values()))
     return bundles, lines

@@ -1,5 +1,6 @@
 """A watched folder: events are hints, the scan is the truth, and a picture is claimed by a rename before it is read."""
 
+import errno
 import logging
 import os
 import queue
@@ -29,6 +30,8 @@ SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"})
 _BETWEEN = "--"
 _NAME_MAX = 255
 _LONGEST_WAIT_S = 1.0
+_HELD_BACK_S = 0.05
+"""How soon to look again when complete pictures found the queue full; it drains in that time."""
 
 # watchdog holds back a file that was renamed away for half a second, to pair it with where it went, and every later
 # event behind it. We rename every picture away ourselves and need no pairs.
@@ -114,14 +117,15 @@ class FolderSource:
             at_start = {found.name for found in self._scan()}
             while True:
                 yield Idle()
-                if wanted():
-                    for found in self._complete(settling, kept):
-                        if not wanted():
-                            break
-                        settling.forget(found.name)
-                        yield self._accept(ledger, found, replayed=found.name in at_start, kept=kept)
-                        at_start.discard(found.name)
-                self._wait(hints, settling)
+                held_back = False
+                for found in self._complete(settling, kept) if wanted() else ():
+                    if not wanted():
+                        held_back = True
+                        break
+                    settling.forget(found.name)
+                    yield self._accept(ledger, found, replayed=found.name in at_start, kept=kept)
+                    at_start.discard(found.name)
+                self._wait(hints, settling, _HELD_BACK_S if held_back else _LONGEST_WAIT_S)
 
     def _left_over(self, ledger: Ledger) -> Iterator[Accepted]:
         """Yield what an earlier run claimed; what it had answered already is put away."""
@@ -166,6 +170,8 @@ class FolderSource:
             try:
                 path.rename(claim)
             except FileNotFoundError:
+                if not self._claimed.is_dir():
+                    raise  # somebody tidied up: opening the folder again makes it anew
                 return Idle()  # taken back by whoever put it there: never accepted, so nothing to answer
             path = claim
         return self._read(path, self._identity(arrival_id, found.name, found.status, replayed=replayed))
@@ -196,13 +202,13 @@ class FolderSource:
             replayed=replayed,
         )
 
-    def _wait(self, hints: "queue.SimpleQueue[str]", settling: Settling) -> None:
+    def _wait(self, hints: "queue.SimpleQueue[str]", settling: Settling, longest_s: float) -> None:
         """Wait for a hint, the next scan, or the next look at a file that is settling."""
-        wait = self._settings.scan_ms / 1000
+        wait = min(longest_s, self._settings.scan_ms / 1000)
         if settling.waiting():
             wait = min(wait, max(0.01, self._settings.settle_ms / 2000))
         try:
-            settling.vouch(hints.get(timeout=min(wait, _LONGEST_WAIT_S)))
+            settling.vouch(hints.get(timeout=wait))
             while True:
                 settling.vouch(hints.get_nowait())
         except queue.Empty:
@@ -243,11 +249,17 @@ class _hints_from:  # noqa: N801 - reads as the verb it is
 
     def __enter__(self) -> None:
         self._observer.schedule(_Hints(self._hints), str(self._folder), event_filter=[FileMovedEvent, FileClosedEvent])
-        self._observer.start()
+        try:
+            self._observer.start()
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EMFILE):
+                raise
+            logger.warning("%s: %s; pictures are found by listing it alone", self._folder, error)
 
     def __exit__(self, *_: object) -> None:
-        self._observer.stop()
-        self._observer.join()
+        if self._observer.is_alive():
+            self._observer.stop()
+            self._observer.join()
 
 
 def printable(text: str) -> str:

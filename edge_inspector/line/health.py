@@ -63,6 +63,16 @@ class Vitals:
             case Answered():
                 self._answered_ns = now_ns
 
+    def set_part(self, problem: str) -> None:
+        """Learn whether the active part can be judged; empty is yes."""
+        self._part_ready = problem
+        if problem:
+            self.last_error = problem
+
+    def forget_faults(self) -> None:
+        """Clear what an operator has seen; what still is wrong will be reported again."""
+        self._faults.clear()
+
     def ages(self, now_ns: int) -> dict[str, float]:
         """Return the seconds since each stage's loop last turned."""
         return {stage: round(max(0, now_ns - at) / 1e9, 1) for stage, at in self._ticks.items()}

@@ -28,6 +28,13 @@ CREATE TABLE entry(
 CREATE TABLE thumb(n INTEGER PRIMARY KEY REFERENCES entry(n), id TEXT NOT NULL, jpeg BLOB NOT NULL) STRICT;
 CREATE TABLE tally(part TEXT NOT NULL, verdict TEXT NOT NULL, replayed INTEGER NOT NULL, parts INTEGER NOT NULL,
     PRIMARY KEY(part, verdict, replayed)) STRICT;
+CREATE TABLE shift_tally(shift_ns INTEGER NOT NULL, part TEXT NOT NULL, verdict TEXT NOT NULL,
+    replayed INTEGER NOT NULL, parts INTEGER NOT NULL, PRIMARY KEY(shift_ns, part, verdict, replayed)) STRICT;
+CREATE TABLE accepted_trigger(id TEXT PRIMARY KEY, trigger_id TEXT NOT NULL, part TEXT NOT NULL,
+    accepted_ns INTEGER NOT NULL) STRICT;
+CREATE INDEX trigger_by_id ON accepted_trigger(trigger_id, accepted_ns);
+CREATE TABLE feedback(id TEXT NOT NULL, agree INTEGER NOT NULL, comment TEXT NOT NULL, by TEXT NOT NULL,
+    recorded_ns INTEGER NOT NULL) STRICT;
 CREATE TABLE attempt(id TEXT PRIMARY KEY) STRICT;
 CREATE TABLE late(id TEXT NOT NULL, recorded_ns INTEGER NOT NULL, payload TEXT NOT NULL) STRICT;
 CREATE TABLE dead(n INTEGER NOT NULL, topic TEXT NOT NULL, recorded_ns INTEGER NOT NULL, reason TEXT NOT NULL) STRICT;
@@ -59,9 +66,12 @@ class Backlog:
 class Ledger:
     """One thread's connection to a station's ledger; every thread opens its own."""
 
-    def __init__(self, connection: sqlite3.Connection, now_ns: Callable[[], int]) -> None:
+    def __init__(
+        self, connection: sqlite3.Connection, now_ns: Callable[[], int], shift_ns: Callable[[int], int]
+    ) -> None:
         self._db = connection
         self._now_ns = now_ns
+        self._shift_ns = shift_ns
         self.id = self._meta("ledger")
 
     def __enter__(self) -> Self:
@@ -97,6 +107,10 @@ class Ledger:
             self._db.execute(
                 "INSERT INTO tally VALUES(?, ?, ?, 1) ON CONFLICT DO UPDATE SET parts = parts + 1",
                 (result.part, result.verdict, result.replayed),
+            )
+            self._db.execute(
+                "INSERT INTO shift_tally VALUES(?, ?, ?, ?, 1) ON CONFLICT DO UPDATE SET parts = parts + 1",
+                (self._shift_ns(now), result.part, result.verdict, result.replayed),
             )
             self._db.execute("DELETE FROM attempt WHERE id = ?", (result.id,))
             self._set("seq", str(seq))
@@ -179,24 +193,73 @@ class Ledger:
             half = "SELECT n FROM thumb ORDER BY n LIMIT (SELECT count(*) / 2 + 1 FROM thumb)"
             self._db.execute(f"DELETE FROM thumb WHERE n IN ({half})")  # noqa: S608 - a constant
 
+    def accept_trigger(self, arrival_id: str, trigger_id: str, part: str) -> None:
+        """Commit that a trigger will be answered: before the exposure, so that a crash cannot lose it."""
+        with self._commit():
+            row = (arrival_id, trigger_id, part, self._now_ns())
+            self._db.execute("INSERT INTO accepted_trigger VALUES(?, ?, ?, ?)", row)
+
+    def recent_trigger(self, trigger_id: str, within_ns: int) -> str | None:
+        """Return the arrival that a trigger id led to not long ago: the same id is the same request."""
+        row = self._one(
+            "SELECT id, 0 FROM accepted_trigger WHERE trigger_id = ? AND accepted_ns > ? ORDER BY accepted_ns DESC",
+            trigger_id,
+            self._now_ns() - within_ns,
+        )
+        return None if row is None else str(row[0])
+
+    def open_triggers(self) -> tuple[tuple[str, str, str, int], ...]:
+        """Return arrival, trigger id, part and time of the triggers that have no answer."""
+        rows = self._db.execute(
+            "SELECT id, trigger_id, part, accepted_ns FROM accepted_trigger AS t "
+            "WHERE NOT EXISTS (SELECT 1 FROM entry WHERE entry.id = t.id) ORDER BY accepted_ns"
+        )
+        return tuple(rows)
+
+    def record_feedback(self, arrival_id: str, *, agree: bool, comment: str, by: str) -> bool:
+        """Commit an operator's word on a verdict; False when there is no such result."""
+        if not self.is_answered(arrival_id):
+            return False
+        with self._commit():
+            self._db.execute(
+                "INSERT INTO feedback VALUES(?, ?, ?, ?, ?)", (arrival_id, agree, comment, by, self._now_ns())
+            )
+        return True
+
+    def results_between(self, first: int, last: int) -> tuple[str, ...]:
+        """Return the results with sequence numbers from `first` to `last`, as they were published."""
+        rows = self._db.execute("SELECT payload FROM entry WHERE seq BETWEEN ? AND ? ORDER BY seq", (first, last))
+        return tuple(row[0] for row in rows)
+
+    def active_part(self) -> str:
+        """Return the part that was active last; empty at the first start."""
+        return self._meta("active_part")
+
+    def set_active_part(self, part: str) -> None:
+        """Commit a changeover."""
+        with self._commit():
+            self._set("active_part", part)
+
+    def shift_seen_ns(self) -> int:
+        """Return the beginning of the shift that was on when the ledger was last told of one."""
+        return int(self._meta("shift_ns"))
+
+    def set_shift(self, start_ns: int) -> None:
+        """Commit that a shift has begun and the ones before it are reported."""
+        with self._commit():
+            self._set("shift_ns", str(start_ns))
+
+    def shift_counters(self, start_ns: int) -> Counters:
+        """Return the counters of the shift that began at `start_ns`."""
+        rows = self._db.execute(
+            "SELECT part, verdict, replayed, parts FROM shift_tally WHERE shift_ns = ?", (start_ns,)
+        ).fetchall()
+        return _counted(rows, start_ns, 0.0)
+
     def counters(self, parts_per_minute: float) -> Counters:
         """Return the counters since the last reset."""
         rows = self._db.execute("SELECT part, verdict, replayed, parts FROM tally").fetchall()
-        totals = {verdict: sum(row[3] for row in rows if row[1] == verdict) for verdict in Verdict}
-        judged = totals[Verdict.OK] + totals[Verdict.NG] + totals[Verdict.REVIEW]
-        return Counters(
-            since=utc(int(self._meta("counters_since"))),
-            total=sum(totals.values()),
-            ok=totals[Verdict.OK],
-            ng=totals[Verdict.NG],
-            review=totals[Verdict.REVIEW],
-            invalid=totals[Verdict.INVALID],
-            error=totals[Verdict.ERROR],
-            replayed=sum(row[3] for row in rows if row[2]),
-            parts_per_minute=parts_per_minute,
-            by_part={name: _by_verdict(rows, name) for name in sorted({row[0] for row in rows})},
-            **{"yield": totals[Verdict.OK] / judged if judged else None},
-        )
+        return _counted(rows, int(self._meta("counters_since")), parts_per_minute)
 
     def reset_counters(self) -> None:
         """Begin to count anew; results stay."""
@@ -245,8 +308,19 @@ class Ledger:
             raise DiskError(f"the ledger cannot be written: {error}") from error
 
 
-def open_ledger(path: Path, new_id: Callable[[], str], now_ns: Callable[[], int]) -> Ledger:
+def open_ledger(
+    path: Path,
+    new_id: Callable[[], str],
+    now_ns: Callable[[], int],
+    shift_ns: Callable[[int], int] = lambda _now_ns: 0,
+) -> Ledger:
     """Open the ledger at `path`, or begin one.
+
+    Args:
+        path: the SQLite file.
+        new_id: names a new ledger.
+        now_ns: Unix time.
+        shift_ns: the beginning of the shift that a moment belongs to.
 
     Raises:
         DiskError: the file is damaged, of a newer version, or cannot be written.
@@ -257,12 +331,13 @@ def open_ledger(path: Path, new_id: Callable[[], str], now_ns: Callable[[], int]
         connection.execute("PRAGMA synchronous=FULL")
         if not connection.execute("SELECT 1 FROM sqlite_master").fetchone():
             _create(connection, new_id(), now_ns())
-        (version,) = connection.execute("SELECT value FROM meta WHERE key = 'schema'").fetchone()
+        row = connection.execute("SELECT value FROM meta WHERE key = 'schema'").fetchone()
     except sqlite3.Error as error:
         raise DiskError(f"the ledger {path} cannot be opened: {error}") from error
-    if int(version) != SCHEMA_VERSION:
-        raise DiskError(f"the ledger {path} has version {version}, this program writes {SCHEMA_VERSION}; upgrade it")
-    return Ledger(connection, now_ns)
+    if row != (str(SCHEMA_VERSION),):
+        found = row[0] if row else "none"
+        raise DiskError(f"the ledger {path} has version {found}, this program writes {SCHEMA_VERSION}; upgrade it")
+    return Ledger(connection, now_ns, shift_ns)
 
 
 def _create(connection: sqlite3.Connection, ledger_id: str, now_ns: int) -> None:
@@ -273,6 +348,8 @@ def _create(connection: sqlite3.Connection, ledger_id: str, now_ns: int) -> None
         "cursor": 0,
         "plc_seq": 0,
         "counters_since": now_ns,
+        "active_part": "",
+        "shift_ns": now_ns,
     }
     connection.execute("BEGIN EXCLUSIVE")
     if not connection.execute("SELECT 1 FROM sqlite_master").fetchone():
@@ -280,6 +357,24 @@ def _create(connection: sqlite3.Connection, ledger_id: str, now_ns: int) -> None
             connection.execute(statement)
         connection.executemany("INSERT INTO meta VALUES(?, ?)", [(key, str(value)) for key, value in meta.items()])
     connection.execute("COMMIT")
+
+
+def _counted(rows: list[tuple[str, str, int, int]], since_ns: int, parts_per_minute: float) -> Counters:
+    totals = {verdict: sum(row[3] for row in rows if row[1] == verdict) for verdict in Verdict}
+    judged = totals[Verdict.OK] + totals[Verdict.NG] + totals[Verdict.REVIEW]
+    return Counters(
+        since=utc(since_ns),
+        total=sum(totals.values()),
+        ok=totals[Verdict.OK],
+        ng=totals[Verdict.NG],
+        review=totals[Verdict.REVIEW],
+        invalid=totals[Verdict.INVALID],
+        error=totals[Verdict.ERROR],
+        replayed=sum(row[3] for row in rows if row[2]),
+        parts_per_minute=parts_per_minute,
+        by_part={name: _by_verdict(rows, name) for name in sorted({row[0] for row in rows})},
+        **{"yield": totals[Verdict.OK] / judged if judged else None},
+    )
 
 
 def _by_verdict(rows: list[tuple[str, str, int, int]], part: str) -> dict[str, int]:

@@ -120,25 +120,27 @@ class Link:
         self._client.loop_stop()
 
 
-def links(dial: Dial, worker: Worker, rng: Random, while_away: Callable[[], None]) -> Generator[Link]:
+def links(dial: Dial, worker: Worker, rng: Random, while_away: Callable[[], object]) -> Generator[Link]:
     """Yield one connected link after another until the worker is stopped, waiting longer and longer between failures.
 
     The consumer works with a link until its inbox says `Lost`, then asks for the next. `while_away` empties the inbox
     between attempts, so that a long outage does not fill the memory.
     """
     wait = _FIRST_WAIT_S
+    why = ""
     while not worker.stopping():
         link = _connect(dial)
         if isinstance(link, Link):
-            wait = _FIRST_WAIT_S
+            wait, why = _FIRST_WAIT_S, ""
             worker.say(f"{worker.name} connected")
             try:
                 yield link
             finally:
                 link.close()
                 worker.say(f"{worker.name} disconnected")
-        else:
-            logger.debug("%s: %s", worker.name, link)
+        elif link != why:
+            why = link
+            logger.warning("%s: no connection to the broker: %s", worker.name, why)
         while_away()
         worker.pause(wait * rng.uniform(0.5, 1.0))
         wait = min(_LONGEST_WAIT_S, 2 * wait)
@@ -147,7 +149,10 @@ def links(dial: Dial, worker: Worker, rng: Random, while_away: Callable[[], None
 def _connect(dial: Dial) -> "Link | str":
     """Return a link whose CONNACK has come, or why there is none."""
     answers: queue.SimpleQueue[str] = queue.SimpleQueue()
-    client = _client(dial)
+    try:
+        client = _client(dial)
+    except (OSError, SettingsError) as error:
+        return str(error)  # a password or certificate file that is gone may come back
     link = Link(client, dial.mqtt.version)
 
     def on_connect(_c: mqtt.Client, _u: object, _flags: object, code: Any, _p: object) -> None:  # noqa: ANN401

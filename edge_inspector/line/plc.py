@@ -1,19 +1,29 @@
 """The PLC connection: live answers only, one atomic line each, and silence means reject."""
 
 import contextlib
+import logging
 import queue
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from random import Random
 
+from edge_inspector.errors import DiskError
+from edge_inspector.inspection.model import Reason, Verdict
+from edge_inspector.line.commands import Asked
 from edge_inspector.line.ledger import Ledger
-from edge_inspector.line.link import Dial, Inbox, Link, Lost, links
-from edge_inspector.line.ticks import Answered, Worker
+from edge_inspector.line.link import Dial, Inbox, Incoming, Link, Lost, links
+from edge_inspector.line.ticks import Answered, Fault, Worker
+from edge_inspector.line.triggers import Repeated, TriggerDesk
 from edge_inspector.wire.messages import Counters, Result
-from edge_inspector.wire.plcword import PlcWord, answer_word, busy_word, next_seq
+from edge_inspector.wire.plcword import TRIGGER_MAX, PlcWord, answer_word, busy_word, next_seq
 from edge_inspector.wire.topics import topic_of
 
+logger = logging.getLogger(__name__)
+
 _HEARTBEAT_NS = 1_000_000_000
+_RETRY_S = 1.0
+_MAX_WISH = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,15 +44,29 @@ class Plc:
     worker: Worker
     open_ledger: Callable[[], Ledger] = field(repr=False)
     rng: Random = field(repr=False)
+    commands: "queue.SimpleQueue[Asked]" = field(repr=False)
+    """Where wishes go that the supervisor carries out."""
+    triggers: TriggerDesk | None = field(repr=False)
+    """None where pictures come by themselves."""
 
     def run(self) -> None:
         """Serve the PLC until stopped, over any number of connections."""
         with self.open_ledger() as ledger:
             numbers = _Numbers(ledger)
             newest = _Newest(Ready(ready=False, packml=3))
-            for link in links(self.dial, self.worker, self.rng, lambda: newest.clear(self.inbox)):
-                newest.clear(self.inbox)
-                _Session(self, ledger, link, numbers, newest).run()
+            for link in links(self.dial, self.worker, self.rng, partial(newest.clear, self.inbox)):
+                if not newest.clear(self.inbox, link):
+                    self._serve(_Session(self, ledger, link, numbers, newest))
+
+    def _serve(self, session: "_Session") -> None:
+        """Serve one connection; without numbers for its words there is nothing to say but that we are not ready."""
+        try:
+            session.run()
+            self.worker.reports.put(Fault("plc", "", active=False))
+        except DiskError as error:
+            session.give_up()
+            self.worker.reports.put(Fault("plc", str(error)))
+            self.worker.pause(_RETRY_S)
 
     @property
     def inbox(self) -> Inbox:
@@ -56,13 +80,19 @@ class _Newest:
     def __init__(self, ready: Ready) -> None:
         self.ready = ready
 
-    def clear(self, inbox: Inbox) -> None:
-        """Forget answers from before the connection: their time is over; keep the newest readiness."""
+    def clear(self, inbox: Inbox, link: Link | None = None) -> bool:
+        """Forget answers from before the connection: their time is over; keep the newest readiness.
+
+        Says whether the new connection was lost in the meantime.
+        """
+        lost = False
         with contextlib.suppress(queue.Empty):
             while True:
                 message = inbox.get_nowait()
                 if isinstance(message, Ready):
                     self.ready = message
+                lost |= isinstance(message, Lost) and message.link is link
+        return lost
 
 
 class _Numbers:
@@ -105,6 +135,10 @@ class _Session:
             self._newest.ready = Ready(ready=False, packml=2)
             self._say_ready()
 
+    def give_up(self) -> None:
+        """Tell the PLC that nothing will come."""
+        self._say("ready", "0")
+
     def _hear(self) -> bool:
         """Wait for news until the next heartbeat; False when the connection is lost."""
         wait = max(0.0, (self._next_beat_ns - self._plc.worker.monotonic_ns()) / 1e9)
@@ -119,6 +153,8 @@ class _Session:
                 self._answer(result)
             case Ready():
                 self._become(message)
+            case Incoming(link=link, retained=False) if link is self._link:
+                self._obey(message)
             case _:
                 pass
         return True
@@ -131,23 +167,42 @@ class _Session:
             self._say_ready()
 
     def _answer(self, result: Result) -> None:
-        self._say_word(
-            answer_word(
-                self._numbers.take(),
-                result.trigger_id,
-                result.verdict,
-                result.reason_code,
-                len(result.blobs),
-                result.score,
-                result.serial,
-            )
-        )
+        self._say_word(_word_of(self._numbers.take(), result))
         counters: Counters = self._ledger.counters(0.0)
         self._say("verdict", result.verdict)
         self._say("score", f"{result.score or 0:.3f}")
         self._say("defects", str(len(result.blobs)))
         self._say("total", str(counters.total))
         self._say("ng_total", str(counters.ng))
+
+    def _obey(self, message: Incoming) -> None:
+        """Take a wish of the PLC's; what is no number, or comes at a bad time, gets no picture and so no acceptance."""
+        wish = message.topic.removeprefix(f"{self._plc.base}/plc/cmd/")
+        text = message.payload[:_MAX_WISH].decode("utf-8", "replace").strip()
+        self._ledger.record_command(f"plc/{wish}"[:64], "plc", "accepted", text)
+        match wish:
+            case "trigger":
+                self._trigger(text)
+            case "part":
+                self._plc.commands.put(Asked("part", "plc", {"part": text}))
+            case "reset":
+                self._plc.commands.put(Asked("reset_alarms", "plc"))
+            case _:
+                logger.warning("unknown PLC command %r", wish[:64])
+
+    def _trigger(self, text: str) -> None:
+        """Answer a trigger with the busy word, or with its answer where it has one; a bad one with an ERROR word."""
+        number = int(text) if text.isascii() and text.isdigit() else 0
+        if self._plc.triggers is None or not self._newest.ready.ready or not 1 <= number <= TRIGGER_MAX:
+            refused = answer_word(self._numbers.take(), text[:16], Verdict.ERROR, Reason.REFUSED.number, 0, None, "")
+            self._say_word(refused)
+            return
+        accepted = self._plc.triggers.accept(self._ledger, str(number))
+        before = self._ledger.payload_of(accepted.id) if isinstance(accepted, Repeated) else None
+        if before is None:
+            self._say_word(busy_word(self._numbers.take(), str(number)))
+        else:
+            self._say_word(_word_of(self._numbers.take(), Result.model_validate_json(before)))
 
     def _say_word(self, word: PlcWord) -> None:
         self._say("word", word.encode().decode())
@@ -166,3 +221,9 @@ class _Session:
     def _say(self, leaf: str, text: str) -> None:
         topic = topic_of(f"plc/{leaf}")
         self._link.publish(f"{self._plc.base}/{topic.name}", text, topic.qos, retain=topic.retain)
+
+
+def _word_of(seq: int, result: Result) -> PlcWord:
+    return answer_word(
+        seq, result.trigger_id, result.verdict, result.reason_code, len(result.blobs), result.score, result.serial
+    )

@@ -8,9 +8,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
 
+from edge_inspector.errors import DiskError
 from edge_inspector.line.ledger import Entry, Ledger
 from edge_inspector.line.link import Acknowledged, Dial, Inbox, Link, Lost, links
-from edge_inspector.line.ticks import Worker
+from edge_inspector.line.ticks import Fault, Worker
+from edge_inspector.wire.messages import Result
 from edge_inspector.wire.topics import topic_of
 
 logger = logging.getLogger(__name__)
@@ -33,6 +35,14 @@ class _UnderWay:
 @dataclass(frozen=True, slots=True)
 class Wake:
     """There is something new in the ledger."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resend:
+    """A wish to get results again."""
+
+    first: int
+    last: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +83,7 @@ class _Session:
         self._ledger = ledger
         self._link = link
         self._under_way: deque[_UnderWay] = deque()
-        self._cursor = self._sent = ledger.cursor()
+        self._saved = self._cursor = self._sent = ledger.cursor()
 
     def run(self) -> None:
         worker = self._publisher.worker
@@ -81,12 +91,11 @@ class _Session:
         while alive and not worker.stopping():
             worker.tick()
             self._send()
-            self._ledger.trim_thumbs(self._publisher.thumb_bytes)
+            self._keep(lambda: self._ledger.trim_thumbs(self._publisher.thumb_bytes))
             alive = self._hear() and not self._stalled()
             self._settle()
         if alive:
             self._last_words()
-        self._settle(everything=True)
 
     def _send(self) -> None:
         room = WINDOW - len(self._under_way)
@@ -100,7 +109,7 @@ class _Session:
         whole = f"{self._publisher.base}/{topic.name}"
         mid = self._link.publish(whole, entry.payload, topic.qos, retain=topic.retain, name=entry.id)
         if mid is None:
-            self._ledger.bury(entry.n, entry.topic, f"{len(entry.payload)} bytes are too many")
+            self._bury(entry.n, entry.topic, f"{len(entry.payload)} bytes are too many")
         return mid
 
     def _publish_thumb(self, entry: Entry) -> int | None:
@@ -121,11 +130,21 @@ class _Session:
                         return False
                     case Acknowledged(link=link) if link is self._link:
                         self._acknowledge(message)
+                    case Resend():
+                        self._send_again(message)
                     case _:
                         pass
                 message = self._publisher.inbox.get_nowait()
         except queue.Empty:
             return True
+
+    def _send_again(self, wish: Resend) -> None:
+        """Publish results from the ledger once more, marked as replayed; the cursor has nothing to do with it."""
+        topic = topic_of("result")
+        for payload in self._ledger.results_between(wish.first, wish.last):
+            result = Result.model_validate_json(payload).model_copy(update={"replayed": True})
+            whole = f"{self._publisher.base}/{topic.name}"
+            self._link.publish(whole, result.encode(), topic.qos, retain=topic.retain, name=result.id)
 
     def _acknowledge(self, message: Acknowledged) -> None:
         for line in self._under_way:
@@ -133,17 +152,29 @@ class _Session:
                 line.mids.discard(message.mid)
                 if message.refused:
                     logger.warning("the broker refused ledger line %d: %s", line.n, message.refused)
-                    self._ledger.bury(line.n, self._publisher.base, message.refused)
+                    self._bury(line.n, self._publisher.base, message.refused)
                 return
 
-    def _settle(self, *, everything: bool = False) -> None:
+    def _settle(self) -> None:
         """Move the cursor over all lines at the front that were acknowledged."""
-        moved = 0
         while self._under_way and not self._under_way[0].mids:
             self._cursor = self._under_way.popleft().n
-            moved += 1
-        if moved or everything:
-            self._ledger.move_cursor(self._cursor)
+        if self._cursor != self._saved and self._keep(lambda: self._ledger.move_cursor(self._cursor)):
+            self._saved = self._cursor
+
+    def _bury(self, n: int, topic: str, reason: str) -> None:
+        logger.warning("ledger line %d is not sent: %s", n, reason)
+        self._keep(lambda: self._ledger.bury(n, topic, reason))
+
+    def _keep(self, write: Callable[[], None]) -> bool:
+        """Say whether the disk took it; a full disk must not stop what can still be delivered."""
+        try:
+            write()
+        except DiskError as error:
+            self._publisher.worker.reports.put(Fault("delivery", str(error)))
+            return False
+        self._publisher.worker.reports.put(Fault("delivery", "", active=False))
+        return True
 
     def _stalled(self) -> bool:
         """Whether a message has waited so long for its PUBACK that the client itself must be the trouble."""

@@ -9,12 +9,14 @@ from dataclasses import dataclass, field, replace
 from typing import TypeAlias, assert_never
 
 from edge_inspector.errors import DiskError
-from edge_inspector.inspection.inspector import Inspection, Inspector
+from edge_inspector.inspection.inspector import Evidence, Inspection, Inspector
 from edge_inspector.inspection.model import Arrival, Frame, Identity, Judgement, Reason, Unreadable
 from edge_inspector.inspection.picture import thumbnail
+from edge_inspector.line.changeover import GoldenCheck, GoldenOutcome
 from edge_inspector.line.ledger import Ledger
 from edge_inspector.line.source import Accepted, Idle, Opened, Source, Trouble
 from edge_inspector.line.ticks import Answered, Fault, SourceState, Worker
+from edge_inspector.line.triggers import Trigger, identity_of
 from edge_inspector.wire.messages import BundleMessage, ImageMessage, Result, result_of
 
 logger = logging.getLogger(__name__)
@@ -29,6 +31,8 @@ class PartLine:
     inspector: Inspector | None
     bundle: BundleMessage | None
     why_not: str = ""
+    golden: Callable[[], tuple[str, ...]] = tuple
+    """Judges the bundle's golden pictures and returns what differs; for the judging thread alone."""
 
 
 Announce: TypeAlias = Callable[[Answered], None]
@@ -40,15 +44,17 @@ class Intake:
 
     source: Source
     arrivals: "queue.Queue[Accepted]"
-    deadlines: "queue.SimpleQueue[Accepted]"
+    deadlines: "queue.SimpleQueue[Accepted | Trigger]"
     worker: Worker
     open_ledger: Callable[[], Ledger] = field(repr=False)
     announce: Announce = field(repr=False)
     paused: threading.Event
+    station: str = ""
 
     def run(self) -> None:
-        """Take in until stopped."""
+        """Take in until stopped; triggers that an earlier run accepted and did not answer come first."""
         with self.open_ledger() as ledger, closing(self.source.events(self._wanted)) as events:
+            self._answer_open_triggers(ledger)
             for event in events:
                 self.worker.tick()
                 match event:
@@ -64,6 +70,13 @@ class Intake:
                         assert_never(event)
                 if self.worker.stopping():
                     return
+
+    def _answer_open_triggers(self, ledger: Ledger) -> None:
+        for arrival_id, trigger_id, part, accepted_ns in ledger.open_triggers():
+            trigger = Trigger(arrival_id, trigger_id, part, 0, accepted_ns)
+            judgement = Judgement(Reason.RESTARTED, "the program ended before the trigger was answered")
+            identity = identity_of(trigger, self.station, replayed=True)
+            answer_without_picture(ledger, identity, judgement, self.worker, self.announce, 0.0)
 
     def _wanted(self) -> bool:
         blocked = self.source.can_wait and self.arrivals.full()
@@ -110,7 +123,7 @@ def answer_without_picture(
         worker.reports.put(Fault("ledger", str(error)))
         return
     if result is not None:
-        announce(Answered(result, None, live=True))
+        announce(Answered(result, None, live=not identity.replayed))
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +139,9 @@ class Answering:
     deadline_ns: int
     thumbs: str
     thumb_bytes: int
+    checks: "queue.SimpleQueue[GoldenCheck]" = field(default_factory=queue.SimpleQueue)
+    show: Callable[[Evidence, Judgement], tuple[bytes, ...]] = lambda _evidence, _judgement: ()
+    """Further pictures for who wants them (the prior system's topics)."""
 
     def run(self) -> None:
         """Answer until stopped."""
@@ -133,17 +149,26 @@ class Answering:
             died_with = ledger.open_attempts()
             while not self.worker.stopping():
                 self.worker.tick()
+                self._check_golden()
                 try:
-                    accepted = self.arrivals.get(timeout=0.5)
+                    accepted = self.arrivals.get(timeout=0.25)
                 except queue.Empty:
                     continue
-                self._answer(ledger, self._in_time(accepted), died_with)
+                self._answer(ledger, accepted, died_with)
+
+    def _check_golden(self) -> None:
+        while not self.checks.empty():
+            check = self.checks.get()
+            line = self.parts.get(check.part)
+            missing = f"no bundle for part {check.part}" if line is None else line.why_not
+            problems = (missing,) if missing or line is None else line.golden()
+            check.reply.put(GoldenOutcome(check.part, problems))
 
     def _in_time(self, accepted: Accepted) -> Accepted:
         """Mark what waited longer than its deadline: it is judged for the record, no PLC waits for it any more."""
         waited = self.worker.monotonic_ns() - accepted.accepted_ns
-        if waited < self.deadline_ns:
-            return accepted
+        if waited < self.deadline_ns or accepted.arrival.identity.trigger_id:
+            return accepted  # a trigger that waited too long has had its ERROR at the deadline
         arrival = accepted.arrival
         return replace(accepted, arrival=replace(arrival, identity=replace(arrival.identity, replayed=True)))
 
@@ -154,7 +179,7 @@ class Answering:
             try:
                 if not ledger.is_answered(identity.id):
                     ledger.begin_attempt(identity.id)
-                    self._judge_and_record(ledger, accepted, died_with)
+                    self._judge_and_record(ledger, self._in_time(accepted), died_with)
                 self.worker.reports.put(Fault("ledger", "", active=False))
                 break
             except DiskError as error:
@@ -197,7 +222,8 @@ class Answering:
         if result is None:
             logger.warning("%s: answered after its deadline; the first answer stands", identity.id)
             return
-        self.announce(Answered(result, thumb, live=not identity.replayed))
+        shown = () if inspection.evidence is None else self.show(inspection.evidence, inspection.judgement)
+        self.announce(Answered(result, thumb, live=not identity.replayed, shown=shown))
         logger.info("%s %s %s %.0f ms", result.id, result.part, result.verdict, result.timing_ms["total"])
 
     def _inspect(self, part: PartLine | None, arrival: Arrival, died_with: frozenset[str]) -> Inspection:
@@ -246,11 +272,12 @@ def _without(reason: Reason, detail: str) -> Inspection:
 class Deadlines:
     """Answers ERROR for a part that is still being judged at its deadline; the later answer is kept as late."""
 
-    accepted: "queue.SimpleQueue[Accepted]"
+    accepted: "queue.SimpleQueue[Accepted | Trigger]"
     worker: Worker
     open_ledger: Callable[[], Ledger] = field(repr=False)
     announce: Announce = field(repr=False)
     deadline_ns: int
+    station: str = ""
 
     def run(self) -> None:
         """Watch until stopped."""
@@ -263,13 +290,27 @@ class Deadlines:
                     continue
                 self._watch(ledger, accepted)
 
-    def _watch(self, ledger: Ledger, accepted: Accepted) -> None:
+    def _watch(self, ledger: Ledger, accepted: Accepted | Trigger) -> None:
         """Wait for one deadline; they all take the same time, so the next one cannot be earlier."""
         left = accepted.accepted_ns + self.deadline_ns - self.worker.monotonic_ns()
         self.worker.pause(left / 1e9)
-        identity = accepted.arrival.identity
-        if self.worker.stopping() or identity.replayed or identity.id not in ledger.open_attempts():
+        if self.worker.stopping() or not self._is_due(ledger, accepted):
             return
         waited_ms = self.deadline_ns / 1e6
         judgement = Judgement(Reason.LATE, f"no answer within {waited_ms:.0f} ms")
+        identity = self._identity(accepted)
         answer_without_picture(ledger, identity, judgement, self.worker, self.announce, waited_ms)
+
+    def _is_due(self, ledger: Ledger, accepted: Accepted | Trigger) -> bool:
+        """Whether ERROR is owed: for a trigger always, for a picture that came by itself only once it is looked at."""
+        match accepted:
+            case Trigger(id=arrival_id):
+                return not ledger.is_answered(arrival_id)
+            case Accepted(arrival=arrival):
+                identity = arrival.identity
+                return not (identity.replayed or identity.trigger_id) and identity.id in ledger.open_attempts()
+            case _:
+                assert_never(accepted)
+
+    def _identity(self, accepted: Accepted | Trigger) -> Identity:
+        return accepted.arrival.identity if isinstance(accepted, Accepted) else identity_of(accepted, self.station)

@@ -9,15 +9,22 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from random import Random
-from typing import Literal, TypeAlias
 
 from pydantic import ValidationError
 
+from edge_inspector.errors import DiskError
+from edge_inspector.line.commands import AckStatus, Asked, Finished
 from edge_inspector.line.ledger import Ledger
+from edge_inspector.line.legacy import Legacy
 from edge_inspector.line.link import Dial, Inbox, Incoming, Link, Lost, links
+from edge_inspector.line.plc import Ready
+from edge_inspector.line.publisher import Resend
+from edge_inspector.line.shifts import turn_at, turns_between
 from edge_inspector.line.source import Now
 from edge_inspector.line.ticks import Answered, Fault, Worker
-from edge_inspector.wire.messages import Ack, Command
+from edge_inspector.line.triggers import TriggerDesk
+from edge_inspector.settings import ShiftSettings
+from edge_inspector.wire.messages import Ack, Command, ShiftCounters, utc
 from edge_inspector.wire.topics import COMMANDS, topic_of
 
 logger = logging.getLogger(__name__)
@@ -25,7 +32,7 @@ logger = logging.getLogger(__name__)
 _REMEMBERED = 256
 _MINUTE_NS = 60_000_000_000
 _MAX_COMMAND = 10_000
-AckStatus: TypeAlias = Literal["accepted", "done", "rejected", "duplicate", "expired"]
+_MOST_RESENT = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,14 +42,6 @@ class StateValue:
     name: str
     payload: bytes
     id: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """A command that may be carried out."""
-
-    name: str
-    by: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +56,14 @@ class State:
     now_ns: Now = field(repr=False)
     """Unix time."""
     commands: "queue.SimpleQueue[Asked]" = field(repr=False)
-    """Where commands go that may be carried out."""
+    """Where commands go that the supervisor carries out."""
+    results: Inbox = field(repr=False)
+    """The publisher's inbox, for what is to be sent again."""
+    triggers: TriggerDesk | None = field(repr=False)
+    """None where pictures come by themselves."""
+    shifts: tuple[ShiftSettings, ...] = field(repr=False)
+    legacy: Legacy | None = field(repr=False)
+    """The prior system's topics, where they are wanted."""
 
     def run(self) -> None:
         """Serve until stopped, over any number of connections."""
@@ -82,6 +88,7 @@ class _Desk:
         self._values: dict[str, StateValue] = {}
         self._answered: deque[str] = deque(maxlen=_REMEMBERED)
         self._recent: deque[int] = deque()
+        self._ready = False
 
     def count(self) -> StateValue:
         """Return the counters as they stand in the ledger."""
@@ -97,11 +104,13 @@ class _Desk:
         """Publish and answer until the connection is lost or the daemon ends."""
         worker = self._state.worker
         self._say(link, StateValue("availability", b"online"))
-        self.catch_up()
         for value in self._values.values():
             self._say(link, value)
         while not worker.stopping():
             worker.tick()
+            for value in self._turn_shift():
+                self._say(link, value)
+                self._say_legacy_shift(link, value)
             try:
                 message = self._state.inbox.get(timeout=1.0)
             except queue.Empty:
@@ -110,8 +119,11 @@ class _Desk:
                 return
             if isinstance(message, Incoming) and message.link is link:
                 self._answer(link, message)
+            if isinstance(message, Finished):
+                self._acknowledge(link, message)
             for value in self._take(message):
                 self._say(link, value)
+            self._say_legacy(link, message)
         self._say_rest(link)
 
     def _say_rest(self, link: Link) -> None:
@@ -129,6 +141,9 @@ class _Desk:
                 return (self._keep(message),)
             case Answered():
                 return self._answered_part(message)
+            case Ready(ready=ready):
+                self._ready = ready
+                return ()
             case _:
                 return ()
 
@@ -145,7 +160,7 @@ class _Desk:
 
     def _say(self, link: Link, value: StateValue) -> None:
         topic = topic_of(value.name)
-        whole = f"{self._state.base}/{topic.name}"
+        whole = f"{self._state.base}/{value.name}"
         link.publish(whole, value.payload, topic.qos, retain=topic.retain, name=value.id)
 
     def _parts_per_minute(self) -> float:
@@ -154,25 +169,107 @@ class _Desk:
             self._recent.popleft()
         return float(len(self._recent))
 
+    def _turn_shift(self) -> tuple[StateValue, ...]:
+        """Return the counters of the shifts that have ended since the last look, also while we were away."""
+        now = self._state.now_ns()
+        seen = self._ledger.shift_seen_ns()
+        ended = turns_between(seen, now, self._state.shifts, None)
+        if not ended:
+            return ()
+        values = []
+        for turn, following in zip(ended, (*ended[1:], turn_at(now, self._state.shifts, None)), strict=True):
+            counters = self._ledger.shift_counters(turn.start_ns).model_dump(by_alias=True)
+            said = ShiftCounters(**counters, shift=turn.name, until=utc(following.start_ns))
+            values.append(self._keep(StateValue(f"counters/shift/{turn.name}", said.encode())))
+        self._ledger.set_shift(now)
+        return tuple(values)
+
+    def _say_legacy_shift(self, link: Link, value: StateValue) -> None:
+        if self._state.legacy is not None:
+            said = ShiftCounters.model_validate_json(value.payload)
+            for name, payload in self._state.legacy.numbers(said, f"_shift_{said.shift.lstrip('0') or '0'}"):
+                link.publish(name, payload, 0, retain=False)
+
+    def _say_legacy(self, link: Link, message: object) -> None:
+        if self._state.legacy is not None and isinstance(message, Answered):
+            counters = self._ledger.counters(self._parts_per_minute())
+            for name, payload in self._state.legacy.messages(message, counters):
+                link.publish(name, payload, 0, retain=False)
+
     def _answer(self, link: Link, message: Incoming) -> None:
-        """Check a command, answer it, and pass it on when it may be carried out."""
+        """Check a command and carry it out or pass it on; each is answered and stands in the audit trail."""
         name = message.topic.removeprefix(f"{self._state.base}/cmd/")
         text = message.payload[:_MAX_COMMAND].decode("utf-8", "replace")
         command, status, reason = self._checked(name, message)
-        correlation = command.correlation_id if command else _correlation_in(text)
-        by = command.by if command else ""
-        self._ledger.record_command(name, by, status, text)
+        asked = Asked(
+            name=name[:128],
+            by=command.by if command else "",
+            args=command.args if command else {},
+            correlation_id=command.correlation_id if command else _correlation_in(text),
+            response_topic=message.response_topic,
+            correlation=message.correlation,
+        )
+        self._ledger.record_command(name, asked.by, status, text)
         if status == "accepted":
-            self._answered.append(correlation)
-            status = "done"
-            if name == "reset_counters":
-                self._ledger.reset_counters()
-                self._say(link, self.count())
-            self._state.commands.put(Asked(name, by))
-        ack = Ack(command=name[:128], correlation_id=correlation, status=status, reason=reason).encode()
+            self._answered.append(asked.correlation_id)
+            finished = self._carry_out(link, asked)
+        else:
+            finished = Finished(asked, status, reason)
+        if finished is not None:
+            self._acknowledge(link, finished)
+
+    def _carry_out(self, link: Link, asked: Asked) -> Finished | None:
+        """Do what can be done here; None where the supervisor has it and will answer."""
+        try:
+            match asked.name:
+                case "reset_counters":
+                    self._ledger.reset_counters()
+                    self._say(link, self.count())
+                    return Finished(asked, "done")
+                case "feedback":
+                    return self._note_feedback(asked)
+                case "resend":
+                    return self._send_again(asked)
+                case "trigger":
+                    return self._trigger(asked)
+                case _:
+                    self._state.commands.put(asked)
+                    return None
+        except DiskError as error:
+            return Finished(asked, "rejected", str(error))
+
+    def _note_feedback(self, asked: Asked) -> Finished:
+        arrival_id, agree = asked.args.get("id"), asked.args.get("agree")
+        if not isinstance(arrival_id, str) or not isinstance(agree, bool):
+            return Finished(asked, "rejected", "expected args id (of a result) and agree (true or false)")
+        comment = str(asked.args.get("comment", ""))[:1000]
+        if not self._ledger.record_feedback(arrival_id, agree=agree, comment=comment, by=asked.by):
+            return Finished(asked, "rejected", f"no result with id {arrival_id[:64]}")
+        return Finished(asked, "done")
+
+    def _send_again(self, asked: Asked) -> Finished:
+        first, last = asked.args.get("from_seq"), asked.args.get("to_seq")
+        if type(first) is not int or type(last) is not int or not 1 <= first <= last < first + _MOST_RESENT:
+            return Finished(asked, "rejected", f"expected from_seq <= to_seq, at most {_MOST_RESENT} results")
+        self._state.results.put(Resend(first, last))
+        return Finished(asked, "accepted")
+
+    def _trigger(self, asked: Asked) -> Finished:
+        if self._state.triggers is None:
+            return Finished(asked, "rejected", "this station's pictures come by themselves")
+        if not self._ready:
+            return Finished(asked, "rejected", "the station is not ready")
+        accepted = self._state.triggers.accept(self._ledger, asked.correlation_id)
+        return Finished(asked, "accepted", f"the answer is the result with id {accepted.id}")
+
+    def _acknowledge(self, link: Link, finished: Finished) -> None:
+        asked = finished.asked
+        ack = Ack(
+            command=asked.name, correlation_id=asked.correlation_id, status=finished.status, reason=finished.reason
+        ).encode()
         self._say(link, StateValue("ack", ack))
-        if message.response_topic:
-            link.publish(message.response_topic, ack, 1, retain=False, correlation=message.correlation)
+        if asked.response_topic:
+            link.publish(asked.response_topic, ack, 1, retain=False, correlation=asked.correlation)
 
     def _checked(self, name: str, message: Incoming) -> tuple[Command | None, AckStatus, str]:
         if message.retained:
@@ -209,8 +306,9 @@ def _parsed(name: str, message: Incoming) -> Command:
 
 def _correlation_in(text: str) -> str:
     """Return the correlation id of a command that is not valid otherwise, so that its sender hears of it."""
-    with contextlib.suppress(ValueError, AttributeError):
-        return str(json.loads(text).get("correlation_id", ""))[:128]
+    with contextlib.suppress(ValueError, AttributeError, RecursionError):
+        found = str(json.loads(text).get("correlation_id", ""))[:128]
+        return found.encode("utf-8", "replace").decode()  # half a surrogate pair is JSON, but no text
     return ""
 
 

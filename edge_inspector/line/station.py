@@ -9,17 +9,24 @@ from random import Random
 from typing import assert_never
 
 from edge_inspector.bundle import Bundle
+from edge_inspector.inspection.inspector import Evidence
+from edge_inspector.inspection.model import Judgement
 from edge_inspector.line.capture import CaptureSource
+from edge_inspector.line.changeover import ActivePart, GoldenCheck
+from edge_inspector.line.commands import Asked
 from edge_inspector.line.folder import FolderSource
 from edge_inspector.line.ledger import Ledger, open_ledger
+from edge_inspector.line.legacy import Legacy
 from edge_inspector.line.link import Dial, Inbox, Will
 from edge_inspector.line.plc import Plc
 from edge_inspector.line.publisher import Publisher, Wake
+from edge_inspector.line.shifts import turn_at
 from edge_inspector.line.source import Accepted, Now, Source
 from edge_inspector.line.stage import Answering, Deadlines, Intake, PartLine
-from edge_inspector.line.state import Asked, State
+from edge_inspector.line.state import State
 from edge_inspector.line.supervisor import Alive, Desk, Supervisor
 from edge_inspector.line.ticks import Answered, Reports, Worker
+from edge_inspector.line.triggers import Trigger, TriggerDesk
 from edge_inspector.settings import CaptureSettings, FolderSettings, Settings, StationSettings
 from edge_inspector.wire.messages import AvailablePart
 
@@ -64,6 +71,14 @@ class Station:
         self._paused = threading.Event()
         self._inboxes: dict[str, Inbox] = {name: queue.SimpleQueue() for name in ("results", "state", "plc")}
         self._arrivals: queue.Queue[Accepted] = queue.Queue(station.queue)
+        self._deadlines: queue.SimpleQueue[Accepted | Trigger] = queue.SimpleQueue()
+        self._camera: queue.SimpleQueue[Trigger] = queue.SimpleQueue()
+        self._checks: queue.SimpleQueue[GoldenCheck] = queue.SimpleQueue()
+        with self._open_ledger() as ledger:
+            kept = ledger.active_part()
+        self._active_part = kept if kept in parts else station.part[0].name
+        self._for_intake, self._for_state, self._for_plc = (ActivePart(self._active_part) for _ in range(3))
+        self._legacy = _legacy(settings, bundles)
 
     def run(self) -> None:
         """Serve until stopped. Answers stop first, so that what they say last still goes out."""
@@ -90,8 +105,10 @@ class Station:
     def _desk(self, ledger: Ledger) -> Desk:
         return Desk(
             station=self._station,
-            active_part=self.active_part(),
-            part_ready=self._parts[self.active_part()].why_not,
+            active_part=self._active_part,
+            listeners=(self._for_intake, self._for_state, self._for_plc),
+            why_not={name: line.why_not for name, line in self._parts.items()},
+            checks=self._checks,
             available=tuple(
                 AvailablePart(part=name, bundle=bundle.id, threshold=bundle.recipe.decision.threshold)
                 for name, bundle in self._bundles.items()
@@ -110,17 +127,17 @@ class Station:
         )
 
     def _judging(self, stop: threading.Event) -> dict[str, Callable[[], None]]:
-        deadlines: queue.SimpleQueue[Accepted] = queue.SimpleQueue()
         source = self._source()
         deadline_ns = self._station.deadline_ms * 1_000_000
         intake = Intake(
             source,
             self._arrivals,
-            deadlines,
+            self._deadlines,
             self._worker("intake", stop),
             self._open_ledger,
             self._announce,
             self._paused,
+            self._station.name,
         )
         answering = Answering(
             dict(self._parts),
@@ -132,8 +149,17 @@ class Station:
             deadline_ns,
             self._station.thumbs,
             self._settings.mqtt.thumb_bytes,
+            self._checks,
+            self._legacy.show if self._legacy else _nothing,
         )
-        watching = Deadlines(deadlines, self._worker("deadline", stop), self._open_ledger, self._announce, deadline_ns)
+        watching = Deadlines(
+            self._deadlines,
+            self._worker("deadline", stop),
+            self._open_ledger,
+            self._announce,
+            deadline_ns,
+            self._station.name,
+        )
         return {"intake": intake.run, "inspect": answering.run, "deadline": watching.run}
 
     def _talking(self, stop: threading.Event) -> dict[str, Callable[[], None]]:
@@ -154,13 +180,24 @@ class Station:
             self._world.rng,
             self._world.now_ns,
             self._commands,
+            self._inboxes["results"],
+            self._trigger_desk(self._for_state),
+            self._station.shift,
+            self._legacy,
         )
         plc = Plc(
             self._base,
-            self._dial("plc", will=Will(f"{self._base}/plc/ready", "0"), keepalive_s=5),
+            self._dial(
+                "plc",
+                will=Will(f"{self._base}/plc/ready", "0"),
+                subscribe=f"{self._base}/plc/cmd/#",
+                keepalive_s=5,
+            ),
             self._worker("plc", stop),
             self._open_ledger,
             self._world.rng,
+            self._commands,
+            self._trigger_desk(self._for_plc),
         )
         return {"results": publisher.run, "state": state.run, "plc": plc.run}
 
@@ -171,7 +208,7 @@ class Station:
                 return FolderSource(
                     settings,
                     self._station.name,
-                    self.active_part,
+                    self._for_intake.now,
                     new_id=self._world.new_id,
                     open_ledger=self._open_ledger,
                     monotonic_ns=self._world.monotonic_ns,
@@ -180,12 +217,13 @@ class Station:
                 return CaptureSource(
                     settings,
                     self._station.name,
-                    self.active_part,
+                    self._for_intake.now,
                     new_id=self._world.new_id,
                     now_ns=self._world.now_ns,
                     monotonic_ns=self._world.monotonic_ns,
                     wait=self._wait,
                     rng=self._world.rng,
+                    triggers=self._camera,
                 )
             case _:
                 assert_never(settings)
@@ -193,9 +231,13 @@ class Station:
     def _wait(self, seconds: float) -> None:
         self._stop.wait(seconds)
 
-    def active_part(self) -> str:
-        """Return the part that pictures are bound to when they are accepted."""
-        return self._station.part[0].name
+    def _trigger_desk(self, part: ActivePart) -> TriggerDesk | None:
+        """Return where one thread brings its triggers; None where pictures come by themselves."""
+        source = self._station.source
+        if not isinstance(source, CaptureSettings) or source.trigger != "mqtt":
+            return None
+        world = self._world
+        return TriggerDesk(part.now, world.new_id, world.monotonic_ns, world.now_ns, self._camera, self._deadlines)
 
     def _worker(self, name: str, stop: threading.Event) -> Worker:
         return Worker(name, stop, self._reports, self._world.monotonic_ns)
@@ -205,7 +247,10 @@ class Station:
         return Dial(self._settings.mqtt, client_id, self._inboxes[name], will, subscribe, keepalive_s)
 
     def _open_ledger(self) -> Ledger:
-        return open_ledger(self._folder / "ledger.db", self._world.new_id, self._world.now_ns)
+        return open_ledger(self._folder / "ledger.db", self._world.new_id, self._world.now_ns, self._shift_ns)
+
+    def _shift_ns(self, now_ns: int) -> int:
+        return turn_at(now_ns, self._station.shift, None).start_ns
 
     def _announce(self, answered: Answered) -> None:
         """Tell everyone of a committed answer, the PLC first: it waits."""
@@ -218,3 +263,13 @@ class Station:
 def state_folder(settings: Settings, station: StationSettings) -> Path:
     """Return where a station keeps its ledger."""
     return settings.state_dir / station.name
+
+
+def _legacy(settings: Settings, bundles: Mapping[str, Bundle]) -> Legacy | None:
+    if not settings.mqtt.legacy:
+        return None
+    return Legacy({name: bundle.recipe.decision.threshold for name, bundle in bundles.items()})
+
+
+def _nothing(_evidence: Evidence, _judgement: Judgement) -> tuple[bytes, ...]:
+    return ()

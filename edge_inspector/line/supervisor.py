@@ -12,13 +12,15 @@ from pathlib import Path
 from edge_inspector import __version__
 from edge_inspector.engines.openvino import ENGINE
 from edge_inspector.errors import DiskError
+from edge_inspector.line.changeover import ActivePart, GoldenCheck, GoldenOutcome, Reply
+from edge_inspector.line.commands import AckStatus, Asked, Finished
 from edge_inspector.line.health import PACKML, Alarm, StateName, Vitals
 from edge_inspector.line.ledger import Ledger
 from edge_inspector.line.link import Inbox
 from edge_inspector.line.plc import Ready
 from edge_inspector.line.publisher import Wake
 from edge_inspector.line.source import Now
-from edge_inspector.line.state import Asked, StateValue
+from edge_inspector.line.state import StateValue
 from edge_inspector.line.ticks import Reports
 from edge_inspector.settings import StationSettings
 from edge_inspector.wire.messages import (
@@ -55,8 +57,12 @@ class Desk:
 
     station: StationSettings
     active_part: str
-    part_ready: str
-    """Empty, or why the active part cannot be judged."""
+    """At the start."""
+    listeners: tuple[ActivePart, ...] = field(repr=False)
+    """Who must hear of a changeover."""
+    why_not: Mapping[str, str]
+    """By part: empty, or why it cannot be judged."""
+    checks: "queue.SimpleQueue[GoldenCheck]" = field(repr=False)
     available: tuple[AvailablePart, ...]
     ledger: Ledger = field(repr=False)
     folder: Path
@@ -76,7 +82,10 @@ class Supervisor:
 
     def __init__(self, desk: Desk, stages: tuple[str, ...]) -> None:
         self._desk = desk
-        self._vitals = Vitals(stages, _STAGE_LIMIT_NS, desk.part_ready, desk.monotonic_ns())
+        self._vitals = Vitals(stages, _STAGE_LIMIT_NS, desk.why_not[desk.active_part], desk.monotonic_ns())
+        self._active = desk.active_part
+        self._pending: Asked | None = None
+        self._golden: Reply = queue.SimpleQueue()
         self._state: StateName = "STARTING"
         self._since_ns = desk.now_ns()
         self._said: tuple[object, ...] = ()
@@ -87,8 +96,7 @@ class Supervisor:
     def run(self) -> None:
         """Supervise until the stop signal."""
         self._say("info", self._info().encode())
-        recipe = RecipeMessage(active=self._desk.active_part, available=self._desk.available)
-        self._say("recipe", recipe.encode())
+        self._say_recipe()
         self._say_alarms()
         while not self._desk.stop.is_set():
             self._hear()
@@ -113,13 +121,66 @@ class Supervisor:
             return
 
     def _obey(self) -> None:
+        """Carry out what was asked; a golden check takes a moment, its answer is looked for at every turn."""
         while not self._desk.commands.empty():
             asked = self._desk.commands.get()
             logger.info("command %s by %s", asked.name, asked.by)
-            if asked.name == "pause":
+            status, reason = self._carry_out(asked)
+            self._desk.inboxes["state"].put(Finished(asked, status, reason))
+        while not self._golden.empty():
+            self._conclude(self._golden.get())
+
+    def _carry_out(self, asked: Asked) -> tuple[AckStatus, str]:
+        match asked.name:
+            case "pause":
                 self._desk.paused.set()
-            elif asked.name == "resume":
+            case "resume":
                 self._desk.paused.clear()
+            case "reset_alarms":
+                self._vitals.forget_faults()
+            case "self_check" | "part":
+                return self._begin_check(asked)
+            case _:
+                return "rejected", f"nobody here does {asked.name}"
+        return "done", ""
+
+    def _begin_check(self, asked: Asked) -> tuple[AckStatus, str]:
+        """Have the golden pictures judged: of the active part, or of the one to change over to."""
+        part = self._active if asked.name == "self_check" else str(asked.args.get("part", ""))
+        if self._pending is not None:
+            return "rejected", f"{self._pending.name} is still going on"
+        if part not in self._desk.why_not:
+            return "rejected", f"unknown part {part[:64]!r}; known are {', '.join(self._desk.why_not)}"
+        self._pending = asked
+        self._desk.checks.put(GoldenCheck(part, self._golden))
+        return "accepted", ""
+
+    def _conclude(self, outcome: GoldenOutcome) -> None:
+        """Take the result of a golden check: a changeover happens only to a part that passed."""
+        asked, self._pending = self._pending, None
+        if asked is None:
+            return
+        problem = "; ".join(outcome.problems[:3])
+        if asked.name == "part" and not problem:
+            self._change_over(outcome.part)
+        if asked.name == "self_check" or not problem:
+            self._vitals.set_part(problem)
+        finished = Finished(asked, "rejected", problem) if problem else Finished(asked, "done")
+        self._desk.inboxes["state"].put(finished)
+
+    def _change_over(self, part: str) -> None:
+        try:
+            self._desk.ledger.set_active_part(part)
+        except DiskError as error:
+            logger.warning("the changeover to %s is not kept over a restart: %s", part, error)
+        self._active = part
+        for listener in self._desk.listeners:
+            listener.say(part)
+        self._say_recipe()
+
+    def _say_recipe(self) -> None:
+        recipe = RecipeMessage(active=self._active, available=self._desk.available)
+        self._say("recipe", recipe.encode())
 
     def _publish(self, now: int, *, stopping: bool = False) -> None:
         state = self._vitals.state(now, paused=self._desk.paused.is_set(), stopping=stopping)
@@ -136,12 +197,18 @@ class Supervisor:
     def _say_ready(self, state: StateName) -> None:
         """Tell the PLC's thread of a change only: it ticks at every message, and every tick would bring one back."""
         ready = Ready(
-            ready=state in ("READY", "RUNNING") and not self._desk.queue_full(),
+            ready=state in ("READY", "RUNNING") and not self._desk.queue_full() and not self._changing,
             packml=PACKML[state],
         )
         if ready != self._said_ready:
             self._said_ready = ready
             self._desk.inboxes["plc"].put(ready)
+            self._desk.inboxes["state"].put(ready)
+
+    @property
+    def _changing(self) -> bool:
+        """Whether a changeover is under way: the PLC waits until the new part has passed its golden check."""
+        return self._pending is not None and self._pending.name == "part"
 
     def _raise_and_clear(self, now: int) -> None:
         current = {alarm.code: alarm for alarm in self._vitals.alarms(now)}

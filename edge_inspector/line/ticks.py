@@ -51,6 +51,8 @@ class Answered:
     thumb: bytes | None = field(repr=False)
     live: bool
     """Whether a PLC may act on it."""
+    shown: tuple[bytes, ...] = field(default=(), repr=False)
+    """Pictures for the prior system's topics, where they are wanted."""
 
 
 Report: TypeAlias = Tick | Said | SourceState | Fault | Answered

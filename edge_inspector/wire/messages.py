@@ -174,6 +174,13 @@ class Counters(Message):
         return self.model_dump_json(by_alias=True).encode()
 
 
+class ShiftCounters(Counters):
+    """The counters of a shift that is over."""
+
+    shift: str
+    until: Utc
+
+
 class Undelivered(BaseModel):
     """Results that the broker has not acknowledged."""
 

@@ -32,6 +32,7 @@ TOPICS = (
     Topic("last/result", 1, True, "JSON", "every inspection, for late joiners"),
     Topic("last/thumb", 0, True, "JPEG", "with image/thumb, for late joiners"),
     Topic("counters", 1, True, "JSON", "every inspection"),
+    Topic("counters/shift/{name}", 1, True, "JSON", "end of the shift"),
     Topic("recipe", 1, True, "JSON", "on change"),
     Topic("alarms", 1, True, "JSON", "on change"),
     Topic("ack", 1, False, "JSON", "every command"),
@@ -47,7 +48,7 @@ TOPICS = (
 )
 """What the daemon publishes."""
 
-COMMANDS = ("pause", "resume", "reset_counters")
+COMMANDS = ("trigger", "part", "pause", "resume", "reset_counters", "feedback", "self_check", "resend")
 """What is answered below `cmd/`; others are rejected."""
 
 _BY_NAME = {topic.name: topic for topic in TOPICS}
@@ -55,7 +56,7 @@ _BY_NAME = {topic.name: topic for topic in TOPICS}
 
 def topic_of(name: str) -> Topic:
     """Return the contract's row for a topic below the base."""
-    return _BY_NAME[name]
+    return _BY_NAME["counters/shift/{name}" if name.startswith("counters/shift/") else name]
 
 
 def check_name(name: str, what: str) -> str:

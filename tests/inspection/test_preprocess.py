@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 from factories import a_part, a_recipe, jpeg, png
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image as Pillow
 
@@ -173,6 +173,7 @@ def test_the_camera_s_picture_is_left_as_it_was(channels: int) -> None:
 
 @settings(deadline=None)
 @given(camera=st.integers(1, 2000), start=st.integers(0, 200), length=st.integers(1, 200), rest=st.integers(0, 200))
+@example(camera=115, start=96, length=2, rest=0)
 def test_a_box_on_the_map_lies_inside_the_camera_picture(camera: int, start: int, length: int, rest: int) -> None:
     """Boxes are never empty, never stick out, and hold all of what they stand for, to the exact fraction."""
     side = start + length + rest

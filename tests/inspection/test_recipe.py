@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 from factories import a_decision, a_recipe
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -13,6 +13,7 @@ from edge_inspector.inspection.recipe import Decision, Recipe, Region, Window, f
 
 
 @given(value=st.floats(1e-30, 1e30))
+@example(value=28_303_185.0)
 def test_a_limit_is_a_number_that_maps_can_hold(value: float) -> None:
     """Rounded up to float32: a map would otherwise compare one way and its level another."""
     limit = float32_up(value)

@@ -33,21 +33,21 @@ class Running:
 
 
 @pytest.fixture(scope="module")
-def running(bundle: Bundle, broker: Mosquitto, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+def running(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """Run one daemon for the tests that leave it running; it believes that systemd watches it."""
     folder = tmp_path_factory.mktemp("running")
-    config = write_settings(folder, bundle=bundle.path, port=broker.port)
-    watched = {"WATCHDOG_USEC": "4000000"}
-    with Subscriber(broker.port) as heard, Daemon(config, watched) as daemon:
-        daemon.start()
-        until(lambda: heard.last("plc/ready") == "1", "the station is ready")
-        yield Running(folder, broker, daemon, heard)
+    with Mosquitto(folder / "broker") as broker:
+        config = write_settings(folder, bundle=bundle.path, port=broker.port)
+        with Subscriber(broker.port) as heard, Daemon(config, {"WATCHDOG_USEC": "4000000"}) as daemon:
+            daemon.start()
+            until(lambda: heard.last("plc/ready") == "1", "the station is ready")
+            yield Running(folder, broker, daemon, heard)
 
 
-@pytest.fixture(scope="module")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mosquitto]:
-    """Run a broker."""
-    with Mosquitto(tmp_path_factory.mktemp("broker")) as broker:
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[Mosquitto]:
+    """Run a broker of one's own: stations with the same name push each other off a shared one."""
+    with Mosquitto(tmp_path / "broker") as broker:
         yield broker
 
 

@@ -1,0 +1,28 @@
+"""What operators and PLCs ask of a station, on its way from who hears it to who does it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+AckStatus: TypeAlias = Literal["accepted", "done", "rejected", "duplicate", "expired"]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A command that may be carried out; whoever does answers with `Finished`."""
+
+    name: str
+    by: str
+    args: Mapping[str, str | int | float | bool] = field(default_factory=dict)
+    correlation_id: str = ""
+    response_topic: str = ""
+    correlation: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """What became of a command."""
+
+    asked: Asked
+    status: AckStatus
+    reason: str = ""

@@ -1,0 +1,74 @@
+"""Requests for a picture: committed before the exposure, answered exactly once, the same id never exposed twice."""
+
+import queue
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from edge_inspector.inspection.model import Identity
+from edge_inspector.line.ledger import Ledger
+from edge_inspector.line.source import Accepted, Now
+
+SAME_REQUEST_NS = 60_000_000_000
+"""A trigger id that comes again within this time is the same request."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trigger:
+    """An accepted request for a picture."""
+
+    id: str
+    """The arrival's."""
+    trigger_id: str
+    part: str
+    accepted_ns: int
+    """Monotonic; the deadline runs from here."""
+    captured_ns: int
+    """Unix time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Repeated:
+    """The request was made before."""
+
+    id: str
+    """The arrival that answers, or answered, it."""
+
+
+@dataclass(frozen=True, slots=True)
+class TriggerDesk:
+    """Takes requests from the state and PLC threads and hands them to the camera's and the deadline's."""
+
+    part: Callable[[], str]
+    new_id: Callable[[], str] = field(repr=False)
+    monotonic_ns: Now = field(repr=False)
+    now_ns: Now = field(repr=False)
+    camera: "queue.SimpleQueue[Trigger]" = field(repr=False)
+    deadlines: "queue.SimpleQueue[Accepted | Trigger]" = field(repr=False)
+
+    def accept(self, ledger: Ledger, trigger_id: str) -> Trigger | Repeated:
+        """Commit a request and ask for its picture, unless the same request was made before.
+
+        Raises:
+            DiskError: nothing was committed, no picture is taken: the request is rejected.
+        """
+        before = ledger.recent_trigger(trigger_id, SAME_REQUEST_NS)
+        if before is not None:
+            return Repeated(before)
+        trigger = Trigger(self.new_id(), trigger_id, self.part(), self.monotonic_ns(), self.now_ns())
+        ledger.accept_trigger(trigger.id, trigger.trigger_id, trigger.part)
+        self.camera.put(trigger)
+        self.deadlines.put(trigger)
+        return trigger
+
+
+def identity_of(trigger: Trigger, station: str, *, replayed: bool = False) -> Identity:
+    """Return the identity of the part that a trigger asked about."""
+    return Identity(
+        id=trigger.id,
+        station=station,
+        part=trigger.part,
+        captured_ns=trigger.captured_ns,
+        captured_source="trigger",
+        trigger_id=trigger.trigger_id,
+        replayed=replayed,
+    )

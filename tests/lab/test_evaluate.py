@@ -1,0 +1,135 @@
+"""Figures from pictures whose truth is known, and that nothing was learned from."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from factories import a_judgement, write_parts
+
+from edge_inspector.bundle import Bundle, open_inspector
+from edge_inspector.errors import DataError
+from edge_inspector.inspection.inspector import Inspection, Inspector
+from edge_inspector.inspection.model import Image, Reason, Verdict
+from edge_inspector.lab.dataset import TestPicture as KnownPicture
+from edge_inspector.lab.dataset import digest_of
+from edge_inspector.lab.evaluate import Evaluation, Judged, evaluate
+
+KEYS = {
+    "rule", "images", "image_auroc", "image_ap", "f1", "confusion", "per_defect", "ms_p50", "ms_p95",
+    "miss_rate", "miss_rate_low", "miss_rate_high",
+    "false_reject_rate", "false_reject_rate_low", "false_reject_rate_high",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def known(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give six good and six scratched parts that the bundle has never seen, and a file that is no picture."""
+    folder = tmp_path_factory.mktemp("known")
+    write_parts(folder / "test" / "good", 6, first=1000)
+    write_parts(folder / "test" / "scratch", 6, scratched=True, first=2000)
+    (folder / "test" / "torn").mkdir()
+    (folder / "test" / "torn" / "a.png").write_bytes(b"torn")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def inspector(bundle: Bundle) -> Inspector:
+    """Give the taught bundle's inspector."""
+    return open_inspector(bundle, threads=1, clock_ns=lambda: 0)
+
+
+def silent(_words: str, _share: float) -> None:
+    """Report nothing."""
+
+
+def judged(defect: str, reason: Reason, score: float) -> Judged:
+    """Return one judged picture."""
+    return Judged(KnownPicture(Path("a.png"), defect, None), a_judgement(reason).verdict, score, 2.0)
+
+
+class TooManyLooks:
+    """An inspector that must not be asked."""
+
+    def inspect(self, image: bytes | Image) -> Inspection:
+        """Fail."""
+        raise AssertionError(f"{len(image)} bytes were judged that should have been refused before")
+
+
+def test_good_parts_are_told_from_scratched_ones(bundle: Bundle, inspector: Inspector, known: Path) -> None:
+    """Every picture is judged once, one that is torn counts as not accepted, and the JSON has the contract's keys."""
+    found = evaluate(bundle, inspector, known, "calibrated", silent)
+    figures = json.loads(json.dumps(found.as_json(), allow_nan=False))
+
+    assert set(figures) == KEYS
+    assert figures["images"] == 13
+    assert figures["image_auroc"] >= 0.95
+    assert sum(figures["confusion"]["good"].values()) == 6
+    assert sum(figures["confusion"]["defective"].values()) == 7
+    assert figures["confusion"]["defective"]["INVALID"] == 1
+    assert figures["per_defect"]["torn"]["miss_rate"] == 0
+    assert figures["per_defect"]["scratch"]["images"] == 6
+
+
+def test_the_prior_system_s_rule_can_be_compared(bundle: Bundle, inspector: Inspector, known: Path) -> None:
+    """The same pictures, the other rule: only OK and NG where there is a map."""
+    found = evaluate(bundle, inspector, known, "aivision", silent)
+
+    assert {one.verdict for one in found.judged} <= {Verdict.OK, Verdict.NG, Verdict.INVALID}
+    assert found.as_json()["rule"] == "aivision"
+
+
+@pytest.mark.parametrize("kind", ["fit_digests", "tune_digests", "calibration"])
+def test_pictures_that_made_the_bundle_are_refused(bundle: Bundle, good_parts: Path, tmp_path: Path, kind: str) -> None:
+    """Figures from them would flatter it; one is enough, and nothing is judged before that is known."""
+    manifest = bundle.manifest
+    used = manifest.calibration.digests if kind == "calibration" else getattr(manifest.provenance, kind)
+    by_digest = {digest_of(path): path for path in good_parts.iterdir()}
+    folder = write_parts(tmp_path / "test" / "good", 2, first=1000)
+    (folder / "renamed.png").write_bytes(by_digest[used[0]].read_bytes())
+
+    with pytest.raises(DataError, match="1 of 3 test pictures made this bundle"):
+        evaluate(bundle, TooManyLooks(), tmp_path, "calibrated", silent)  # type: ignore[arg-type]
+
+
+def test_another_layout_is_refused(bundle: Bundle, tmp_path: Path) -> None:
+    """It says which folders were expected."""
+    with pytest.raises(DataError, match="expected test/good"):
+        evaluate(bundle, TooManyLooks(), tmp_path, "calibrated", silent)  # type: ignore[arg-type]
+
+
+def test_only_ok_is_accepted() -> None:
+    """REVIEW, INVALID and ERROR of a good part are false rejects; of a defective part they are no misses."""
+    reasons = [Reason.WITHIN_LIMIT, Reason.DEFECT, Reason.NEAR_LIMIT, Reason.TRUNCATED, Reason.NOT_FINITE]
+    found = Evaluation(
+        "calibrated", tuple(judged(defect, reason, 0.5) for defect in ("good", "hole") for reason in reasons)
+    )
+
+    assert (found.false_reject.hits, found.false_reject.parts) == (4, 5)
+    assert (found.miss.hits, found.miss.parts) == (1, 5)
+    assert found.f1 == pytest.approx(2 * 4 / (2 * 4 + 4 + 1))
+
+
+def test_a_picture_that_cannot_be_judged_ranks_above_all_others() -> None:
+    """It is not accepted, so it must not spoil the ranking of the rest either."""
+    found = Evaluation(
+        "calibrated",
+        (
+            judged("good", Reason.WITHIN_LIMIT, 0.2),
+            judged("hole", Reason.DEFECT, 3.0),
+            judged("hole", Reason.TRUNCATED, np.inf),
+        ),
+    )
+
+    assert found.image_auroc == 1
+    assert found.image_ap == 1
+
+
+@pytest.mark.parametrize("only", ["good", "hole"])
+def test_one_class_alone_gives_rates_but_no_curve(only: str) -> None:
+    """No division by zero, and no figure that means nothing."""
+    figures = Evaluation("calibrated", (judged(only, Reason.WITHIN_LIMIT, 0.5),)).as_json()
+
+    assert figures["image_auroc"] is None
+    assert figures["image_ap"] is None
+    assert json.dumps(figures, allow_nan=False)

@@ -1,0 +1,245 @@
+"""What was accepted is what runs: a bundle that differs by a bit, or answers differently, is not used."""
+
+import json
+import shutil
+from pathlib import Path
+from random import Random
+
+import numpy as np
+import pytest
+from factories import a_part, jpeg
+
+from edge_inspector.bundle import (
+    MANIFEST,
+    NETWORK,
+    Bundle,
+    open_detector,
+    open_inspector,
+    read_bundle,
+    self_test,
+    write_bundle,
+)
+from edge_inspector.errors import DataError
+from edge_inspector.inspection.model import Verdict
+
+
+@pytest.fixture
+def copy(bundle: Bundle, tmp_path: Path) -> Path:
+    """Give a copy of the taught bundle that a test may damage."""
+    return Path(shutil.copytree(bundle.path, tmp_path / "copy"))
+
+
+def change_manifest(folder: Path, *keys: str | int, value: object) -> None:
+    """Set one value of a bundle's manifest, as a person with an editor would."""
+    manifest = json.loads((folder / MANIFEST).read_text())
+    inner = manifest
+    for key in keys[:-1]:
+        inner = inner[key]
+    inner[keys[-1]] = value
+    (folder / MANIFEST).write_text(json.dumps(manifest))
+
+
+def flip_bit(file: Path, place: int) -> None:
+    """Change the lowest bit of one byte."""
+    data = bytearray(file.read_bytes())
+    data[place] ^= 1
+    file.write_bytes(data)
+
+
+def test_a_bundle_comes_back_as_it_was_written(bundle: Bundle) -> None:
+    """Manifest, id and files; the id is that of the manifest."""
+    found = read_bundle(bundle.path)
+
+    assert found == bundle
+    assert len(found.id) == 12
+    assert found.recipe.part == "washer"
+
+
+def test_a_bundle_that_was_moved_keeps_its_id(bundle: Bundle, copy: Path) -> None:
+    """Copied to the line by any means, it is the same bundle."""
+    assert read_bundle(copy).id == bundle.id
+
+
+def test_one_changed_bit_in_any_file_refuses_the_bundle(bundle: Bundle, copy: Path) -> None:
+    """At the beginning, in the middle and at the end of each graph, weight, picture and map."""
+    for name in bundle.manifest.files:
+        file = copy / name
+        for place in (0, file.stat().st_size // 2, -1):
+            flip_bit(file, place)
+
+            with pytest.raises(DataError, match="is not what was accepted"):
+                read_bundle(copy)
+            flip_bit(file, place)
+    assert read_bundle(copy).id == bundle.id
+
+
+def test_one_changed_bit_in_the_manifest_refuses_the_bundle(copy: Path) -> None:
+    """Threshold, promise, digests of the pictures used: the manifest decides more than any other file."""
+    file = copy / MANIFEST
+    accepted = []
+    for place in Random(0).sample(range(file.stat().st_size), 150):
+        flip_bit(file, place)
+        try:
+            read_bundle(copy)
+        except DataError:
+            pass
+        else:
+            accepted.append(place)
+        flip_bit(file, place)
+
+    assert accepted == []
+
+
+def test_a_threshold_that_was_edited_refuses_the_bundle(bundle: Bundle, copy: Path) -> None:
+    """Nobody makes a bundle milder with an editor, and the card goes on telling the old promise."""
+    change_manifest(copy, "recipe", "decision", "threshold", value=1.004 * bundle.recipe.decision.threshold)
+
+    with pytest.raises(DataError):
+        open_inspector(read_bundle(copy), threads=1, clock_ns=lambda: 0)
+
+
+@pytest.mark.parametrize("name", ["extra.txt", "golden/extra.png", ".hidden", "run.py"])
+def test_a_file_that_the_manifest_does_not_name_refuses_the_bundle(copy: Path, name: str) -> None:
+    """Nothing rides along."""
+    (copy / name).write_bytes(b"x")
+
+    with pytest.raises(DataError, match=rf"does not name: {name}"):
+        read_bundle(copy)
+
+
+def test_a_file_that_is_missing_refuses_the_bundle(copy: Path) -> None:
+    """A copy that was broken off is named."""
+    (copy / NETWORK).unlink()
+
+    with pytest.raises(DataError, match=r"misses network\.onnx"):
+        read_bundle(copy)
+
+
+def test_a_link_refuses_the_bundle(copy: Path) -> None:
+    """What a link points to may change after the check."""
+    (copy / NETWORK).rename(copy.parent / "elsewhere")
+    (copy / NETWORK).symlink_to(copy.parent / "elsewhere")
+
+    with pytest.raises(DataError, match="is a link"):
+        read_bundle(copy)
+
+
+@pytest.mark.parametrize("name", ["../outside", "/etc/hostname", "a/b/c", "golden/../x", ".x"])
+def test_a_name_that_leads_outside_refuses_the_bundle(copy: Path, name: str) -> None:
+    """A bundle from a stranger reads nothing but itself."""
+    manifest = json.loads((copy / MANIFEST).read_text())
+    change_manifest(copy, "files", value={**manifest["files"], name: "0" * 64})
+
+    with pytest.raises(DataError, match="misses|not allowed"):
+        read_bundle(copy)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b'{"format": 2, "new": 1}', "bundle format 2, this program reads 1; upgrade it"),
+        (b"{}", "restore the bundle or teach the part"),
+        (b"[]", "restore the bundle or teach the part"),
+        (b"", "is damaged"),
+        (b'{"format": 1', "is damaged"),
+        (b"\xff\xfe", "is damaged"),
+        (b"[" * 100_000, "is damaged"),
+        (b'{"format": 1, "recipe": NaN}', "restore the bundle"),
+    ],
+    ids=["newer", "nothing in it", "a list", "empty", "cut off", "no text", "a hundred thousand brackets", "NaN"],
+)
+def test_a_manifest_that_cannot_be_read_says_what_to_do(copy: Path, content: bytes, words: str) -> None:
+    """Upgrade the program, restore the bundle, or teach the part."""
+    (copy / MANIFEST).write_bytes(content)
+
+    with pytest.raises(DataError, match=words):
+        read_bundle(copy)
+
+
+def test_a_bundle_without_a_calibration_cannot_be_loaded(copy: Path) -> None:
+    """There is no threshold without its proof."""
+    change_manifest(copy, "calibration", value=None)
+
+    with pytest.raises(DataError, match="calibration"):
+        read_bundle(copy)
+
+
+@pytest.mark.parametrize("name", [".", "no such folder"])
+def test_a_folder_that_is_no_bundle_is_refused(tmp_path: Path, name: str) -> None:
+    """It says what a bundle looks like."""
+    with pytest.raises(DataError, match=r"is no bundle: expected a folder with manifest\.json"):
+        read_bundle(tmp_path / name)
+
+
+def test_a_bundle_that_exists_is_never_changed(bundle: Bundle) -> None:
+    """Writing over it is refused, and it stays what it was."""
+    with pytest.raises(DataError, match="exists already"):
+        write_bundle(bundle.path, bundle.manifest, {})
+    assert read_bundle(bundle.path).id == bundle.id
+
+
+def test_the_golden_pictures_come_out_as_they_did(bundle: Bundle) -> None:
+    """On the machine that calibrated nothing differs; good ones and planted defects are among them."""
+    verdicts = {case.verdict for case in bundle.manifest.golden}
+
+    assert self_test(bundle, open_detector(bundle, 1)) == ()
+    assert len(bundle.manifest.golden) >= 4
+    assert verdicts == {Verdict.OK, Verdict.NG}
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [("verdict", "NG", "expected NG, got OK"), ("verdict", "INVALID", "expected INVALID"), ("score", 0.5, "score")],
+)
+def test_a_golden_picture_that_comes_out_differently_refuses_the_bundle(
+    bundle: Bundle, copy: Path, key: str, value: object, words: str
+) -> None:
+    """Another engine, another processor, another precision: the message names the picture and what to do."""
+    place = next(i for i, case in enumerate(bundle.manifest.golden) if case.verdict is Verdict.OK and case.score > 0.6)
+    change_manifest(copy, "golden", place, key, value=value)
+    tampered = Bundle(copy, bundle.id, type(bundle.manifest).model_validate_json((copy / MANIFEST).read_text()))
+
+    problems = self_test(tampered, open_detector(tampered, 1))
+    with pytest.raises(DataError, match=rf"golden/{place}\.\w+: .*{words}.*recalibrate here"):
+        open_inspector(tampered, threads=1, clock_ns=lambda: 0)
+
+    assert len(problems) == 1
+
+
+def test_a_golden_map_that_comes_out_differently_refuses_the_bundle(bundle: Bundle, copy: Path) -> None:
+    """The same score from another map is another detector."""
+    case = bundle.manifest.golden[0]
+    amap = np.load(copy / case.amap)
+    amap[:8, :8] += 0.1 * bundle.recipe.decision.threshold
+    np.save(copy / case.amap, amap, allow_pickle=False)
+
+    problems = self_test(Bundle(copy, bundle.id, bundle.manifest), open_detector(bundle, 1))
+
+    assert problems == (f"{case.picture}: the anomaly map differs by more than 2 % of the threshold",)
+
+
+def test_a_precision_that_this_program_does_not_know_is_refused(bundle: Bundle) -> None:
+    """Nothing is run in another precision than the one that was calibrated."""
+    card = bundle.manifest.detector.model_copy(update={"precision": "int8"})
+    other = Bundle(bundle.path, bundle.id, bundle.manifest.model_copy(update={"detector": card}))
+
+    with pytest.raises(DataError, match="precision int8 cannot be run; recalibrate here"):
+        open_detector(other, 1)
+
+
+def test_a_taught_bundle_tells_a_scratched_part(bundle: Bundle) -> None:
+    """The whole way: teach, write, read, check, judge."""
+    inspector = open_inspector(bundle, threads=1, clock_ns=lambda: 0)
+    good = [inspector.inspect(jpeg(a_part(seed))).judgement for seed in range(500, 510)]
+    bad = [inspector.inspect(jpeg(a_part(seed, scratched=True))).judgement for seed in range(500, 510)]
+
+    assert sum(judgement.verdict is Verdict.OK for judgement in good) >= 8
+    assert sum(judgement.verdict is Verdict.NG for judgement in bad) >= 8
+
+
+def test_the_promise_can_be_read_aloud(bundle: Bundle) -> None:
+    """One sentence with rate, confidence and number of parts."""
+    words = bundle.manifest.calibration.in_words()
+
+    assert words.startswith("At most 13.9% of good parts get a verdict other than OK, at 95% confidence, from 20 good")
+    assert "provisional" in words
