@@ -180,7 +180,7 @@ def _measure(bundle: Bundle, encoded: Sequence[bytes], folder: Path, floor_ms: f
 
 def _builder(number: int) -> Callable[[str, int, int], Result]:
     identity = Identity(f"bench{number}", "bench", "bench", time.time_ns(), "mtime")
-    judgement = Judgement(Reason.WITHIN_LIMIT, "bench", 0.5)
+    judgement = Judgement(Reason.DEFECT, "bench", 1.5)
     return lambda ledger, seq, now: result_of(
         identity, judgement, ledger=ledger, seq=seq, bundle=None, images=(), decided_ns=now, timing_ms={}
     )

@@ -25,6 +25,7 @@ from edge_inspector.inspection.recipe import Recipe
 
 FORMAT = 1
 NETWORK, RESIDUAL, MANIFEST, IGNORE = "network.onnx", "residual.onnx", "manifest.json", "ignore.png"
+SEAL = "manifest.sha256"
 SCORE_TOLERANCE = 0.01
 """By how much a golden score may differ, in units of the threshold; the threshold is set as far above the levels."""
 _MAP_TOLERANCE = 0.02
@@ -155,6 +156,7 @@ def read_bundle(path: Path) -> Bundle:
         raise DataError(f"{path} is no bundle: expected a folder with {MANIFEST}, as `edge-inspector train` writes it")
     raw = file.read_bytes()
     manifest = _parse(path, raw)
+    _check_seal(path, raw)
     _check_files(path, manifest)
     return Bundle(path, hashlib.sha256(raw).hexdigest()[:12], manifest)
 
@@ -162,7 +164,7 @@ def read_bundle(path: Path) -> Bundle:
 def _parse(path: Path, raw: bytes) -> Manifest:
     try:
         found = json.loads(raw)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{path / MANIFEST} is damaged ({error}); restore the bundle") from error
     if isinstance(found, dict) and isinstance(found.get("format"), int) and found["format"] > FORMAT:
         raise DataError(f"{path}: bundle format {found['format']}, this program reads {FORMAT}; upgrade it")
@@ -174,9 +176,16 @@ def _parse(path: Path, raw: bytes) -> Manifest:
         raise DataError(f"{path / MANIFEST}: {where}: {first['msg']}; restore the bundle or teach the part") from error
 
 
+def _check_seal(path: Path, raw: bytes) -> None:
+    """Hold the manifest against its own digest: it decides more than any file that it names."""
+    seal = path / SEAL
+    if not seal.is_file() or seal.read_text(encoding="ascii", errors="replace") != hashlib.sha256(raw).hexdigest():
+        raise DataError(f"{path / MANIFEST} is not what was accepted; restore the bundle")
+
+
 def _check_files(path: Path, manifest: Manifest) -> None:
     present = {p.relative_to(path).as_posix() for p in path.rglob("*") if p.is_symlink() or not p.is_dir()}
-    named = {*manifest.files, MANIFEST}
+    named = {*manifest.files, MANIFEST, SEAL}
     needed = {NETWORK, RESIDUAL, *(case.picture for case in manifest.golden), *(case.amap for case in manifest.golden)}
     for found, complaint in (
         (needed - named, "does not name"),
@@ -223,25 +232,26 @@ def write_bundle(path: Path, manifest: Manifest, contents: Mapping[str, bytes]) 
             (folder / name).parent.mkdir(exist_ok=True)
             (folder / name).write_bytes(content)
         (folder / MANIFEST).write_text(text + "\n", encoding="utf-8")
+        (folder / SEAL).write_text(hashlib.sha256((text + "\n").encode()).hexdigest(), encoding="ascii")
     return read_bundle(path)
 
 
-def open_detector(bundle: Bundle, threads: int) -> OpenVinoDetector:
-    """Compile the bundle's graphs in the precision that it names."""
+def open_detector(bundle: Bundle, threads: int, cache: Path | None = None) -> OpenVinoDetector:
+    """Compile the bundle's graphs in the precision that it names; `cache` keeps what was compiled for the next time."""
     if bundle.manifest.detector.precision != "f32":
         raise DataError(
             f"{bundle.path}: precision {bundle.manifest.detector.precision} cannot be run; recalibrate here"
         )
-    return OpenVinoDetector(bundle.path / NETWORK, bundle.path / RESIDUAL, "f32", threads)
+    return OpenVinoDetector(bundle.path / NETWORK, bundle.path / RESIDUAL, "f32", threads, cache)
 
 
-def open_inspector(bundle: Bundle, *, threads: int, clock_ns: ClockNs) -> Inspector:
+def open_inspector(bundle: Bundle, *, threads: int, clock_ns: ClockNs, cache: Path | None = None) -> Inspector:
     """Return an inspector of the bundle's part that has passed the golden check on this machine.
 
     Raises:
         DataError: a golden picture comes out differently here; the message names it.
     """
-    detector = open_detector(bundle, threads)
+    detector = open_detector(bundle, threads, cache)
     problems = self_test(bundle, detector)
     if problems:
         raise DataError(

@@ -215,7 +215,7 @@ def check(
     from edge_inspector.line.check import check as look
     from edge_inspector.settings import read_settings
 
-    findings = list(look(read_settings(config)))
+    findings = list(look(read_settings(config), time.monotonic_ns))
     if as_json:
         _print_json([asdict(finding) for finding in findings])
     else:
@@ -306,6 +306,15 @@ def run(config: Annotated[Path, typer.Option(help="Settings file (TOML).")]) -> 
     raise typer.Exit(serve(read_settings(config)))
 
 
+@app.command()
+def schema(out: Annotated[Path, typer.Option(help="Folder to write to.")]) -> None:
+    """Write the MQTT contract: a JSON Schema for each message, and the list of topics."""
+    from edge_inspector.wire.schema import write_documents
+
+    for path in write_documents(out):
+        typer.echo(str(path))
+
+
 def _open(path: Path) -> "tuple[Bundle, Inspector]":
     from edge_inspector.bundle import open_inspector, read_bundle
     from edge_inspector.engines.openvino import usable_processors
@@ -386,7 +395,7 @@ def _progress() -> Iterator[Callable[[str, float], None]]:
         TextColumn("{task.percentage:3.0f} %"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=_stderr, transient=True) as bar:
+    with Progress(*columns, console=_stderr, transient=True, disable=not _stderr.is_terminal) as bar:
         task = bar.add_task("", total=1.0)
 
         def report(words: str, share: float) -> None:

@@ -20,7 +20,6 @@ from edge_inspector.bundle import Bundle
 from edge_inspector.detectors.settings import CaeSettings
 from edge_inspector.errors import UsageError
 from edge_inspector.lab.metrics import auroc
-from edge_inspector.lab.train import Order, train
 from edge_inspector.line.link import Dial, Incoming, links
 from edge_inspector.line.ticks import Report, Worker
 from edge_inspector.private_line import free_port, private_broker, private_daemon, running, write_settings
@@ -131,6 +130,8 @@ def _deal(good: Sequence[Cell], rng: Random) -> tuple[list[Cell], list[Cell]]:
 
 
 def _teach(folder: Path, cells: Sequence[Cell], report: Callable[[str, float], None], now: datetime) -> Bundle:
+    from edge_inspector.lab.train import Order, train  # noqa: PLC0415 - brings torch
+
     pictures = folder / "good"
     pictures.mkdir(parents=True)
     for cell in cells:

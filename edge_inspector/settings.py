@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Self, TypeAlias
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import SettingsError as EnvironmentFault
 
 from edge_inspector.errors import SettingsError
 from edge_inspector.wire.topics import DEFAULT_ROOT, check_name, check_root
@@ -29,7 +30,10 @@ def _root(value: str) -> str:
 
 
 def _pattern(value: str) -> str:
-    groups = set(re.compile(value).groupindex)
+    try:
+        groups = set(re.compile(value).groupindex)
+    except re.error as error:
+        raise ValueError(f"no regular expression: {error}") from error
     if not groups or not groups <= _GROUPS:
         raise ValueError(f"expected named groups out of {', '.join(sorted(_GROUPS))}, got {sorted(groups) or 'none'}")
     return value
@@ -235,6 +239,8 @@ def read_settings(path: Path) -> Settings:
         raise SettingsError(f"{path} is no TOML: {error}") from error
     try:
         return Settings(**_anchored(found, path.resolve().parent))
+    except EnvironmentFault as error:
+        raise SettingsError(f"environment EDGE_INSPECTOR_*: {error}") from error
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))

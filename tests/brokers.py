@@ -82,6 +82,11 @@ class Mosquitto:
         assert self._process is not None
         self._process.send_signal(number)
 
+    def save(self) -> None:
+        """Save sessions and what is retained; a broker made by `lasting` finds them again at its next start."""
+        self.signal(signal.SIGUSR1)
+        until((self.folder / "mosquitto.db").exists, "the broker has saved its sessions")
+
     def stop(self) -> None:
         """End the broker as systemd would."""
         if self._process is not None:
@@ -98,3 +103,12 @@ class Mosquitto:
     ) -> None:
         """Stop the broker."""
         self.stop()
+
+
+def lasting(folder: Path) -> Mosquitto:
+    """Return a broker that starts with what `save` saved, and holds any number of messages for who is away."""
+    return Mosquitto(
+        folder,
+        f"allow_anonymous true\npersistence true\npersistence_location {folder}/\nautosave_interval 0\n"
+        "max_inflight_messages 0\nmax_queued_messages 0",
+    )

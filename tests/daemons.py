@@ -14,11 +14,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+import jsonschema
 import paho.mqtt.client as mqtt
 from brokers import until
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
+
+from edge_inspector.wire.schema import documents, schema_of
+from edge_inspector.wire.topics import topic_of
 
 STATION = "st1"
 BASE = f"edge-inspector/v1/{STATION}"
@@ -160,11 +164,40 @@ class Heard:
     """Monotonic."""
 
 
+_VALIDATORS = {
+    name.removesuffix(".schema.json"): jsonschema.Draft202012Validator(schema)
+    for name, schema in documents().items()
+    if name.endswith(".schema.json")
+}
+
+
+def broken_promises(heard: Iterable[Heard]) -> list[str]:
+    """Return what in these messages is not as its published JSON Schema says, the first fault of each topic."""
+    found: dict[str, str] = {}
+    for message in heard:
+        commanded = message.topic.startswith(("cmd/", "plc/cmd/"))
+        name = "" if commanded or message.topic in found else schema_of(topic_of(message.topic).name)
+        if name and message.payload:
+            error = next(_VALIDATORS[name].iter_errors(json.loads(message.payload)), None)
+            found |= {message.topic: f"{message.topic}: {error.message}"} if error else {}
+    return list(found.values())
+
+
 class Subscriber:
-    """Hears one station. With a `session` it is a SCADA system's: the broker keeps messages for it while it is away."""
+    """Hears one station; what was heard must be valid when the block ends well.
+
+    With a `session` it is a SCADA system's: the broker keeps messages for it while it is away.
+    """
 
     def __init__(
-        self, port: int, *, session: str = "", only: str = "#", base: str = BASE, hear: Callable[[Heard], None] | None = None
+        self,
+        port: int,
+        *,
+        session: str = "",
+        only: str = "#",
+        base: str = BASE,
+        hear: Callable[[Heard], None] | None = None,
+        prepare: Callable[[mqtt.Client], object] = lambda _client: None,
     ) -> None:
         self.heard: list[Heard] = []
         self.losses = 0
@@ -175,6 +208,7 @@ class Subscriber:
         self._session = session
         self._subscribed = threading.Event()
         self.client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=session, protocol=MQTTProtocolVersion.MQTTv5)
+        prepare(self.client)
         self.client.reconnect_delay_set(1, 1)
         self.client.on_connect = self._on_connect
         self.client.on_disconnect = self._on_disconnect
@@ -189,9 +223,11 @@ class Subscriber:
         assert self._subscribed.wait(10)
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self.client.disconnect()
         self.client.loop_stop()
+        if kind is None and self._base == BASE:
+            assert broken_promises(self.heard) == []
 
     def _on_connect(self, *_: object) -> None:
         self.client.subscribe(f"{self._base}/{self._only}", 1)
@@ -232,7 +268,9 @@ class Subscriber:
         until(lambda: wanted <= self.by_serial().keys(), f"results of {len(wanted)} parts", seconds)
         return self.by_serial()
 
-    def send(self, topic: str, payload: bytes | str, *, retain: bool = False, properties: Properties | None = None) -> None:
+    def send(
+        self, topic: str, payload: bytes | str, *, retain: bool = False, properties: Properties | None = None
+    ) -> None:
         """Publish below the base and return when the broker has it."""
         self.client.publish(f"{self._base}/{topic}", payload, 1, retain, properties).wait_for_publish(10)
 

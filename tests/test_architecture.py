@@ -39,7 +39,7 @@ HAND_OVER = {"cli.py", "demo.py", "bench.py"}
 
 def room_of(name: str) -> str:
     """Return the part of the product that a file or module belongs to."""
-    return name.split("/")[0].removesuffix(".py")
+    return name.split("/", maxsplit=1)[0].removesuffix(".py")
 
 
 def below(room: str) -> set[str]:
@@ -143,7 +143,8 @@ def test_only_the_commands_print_or_exit() -> None:
         for name, tree in TREES.items()
         for node in ast.walk(tree)
         if isinstance(node, ast.Call)
-        and ast.unparse(node.func) in ("print", "typer.echo", "sys.exit", "exit", "quit", "os._exit", "sys.stdout.write")
+        and ast.unparse(node.func)
+        in ("print", "typer.echo", "sys.exit", "exit", "quit", "os._exit", "sys.stdout.write")
     }
 
     assert talkers == {"cli.py"}
@@ -168,8 +169,7 @@ def test_only_the_inspection_stage_catches_everything() -> None:
         name
         for name, tree in TREES.items()
         for node in ast.walk(tree)
-        if isinstance(node, ast.ExceptHandler)
-        and (node.type is None or ast.unparse(node.type) == "Exception")
+        if isinstance(node, ast.ExceptHandler) and (node.type is None or ast.unparse(node.type) == "Exception")
     ]
 
     assert catchers == ["line/stage.py"]

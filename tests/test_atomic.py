@@ -53,9 +53,14 @@ def test_a_folder_appears_when_it_is_complete(tmp_path: Path) -> None:
 
 def test_a_folder_that_fails_vanishes(tmp_path: Path) -> None:
     """A training that is interrupted leaves nothing that looks like a bundle."""
-    with pytest.raises(KeyboardInterrupt), new_folder(tmp_path / "bundle") as folder:
-        (folder / "a").write_bytes(b"1")
-        raise KeyboardInterrupt
+
+    def broken_off() -> None:
+        with new_folder(tmp_path / "bundle") as folder:
+            (folder / "a").write_bytes(b"1")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        broken_off()
 
     assert names_in(tmp_path) == []
 

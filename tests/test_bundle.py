@@ -3,7 +3,6 @@
 import json
 import shutil
 from pathlib import Path
-from random import Random
 
 import numpy as np
 import pytest
@@ -77,17 +76,17 @@ def test_one_changed_bit_in_the_manifest_refuses_the_bundle(copy: Path) -> None:
     """Threshold, promise, digests of the pictures used: the manifest decides more than any other file."""
     file = copy / MANIFEST
     accepted = []
-    for place in Random(0).sample(range(file.stat().st_size), 150):
+    for place in np.random.default_rng(0).permutation(file.stat().st_size)[:150]:
         flip_bit(file, place)
         try:
             read_bundle(copy)
         except DataError:
             pass
         else:
-            accepted.append(place)
+            accepted.append(int(place))
         flip_bit(file, place)
 
-    assert accepted == []
+    assert not accepted
 
 
 def test_a_threshold_that_was_edited_refuses_the_bundle(bundle: Bundle, copy: Path) -> None:
@@ -130,7 +129,7 @@ def test_a_name_that_leads_outside_refuses_the_bundle(copy: Path, name: str) -> 
     manifest = json.loads((copy / MANIFEST).read_text())
     change_manifest(copy, "files", value={**manifest["files"], name: "0" * 64})
 
-    with pytest.raises(DataError, match="misses|not allowed"):
+    with pytest.raises(DataError, match=r"misses|not allowed|not what was accepted"):
         read_bundle(copy)
 
 
@@ -160,7 +159,7 @@ def test_a_bundle_without_a_calibration_cannot_be_loaded(copy: Path) -> None:
     """There is no threshold without its proof."""
     change_manifest(copy, "calibration", value=None)
 
-    with pytest.raises(DataError, match="calibration"):
+    with pytest.raises(DataError, match=r"calibration|not what was accepted"):
         read_bundle(copy)
 
 

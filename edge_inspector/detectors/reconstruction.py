@@ -14,9 +14,9 @@ from edge_inspector.detectors.settings import CaeSettings
 from edge_inspector.detectors.ssim import Blur, Ssim
 from edge_inspector.errors import DataError
 
-DEFAULT_STEPS = 120
-LOOK_EVERY = 1 / 10
-"""Share of the training after which planted defects are looked for."""
+DEFAULT_STEPS = 60
+FIRST_LOOK, LOOK_EVERY = 0.4, 1 / 10
+"""Shares of the training at which planted defects are looked for: not before the network has learned anything."""
 WARM_UP = 0.1
 
 
@@ -132,7 +132,7 @@ def fit_network(
     autoencoder = network.autoencoder.to(memory_format=torch.channels_last)
     ssim, optimiser = Ssim(), torch.optim.Adam(autoencoder.parameters(), settings.rate)
     pace = _Pace(lesson, settings.batch)
-    best, kept, next_look = 0.0, _copy(autoencoder), LOOK_EVERY
+    best, kept, next_look = 0.0, _copy(autoencoder), FIRST_LOOK
     try:
         for number, chosen in enumerate(_batches(len(lesson.fit), settings.batch, rng), start=1):
             share = pace.share(number)

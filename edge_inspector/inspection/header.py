@@ -141,6 +141,8 @@ def _read_tiff(data: bytes) -> Header:
     for entry in range(count):
         tag, kind, number = struct.unpack_from(order + "HHI", data, directory + 2 + 12 * entry)
         if tag in (256, 257, 273, 279, 324, 325):
+            if tag in tags:
+                raise UnreadablePictureError(Reason.NOT_A_PICTURE, f"a TIFF with tag {tag} twice")
             tags[tag] = tuple(_tiff_values(data, order, kind, number, directory + 10 + 12 * entry))
     if not tags.get(256) or not tags.get(257):
         raise UnreadablePictureError(Reason.NOT_A_PICTURE, "a TIFF without width and height")

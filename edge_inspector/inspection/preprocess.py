@@ -1,7 +1,6 @@
 """From the bytes of a file to the detector's picture, and from its map back to camera pixels."""
 
 from dataclasses import dataclass
-from math import ceil, floor
 from typing import TypeAlias, assert_never, cast
 
 import cv2
@@ -11,6 +10,9 @@ from numpy.typing import NDArray
 from edge_inspector.inspection.header import UnreadablePictureError, read_header
 from edge_inspector.inspection.model import Image, Picture, Reason
 from edge_inspector.inspection.recipe import Recipe, Region, Window
+
+_SHAPE_TOLERANCE = 0.02
+_LEAST_SCALE = 0.5
 
 IgnoreMask: TypeAlias = NDArray[np.bool_]
 """bool (height, width) of the map; True where nothing is judged."""
@@ -34,9 +36,9 @@ class Placement:
 
     def to_camera(self, x: int, y: int, width: int, height: int) -> tuple[int, int, int, int]:
         """Return the smallest box of camera pixels that holds a box of map pixels."""
-        scale_x, scale_y = self.width / self.map_width, self.height / self.map_height
-        left, top = floor(x * scale_x), floor(y * scale_y)
-        right, bottom = ceil((x + width) * scale_x), ceil((y + height) * scale_y)
+        left, top = x * self.width // self.map_width, y * self.height // self.map_height
+        right = -(-(x + width) * self.width // self.map_width)
+        bottom = -(-(y + height) * self.height // self.map_height)
         return self.x + left, self.y + top, right - left, bottom - top
 
 
@@ -99,9 +101,11 @@ def place(image: NDArray[np.generic], recipe: Recipe) -> Placement:
     """Return where the detector's picture lies in `image`.
 
     Raises:
-        UnreadablePictureError: the recipe's region does not fit into the picture.
+        UnreadablePictureError: not the size that taught the part, or the recipe's region does not fit into it.
     """
     height, width = image.shape[:2]
+    if not recipe.sizes_vary:
+        _refuse_other_size(width, height, recipe)
     region = recipe.region or Region(x=0, y=0, width=width, height=height)
     if region.x + region.width > width or region.y + region.height > height:
         raise UnreadablePictureError(
@@ -109,6 +113,16 @@ def place(image: NDArray[np.generic], recipe: Recipe) -> Placement:
             f"the region {region.width}x{region.height} at {region.x},{region.y} is outside {width}x{height} pixels",
         )
     return Placement(region.x, region.y, region.width, region.height, recipe.width, recipe.height)
+
+
+def _refuse_other_size(width: int, height: int, recipe: Recipe) -> None:
+    """Refuse a picture that another camera, or another setting, must have taken: stretched to fit, it could be OK."""
+    taught = recipe.camera_width, recipe.camera_height
+    same_shape = abs(width * taught[1] / (height * taught[0]) - 1) <= _SHAPE_TOLERANCE
+    if not same_shape or width < taught[0] * _LEAST_SCALE:
+        raise UnreadablePictureError(
+            Reason.WRONG_FORMAT, f"{width}x{height} pixels, the part was taught from {taught[0]}x{taught[1]}"
+        )
 
 
 def _to_8_bits(image: Image, window: Window | None) -> NDArray[np.uint8]:

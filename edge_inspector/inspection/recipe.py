@@ -12,10 +12,11 @@ def float32_up(value: float) -> float:
     A map is float32; a limit that is not would compare one way with the map and another with its level.
     """
     nearest = np.float32(value)
-    return float(nearest if nearest >= value else np.nextafter(nearest, np.float32(np.inf)))
+    # As Python floats: numpy compares a float32 with a Python float in float32, where the two are always equal.
+    return float(nearest if float(nearest) >= value else np.nextafter(nearest, np.float32(np.inf)))
 
 
-Limit = Annotated[float, Field(gt=0, allow_inf_nan=False), AfterValidator(float32_up)]
+Limit = Annotated[float, Field(gt=0, le=1e38, allow_inf_nan=False), AfterValidator(float32_up)]
 
 
 class _Frozen(BaseModel):
@@ -75,6 +76,8 @@ class Recipe(_Frozen):
     camera_width: int = Field(gt=0)
     """Of the pictures that taught the part (their median where they differ)."""
     camera_height: int = Field(gt=0)
+    sizes_vary: bool = False
+    """Whether the part was taught from pictures of different sizes; else another size or shape is refused."""
     region: Region | None = None
     window: Window | None = None
     """Set where the camera gives 16 bits."""

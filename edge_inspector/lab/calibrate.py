@@ -26,7 +26,7 @@ from edge_inspector.bundle import (
 from edge_inspector.engines.openvino import usable_processors
 from edge_inspector.errors import DataError, UsageError
 from edge_inspector.inspection.inspector import Detector, Evidence, Inspector
-from edge_inspector.inspection.model import Image
+from edge_inspector.inspection.model import Image, Reason
 from edge_inspector.inspection.preprocess import IgnoreMask, prepare
 from edge_inspector.inspection.recipe import Decision, Recipe
 from edge_inspector.inspection.score import area_level
@@ -107,6 +107,10 @@ def set_threshold(levels: Sequence[float], target: Target) -> Threshold:
             f"{len(ranked)} good parts cannot show a false-reject rate of {target.false_reject:.1%} at "
             f"{target.confidence:.0%} confidence, {needed} can: add {needed - len(ranked)} to those that calibrate"
         )
+    if ranked[allowed] <= 0:
+        raise DataError(
+            f"a threshold at level {ranked[allowed]:g} would reject every part that has any: lower --min-area"
+        )
     return Threshold(ranked[allowed] * _HEADROOM, target.false_reject, allowed)
 
 
@@ -132,6 +136,8 @@ class Material:
         inspection = Inspector(self.recipe, self.detector, self.ignore, lambda: 0).inspect(image)
         if inspection.evidence is None:
             raise DataError(f"a picture cannot be judged: {inspection.judgement.detail}")
+        if inspection.judgement.reason is Reason.NOT_FINITE:
+            raise DataError("an anomaly map is not finite: the network is damaged, teach the part anew")
         return inspection.evidence
 
     def level(self, image: bytes | Image) -> float:
@@ -168,6 +174,8 @@ def recalibrate(
     good = find_good(folder, group)
     material = material_of(bundle, usable_processors())
     if min_area is not None:
+        if min_area * material.recipe.map_per_camera_area > material.recipe.width * material.recipe.height:
+            raise UsageError(f"--min-area {min_area:g} is larger than the inspected picture")
         decision = material.recipe.decision.model_copy(update={"min_area": min_area})
         recipe = Recipe.model_validate({**material.recipe.model_dump(), "decision": decision.model_dump()})
         material = replace(material, recipe=recipe)
@@ -202,7 +210,7 @@ def calibrate(
     card = CalibrationCard(
         id=hashlib.sha256(json.dumps([by_group, decision.threshold]).encode()).hexdigest()[:12],
         created=created,
-        false_reject=threshold.false_reject if review is None else review,
+        false_reject=threshold.false_reject if review is None else max(review, threshold.false_reject),
         confidence=target.confidence,
         provisional=target.false_reject is None,
         groups=len(by_group),
@@ -296,7 +304,7 @@ def _notes(levels: Sequence[float], planted: Sequence[PlantedRate]) -> tuple[str
     notes = []
     if first >= _OUTLIER * second:
         notes.append(
-            f"the highest level among the good parts is {first / second:.1f} times the second: look at that picture"
+            f"the highest level among the good parts is {first:.3g}, the second {second:.3g}: look at that picture"
         )
     stated = [rate for rate in planted if (rate.size, rate.contrast) == STATED_DEFECT]
     found, count = sum(rate.found for rate in stated), sum(rate.planted for rate in stated)

@@ -105,8 +105,12 @@ def _draft_recipe(order: Order, pictures: Sequence[GoodPicture]) -> Recipe:
     if len(depths) > 1:
         raise DataError(f"{order.pictures} mixes 8-bit and 16-bit pictures: keep those that the station's camera gives")
     width, height = (int(np.median([image.shape[axis] for image in images])) for axis in (1, 0))
+    if order.region and (order.region.x + order.region.width > width or order.region.y + order.region.height > height):
+        raise UsageError(f"--roi is outside the pictures, which have {width}x{height} pixels")
     window = _window(images) if depths == {"uint16"} else None
     inspected = (order.region.width * order.region.height) if order.region else width * height
+    if order.min_area is not None and order.min_area > inspected:
+        raise UsageError(f"--min-area {order.min_area:g} is larger than the inspected {inspected} pixels")
     return Recipe(
         part=order.part,
         width=order.width,
@@ -114,6 +118,7 @@ def _draft_recipe(order: Order, pictures: Sequence[GoodPicture]) -> Recipe:
         channels=order.channels,
         camera_width=width,
         camera_height=height,
+        sizes_vary=len({image.shape for image in images}) > 1,
         region=order.region,
         window=window,
         decision=Decision(threshold=1.0, min_area=order.min_area or MIN_AREA_SHARE * inspected),

@@ -125,11 +125,10 @@ class CaptureSource:
 
     def _refuse_triggers(self) -> Iterator[Accepted]:
         """Answer triggers at once while there is no camera."""
-        for trigger in (*self._waiting, *self._due_triggers(self._monotonic_ns() + _FAR_NS)):
+        for trigger in self._due_triggers(self._monotonic_ns() + _FAR_NS):
             identity = identity_of(trigger, self._station)
             detail = f"{self._settings.device} gives no picture"
             yield Accepted(Unreadable(identity, Reason.NO_PICTURE, detail), trigger.accepted_ns)
-        self._waiting = []
 
     def _frames(self, camera: cv2.VideoCapture) -> Generator[int]:
         """Grab frame after frame and yield from when on each was exposed: not before the one before it had come.

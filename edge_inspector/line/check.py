@@ -1,26 +1,25 @@
 """Everything that `run` would need, looked at before commissioning."""
 
+import fcntl
 import os
-import queue
 import tempfile
-import threading
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from random import Random
 
 import cv2
 
 from edge_inspector.bundle import open_inspector, read_bundle
 from edge_inspector.engines.openvino import usable_processors
-from edge_inspector.errors import DataError, SettingsError
-from edge_inspector.line.link import Dial, Inbox, Incoming, links
-from edge_inspector.line.ticks import Worker
-from edge_inspector.settings import CaptureSettings, FolderSettings, MqttSettings, Settings, StationSettings
-from edge_inspector.wire.messages import Ack
+from edge_inspector.errors import DataError, DiskError
+from edge_inspector.line.ledger import open_ledger
+from edge_inspector.line.probe import is_spoken_for, probe
+from edge_inspector.line.source import Now
+from edge_inspector.line.station import state_folder
+from edge_inspector.settings import CaptureSettings, FolderSettings, Settings, StationSettings
+from edge_inspector.wire.plcword import next_seq
+from edge_inspector.wire.topics import TOPICS
 
-_PATIENCE_S = 8.0
 _LEAST_FREE_MB = 500
 
 
@@ -33,21 +32,21 @@ class Finding:
     detail: str
 
 
-def check(settings: Settings) -> Iterator[Finding]:
+def check(settings: Settings, clock_ns: Now) -> Iterator[Finding]:
     """Yield what is as it must be and what is not; changes nothing but files of its own."""
     yield _check_writable("state_dir", settings.state_dir)
     for station in settings.station:
-        yield from _check_parts(station)
+        yield from _check_parts(station, clock_ns)
         yield _check_source(station)
-    yield _check_broker(settings.mqtt, settings.station[0])
+        yield _check_broker(settings, station, clock_ns)
 
 
-def _check_parts(station: StationSettings) -> Iterator[Finding]:
+def _check_parts(station: StationSettings, clock_ns: Now) -> Iterator[Finding]:
     for part in station.part:
         what = f"station {station.name}, part {part.name}"
         try:
             bundle = read_bundle(part.bundle)
-            open_inspector(bundle, threads=usable_processors(), clock_ns=time.perf_counter_ns)
+            open_inspector(bundle, threads=usable_processors(), clock_ns=clock_ns)
         except DataError as error:
             yield Finding(what, good=False, detail=str(error))
         else:
@@ -86,38 +85,37 @@ def _check_writable(what: str, folder: Path) -> Finding:
     return Finding(what, enough, f"{folder} is writable, {free_mb} MB free{'' if enough else ', too little'}")
 
 
-def _check_broker(mqtt: MqttSettings, station: StationSettings) -> Finding:
-    """Connect as the daemon would, and see a message of our own come back."""
-    where = f"{mqtt.host}:{mqtt.port}"
-    topic = f"{mqtt.root}/{station.name}/ack"
-    probe = Ack(command="check", correlation_id="check", status="done", reason="a probe before commissioning")
-    inbox: Inbox = queue.SimpleQueue()
-    stop = threading.Event()
-    worker = Worker("check", stop, queue.SimpleQueue(), time.monotonic_ns)
-    giving_up = threading.Timer(_PATIENCE_S, stop.set)
-    giving_up.start()
+def _check_broker(settings: Settings, station: StationSettings, clock_ns: Now) -> Finding:
+    """Connect as the daemon would, and see a message come back on every topic; not while a daemon runs."""
+    mqtt = settings.mqtt
+    what = f"station {station.name}, broker {mqtt.host}:{mqtt.port}"
     try:
-        dial = Dial(mqtt, f"{station.name}-check", inbox, subscribe=topic)
-        for link in links(dial, worker, Random(0), lambda: None):  # noqa: S311 - jitter
-            link.publish(topic, probe.encode(), 1, retain=False)
-            heard = _hear(inbox)
-            return Finding(
-                "broker", heard, f"{where}: connected, {'heard' if heard else 'did not hear'} its own message"
-            )
-    except SettingsError as error:
-        return Finding("broker", good=False, detail=str(error))
-    finally:
-        giving_up.cancel()
-        stop.set()
-    return Finding("broker", good=False, detail=f"{where}: no connection within {_PATIENCE_S:.0f} s")
+        if _is_locked(settings.state_dir) or is_spoken_for(mqtt, station.name):
+            detail = "connected; topics were not tried, a daemon is at work with them: stop it first"
+            return Finding(what, good=True, detail=detail)
+        refused = tuple(probe(mqtt, station.name, _plc_seq(settings, station), clock_ns))
+    except (ConnectionError, DiskError) as error:
+        return Finding(what, good=False, detail=str(error))
+    found = "; ".join(f"{refusal.what}: {refusal.why}" for refusal in refused)
+    return Finding(what, not refused, found or f"connected, {len(TOPICS)} topics came back")
 
 
-def _hear(inbox: Inbox) -> bool:
-    deadline = time.monotonic() + _PATIENCE_S / 2
-    while (left := deadline - time.monotonic()) > 0:
-        try:
-            if isinstance(inbox.get(timeout=left), Incoming):
-                return True
-        except queue.Empty:
-            break
+def _is_locked(folder: Path) -> bool:
+    """Whether a daemon holds the state folder."""
+    try:
+        with (folder / "lock").open() as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
     return False
+
+
+def _plc_seq(settings: Settings, station: StationSettings) -> int:
+    """Return a number for a PLC word that no word has used or will use."""
+    path = state_folder(settings, station) / "ledger.db"
+    if not path.exists():
+        return 1
+    with open_ledger(path, str, lambda: 0) as ledger:
+        return next_seq(ledger.reserve_plc_numbers())

@@ -1,5 +1,7 @@
 """The process: checks everything, serves its stations, feeds the watchdog, ends on a signal."""
 
+import contextlib
+import ctypes
 import fcntl
 import logging
 import os
@@ -27,6 +29,8 @@ from edge_inspector.wire.messages import BundleMessage
 
 logger = logging.getLogger(__name__)
 
+_M_ARENA_MAX = -8
+
 SOFTWARE = 70
 """Exit status when a thread died of a fault of ours; systemd starts the service again."""
 
@@ -44,6 +48,7 @@ def serve(settings: Settings) -> int:
     signs: queue.SimpleQueue[Alive] = queue.SimpleQueue()
     with _locked(settings.state_dir), _signals(stop), _crash_watch(crashed, stop):
         stations = [_station(settings, station, world, stop, signs) for station in settings.station]
+        _keep_memory_small()
         threads = [threading.Thread(target=station.run, name="station") for station in stations]
         for thread in threads:
             thread.start()
@@ -80,11 +85,11 @@ def _station(
     except OSError as error:
         raise DiskError(f"{folder}: {error.strerror}") from error
     open_ledger(folder / "ledger.db", world.new_id, world.now_ns).__exit__()
-    bundles, parts = open_parts(station)
+    bundles, parts = open_parts(station, settings.state_dir / "engine-cache")
     return Station(settings, station, bundles, parts, world=world, stop=stop, signs=signs)
 
 
-def open_parts(station: StationSettings) -> tuple[Mapping[str, Bundle], Mapping[str, PartLine]]:
+def open_parts(station: StationSettings, cache: Path) -> tuple[Mapping[str, Bundle], Mapping[str, PartLine]]:
     """Return a station's bundles and what judges each part; a bundle that differs makes its part alone not ready.
 
     Raises:
@@ -96,7 +101,7 @@ def open_parts(station: StationSettings) -> tuple[Mapping[str, Bundle], Mapping[
     for part in station.part:
         try:
             bundle = read_bundle(part.bundle)
-            inspector = open_inspector(bundle, threads=threads, clock_ns=time.perf_counter_ns)
+            inspector = open_inspector(bundle, threads=threads, clock_ns=time.perf_counter_ns, cache=cache)
             golden = partial(self_test, bundle, inspector.detector)
         except DataError as error:
             logger.warning("station %s, part %s: %s", station.name, part.name, error)
@@ -112,6 +117,13 @@ def open_parts(station: StationSettings) -> tuple[Mapping[str, Bundle], Mapping[
 def _described(bundle: Bundle) -> BundleMessage:
     manifest = bundle.manifest
     return BundleMessage(id=bundle.id, detector=manifest.detector.kind, calibration=manifest.calibration.id)
+
+
+def _keep_memory_small() -> None:
+    """Give back what compiling the graphs left over, and have glibc share two heaps among all threads."""
+    with contextlib.suppress(AttributeError):
+        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 2)
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def new_arrival_id() -> str:

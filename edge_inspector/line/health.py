@@ -57,7 +57,8 @@ class Vitals:
                 self._links[stage] = what.endswith(" connected")
             case Fault(code=code, message=message, active=active):
                 if active:
-                    self._faults[code] = self.last_error = message
+                    self.last_error = self.last_error if code in self._faults else message
+                    self._faults[code] = message
                 else:
                     self._faults.pop(code, None)
             case Answered():

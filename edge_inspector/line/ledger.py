@@ -249,12 +249,12 @@ class Ledger:
         with self._commit():
             self._set("shift_ns", str(start_ns))
 
-    def shift_counters(self, start_ns: int) -> Counters:
+    def shift_counters(self, start_ns: int, parts_per_minute: float = 0.0) -> Counters:
         """Return the counters of the shift that began at `start_ns`."""
         rows = self._db.execute(
             "SELECT part, verdict, replayed, parts FROM shift_tally WHERE shift_ns = ?", (start_ns,)
         ).fetchall()
-        return _counted(rows, start_ns, 0.0)
+        return _counted(rows, start_ns, parts_per_minute)
 
     def counters(self, parts_per_minute: float) -> Counters:
         """Return the counters since the last reset."""

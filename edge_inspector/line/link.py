@@ -15,6 +15,7 @@ import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
+from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from edge_inspector.errors import SettingsError
 from edge_inspector.line.ticks import Worker
@@ -26,6 +27,7 @@ MAX_PAYLOAD = 900_000
 """An oversize message makes a broker drop an MQTT 5 client, which sends it again, for ever."""
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.1, 15.0
 _CONNECT_TIMEOUT_S = 5.0
+_GOODBYE_S = 1.0
 _QUEUED = 1000
 
 
@@ -89,6 +91,8 @@ class Link:
     def __init__(self, client: mqtt.Client, version: int) -> None:
         self._client = client
         self._version = version
+        self._last: mqtt.MQTTMessageInfo | None = None
+        self._topics: dict[int, str] = {}
 
     def publish(
         self, topic: str, payload: bytes | str, qos: int, *, retain: bool, name: str = "", correlation: bytes = b""
@@ -112,10 +116,33 @@ class Link:
                 properties.UserProperty = [("id", name)]
             if correlation:
                 properties.CorrelationData = correlation
-        return self._client.publish(topic, payload, qos, retain, properties).mid
+        sent = self._client.publish(topic, payload, qos, retain, properties)
+        if qos:
+            self._last = sent
+        if sent.rc == mqtt.MQTT_ERR_SUCCESS:
+            self._topics[sent.mid] = topic
+        return sent.mid
+
+    def subscribe(self, topics: str) -> None:
+        """Hear a topic filter; with MQTT 5 a retained message is known as one even when it comes live."""
+        if self._version == 5:
+            self._client.subscribe(topics, options=SubscribeOptions(qos=1, retainAsPublished=True))
+        else:
+            self._client.subscribe(topics, 1)
+
+    def refusal(self, message: Acknowledged) -> str:
+        """Return the topic of an acknowledged message if the broker refused it, else nothing; asked once a message."""
+        topic = self._topics.pop(message.mid, "")
+        return topic if message.refused else ""
 
     def close(self) -> None:
-        """Say goodbye and end the client's thread."""
+        """Wait a moment for what is on its way, say goodbye and end the client's thread.
+
+        A socket closed with acknowledgements unread is reset, and the broker drops what it has not read: last words.
+        """
+        if self._client.is_connected() and self._last is not None:
+            with contextlib.suppress(RuntimeError, ValueError):
+                self._last.wait_for_publish(_GOODBYE_S)
         self._client.disconnect()
         self._client.loop_stop()
 
@@ -129,7 +156,7 @@ def links(dial: Dial, worker: Worker, rng: Random, while_away: Callable[[], obje
     wait = _FIRST_WAIT_S
     why = ""
     while not worker.stopping():
-        link = _connect(dial)
+        link = connect(dial)
         if isinstance(link, Link):
             wait, why = _FIRST_WAIT_S, ""
             worker.say(f"{worker.name} connected")
@@ -146,8 +173,8 @@ def links(dial: Dial, worker: Worker, rng: Random, while_away: Callable[[], obje
         wait = min(_LONGEST_WAIT_S, 2 * wait)
 
 
-def _connect(dial: Dial) -> "Link | str":
-    """Return a link whose CONNACK has come, or why there is none."""
+def connect(dial: Dial) -> "Link | str":
+    """Return a link whose CONNACK has come, or why there is none; the caller closes it."""
     answers: queue.SimpleQueue[str] = queue.SimpleQueue()
     try:
         client = _client(dial)
@@ -191,7 +218,7 @@ def _connect(dial: Dial) -> "Link | str":
         client.loop_stop()
         return refused
     if dial.subscribe:
-        client.subscribe(dial.subscribe, 1)
+        link.subscribe(dial.subscribe)
     return link
 
 

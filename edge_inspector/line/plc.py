@@ -12,9 +12,9 @@ from edge_inspector.errors import DiskError
 from edge_inspector.inspection.model import Reason, Verdict
 from edge_inspector.line.commands import Asked
 from edge_inspector.line.ledger import Ledger
-from edge_inspector.line.link import Dial, Inbox, Incoming, Link, Lost, links
-from edge_inspector.line.ticks import Answered, Fault, Worker
-from edge_inspector.line.triggers import Repeated, TriggerDesk
+from edge_inspector.line.link import Acknowledged, Dial, Inbox, Incoming, Link, Lost, links
+from edge_inspector.line.ticks import Answered, Fault, Worker, refusal_fault
+from edge_inspector.line.triggers import TriggerDesk
 from edge_inspector.wire.messages import Counters, Result
 from edge_inspector.wire.plcword import TRIGGER_MAX, PlcWord, answer_word, busy_word, next_seq
 from edge_inspector.wire.topics import topic_of
@@ -81,17 +81,21 @@ class _Newest:
         self.ready = ready
 
     def clear(self, inbox: Inbox, link: Link | None = None) -> bool:
-        """Forget answers from before the connection: their time is over; keep the newest readiness.
+        """Forget answers from before the connection: their time is over; keep the newest readiness, and new wishes.
 
         Says whether the new connection was lost in the meantime.
         """
-        lost = False
+        lost, wishes = False, []
         with contextlib.suppress(queue.Empty):
             while True:
                 message = inbox.get_nowait()
                 if isinstance(message, Ready):
                     self.ready = message
+                if isinstance(message, Incoming) and message.link is link:
+                    wishes.append(message)
                 lost |= isinstance(message, Lost) and message.link is link
+        for wish in wishes:
+            inbox.put(wish)
         return lost
 
 
@@ -149,12 +153,14 @@ class _Session:
         match message:
             case Lost(link=link):
                 return link is not self._link
+            case Acknowledged(link=link) if link is self._link and (topic := link.refusal(message)):
+                self._plc.worker.reports.put(refusal_fault(topic, message.refused))
             case Answered(live=True, result=result):
                 self._answer(result)
             case Ready():
                 self._become(message)
-            case Incoming(link=link, retained=False) if link is self._link:
-                self._obey(message)
+            case Incoming(link=link) if link is self._link:
+                self._hear_wish(message)
             case _:
                 pass
         return True
@@ -175,11 +181,24 @@ class _Session:
         self._say("total", str(counters.total))
         self._say("ng_total", str(counters.ng))
 
-    def _obey(self, message: Incoming) -> None:
-        """Take a wish of the PLC's; what is no number, or comes at a bad time, gets no picture and so no acceptance."""
+    def _hear_wish(self, message: Incoming) -> None:
+        """Take a wish of the PLC's into the audit trail and carry it out, unless it is retained: that one is old."""
         wish = message.topic.removeprefix(f"{self._plc.base}/plc/cmd/")
         text = message.payload[:_MAX_WISH].decode("utf-8", "replace").strip()
-        self._ledger.record_command(f"plc/{wish}"[:64], "plc", "accepted", text)
+        status = "rejected" if message.retained else "accepted"
+        try:
+            self._ledger.record_command(f"plc/{wish}"[:64], "plc", status, text)
+            if message.retained:
+                self._report("retained_command", f"a retained plc/cmd/{wish[:64]} was ignored: send it without retain")
+            else:
+                self._obey(wish, text)
+            self._plc.worker.reports.put(Fault("plc", "", active=False))
+        except DiskError as error:
+            self._report("plc", str(error))
+            self._refuse(text)
+
+    def _obey(self, wish: str, text: str) -> None:
+        """Carry a wish out; what is no number, or comes at a bad time, gets no picture and so no acceptance."""
         match wish:
             case "trigger":
                 self._trigger(text)
@@ -193,16 +212,25 @@ class _Session:
     def _trigger(self, text: str) -> None:
         """Answer a trigger with the busy word, or with its answer where it has one; a bad one with an ERROR word."""
         number = int(text) if text.isascii() and text.isdigit() else 0
-        if self._plc.triggers is None or not self._newest.ready.ready or not 1 <= number <= TRIGGER_MAX:
-            refused = answer_word(self._numbers.take(), text[:16], Verdict.ERROR, Reason.REFUSED.number, 0, None, "")
-            self._say_word(refused)
+        if self._plc.triggers is None or not 1 <= number <= TRIGGER_MAX:
+            self._refuse(text)
             return
-        accepted = self._plc.triggers.accept(self._ledger, str(number))
-        before = self._ledger.payload_of(accepted.id) if isinstance(accepted, Repeated) else None
-        if before is None:
+        repeated = self._plc.triggers.repeated(self._ledger, str(number))
+        before = self._ledger.payload_of(repeated.id) if repeated else None
+        if before is not None:
+            self._say_word(_word_of(self._numbers.take(), Result.model_validate_json(before)))
+        elif repeated or self._newest.ready.ready:
+            self._plc.triggers.accept(self._ledger, str(number))
             self._say_word(busy_word(self._numbers.take(), str(number)))
         else:
-            self._say_word(_word_of(self._numbers.take(), Result.model_validate_json(before)))
+            self._refuse(text)
+
+    def _report(self, code: str, message: str) -> None:
+        self._plc.worker.reports.put(Fault(code, message))
+
+    def _refuse(self, text: str) -> None:
+        seq = self._numbers.take()
+        self._say_word(answer_word(seq, text[:16], Verdict.ERROR, Reason.REFUSED.number, 0, None, ""))
 
     def _say_word(self, word: PlcWord) -> None:
         self._say("word", word.encode().decode())

@@ -11,7 +11,7 @@ from random import Random
 from edge_inspector.errors import DiskError
 from edge_inspector.line.ledger import Entry, Ledger
 from edge_inspector.line.link import Acknowledged, Dial, Inbox, Link, Lost, links
-from edge_inspector.line.ticks import Fault, Worker
+from edge_inspector.line.ticks import Fault, Worker, refusal_fault
 from edge_inspector.wire.messages import Result
 from edge_inspector.wire.topics import topic_of
 
@@ -147,12 +147,14 @@ class _Session:
             self._link.publish(whole, result.encode(), topic.qos, retain=topic.retain, name=result.id)
 
     def _acknowledge(self, message: Acknowledged) -> None:
+        refused = self._link.refusal(message)
+        if refused:
+            self._publisher.worker.reports.put(refusal_fault(refused, message.refused))
         for line in self._under_way:
             if message.mid in line.mids:
                 line.mids.discard(message.mid)
-                if message.refused:
-                    logger.warning("the broker refused ledger line %d: %s", line.n, message.refused)
-                    self._bury(line.n, self._publisher.base, message.refused)
+                if refused:
+                    self._bury(line.n, refused.removeprefix(f"{self._publisher.base}/"), message.refused)
                 return
 
     def _settle(self) -> None:

@@ -103,7 +103,10 @@ class Intake:
 def answer_without_picture(
     ledger: Ledger, identity: Identity, judgement: Judgement, worker: Worker, announce: Announce, waited_ms: float
 ) -> None:
-    """Commit and announce an answer that no picture was looked at for, unless the part has one."""
+    """Commit and announce an answer that no picture was looked at for, unless the part has one.
+
+    However long the disk refuses: a trigger that nobody answers would leave the station not ready for ever.
+    """
 
     def build(ledger_id: str, seq: int, now_ns: int) -> Result:
         return result_of(
@@ -117,13 +120,17 @@ def answer_without_picture(
             timing_ms={"total": waited_ms},
         )
 
-    try:
-        result = ledger.record(build, None)
-    except DiskError as error:
-        worker.reports.put(Fault("ledger", str(error)))
+    while not worker.stopping():
+        try:
+            result = ledger.record(build, None)
+        except DiskError as error:
+            worker.reports.put(Fault("ledger", str(error)))
+            worker.pause(_RETRY_S)
+            continue
+        worker.reports.put(Fault("ledger", "", active=False))
+        if result is not None:
+            announce(Answered(result, None, live=not identity.replayed))
         return
-    if result is not None:
-        announce(Answered(result, None, live=not identity.replayed))
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +168,7 @@ class Answering:
             check = self.checks.get()
             line = self.parts.get(check.part)
             missing = f"no bundle for part {check.part}" if line is None else line.why_not
-            problems = (missing,) if missing or line is None else line.golden()
+            problems = (missing,) if missing or line is None else _golden_problems(line)
             check.reply.put(GoldenOutcome(check.part, problems))
 
     def _in_time(self, accepted: Accepted) -> Accepted:
@@ -261,6 +268,14 @@ class Answering:
             camera_height=camera_height,
         )
         return jpeg, (described,)
+
+
+def _golden_problems(line: PartLine) -> tuple[str, ...]:
+    """Judge the golden pictures now; they may have been removed since the start."""
+    try:
+        return line.golden()
+    except (OSError, ValueError) as error:
+        return (f"the golden pictures cannot be read: {error}",)
 
 
 def _without(reason: Reason, detail: str) -> Inspection:

@@ -16,12 +16,12 @@ from edge_inspector.errors import DiskError
 from edge_inspector.line.commands import AckStatus, Asked, Finished
 from edge_inspector.line.ledger import Ledger
 from edge_inspector.line.legacy import Legacy
-from edge_inspector.line.link import Dial, Inbox, Incoming, Link, Lost, links
+from edge_inspector.line.link import Acknowledged, Dial, Inbox, Incoming, Link, Lost, links
 from edge_inspector.line.plc import Ready
 from edge_inspector.line.publisher import Resend
 from edge_inspector.line.shifts import turn_at, turns_between
 from edge_inspector.line.source import Now
-from edge_inspector.line.ticks import Answered, Fault, Worker
+from edge_inspector.line.ticks import Answered, Fault, Worker, refusal_fault
 from edge_inspector.line.triggers import TriggerDesk
 from edge_inspector.settings import ShiftSettings
 from edge_inspector.wire.messages import Ack, Command, ShiftCounters, utc
@@ -103,6 +103,7 @@ class _Desk:
     def serve(self, link: Link) -> None:
         """Publish and answer until the connection is lost or the daemon ends."""
         worker = self._state.worker
+        worker.reports.put(Fault("refused", "", active=False))  # comes again where it still is so
         self._say(link, StateValue("availability", b"online"))
         for value in self._values.values():
             self._say(link, value)
@@ -117,6 +118,8 @@ class _Desk:
                 continue
             if isinstance(message, Lost) and message.link is link:
                 return
+            if isinstance(message, Acknowledged) and message.link is link and (topic := link.refusal(message)):
+                worker.reports.put(refusal_fault(topic, message.refused))
             if isinstance(message, Incoming) and message.link is link:
                 self._answer(link, message)
             if isinstance(message, Finished):
@@ -174,15 +177,24 @@ class _Desk:
         now = self._state.now_ns()
         seen = self._ledger.shift_seen_ns()
         ended = turns_between(seen, now, self._state.shifts, None)
-        if not ended:
+        if not ended or not self._is_kept(lambda: self._ledger.set_shift(now)):
             return ()
         values = []
         for turn, following in zip(ended, (*ended[1:], turn_at(now, self._state.shifts, None)), strict=True):
             counters = self._ledger.shift_counters(turn.start_ns).model_dump(by_alias=True)
             said = ShiftCounters(**counters, shift=turn.name, until=utc(following.start_ns))
             values.append(self._keep(StateValue(f"counters/shift/{turn.name}", said.encode())))
-        self._ledger.set_shift(now)
         return tuple(values)
+
+    def _is_kept(self, write: Callable[[], None]) -> bool:
+        """Say whether the disk took it; a full disk must not silence the station."""
+        try:
+            write()
+        except DiskError as error:
+            self._state.worker.reports.put(Fault("shift", str(error)))
+            return False
+        self._state.worker.reports.put(Fault("shift", "", active=False))
+        return True
 
     def _say_legacy_shift(self, link: Link, value: StateValue) -> None:
         if self._state.legacy is not None:
@@ -192,7 +204,8 @@ class _Desk:
 
     def _say_legacy(self, link: Link, message: object) -> None:
         if self._state.legacy is not None and isinstance(message, Answered):
-            counters = self._ledger.counters(self._parts_per_minute())
+            turn = turn_at(self._state.now_ns(), self._state.shifts, None)
+            counters = self._ledger.shift_counters(turn.start_ns, self._parts_per_minute())
             for name, payload in self._state.legacy.messages(message, counters):
                 link.publish(name, payload, 0, retain=False)
 
@@ -209,34 +222,35 @@ class _Desk:
             response_topic=message.response_topic,
             correlation=message.correlation,
         )
-        self._ledger.record_command(name, asked.by, status, text)
-        if status == "accepted":
-            self._answered.append(asked.correlation_id)
-            finished = self._carry_out(link, asked)
-        else:
-            finished = Finished(asked, status, reason)
+        try:
+            self._ledger.record_command(name, asked.by, status, text)
+            finished = self._carry_out(link, asked) if status == "accepted" else Finished(asked, status, reason)
+        except DiskError as error:
+            finished = Finished(asked, "rejected", str(error))
         if finished is not None:
             self._acknowledge(link, finished)
 
     def _carry_out(self, link: Link, asked: Asked) -> Finished | None:
-        """Do what can be done here; None where the supervisor has it and will answer."""
-        try:
-            match asked.name:
-                case "reset_counters":
-                    self._ledger.reset_counters()
-                    self._say(link, self.count())
-                    return Finished(asked, "done")
-                case "feedback":
-                    return self._note_feedback(asked)
-                case "resend":
-                    return self._send_again(asked)
-                case "trigger":
-                    return self._trigger(asked)
-                case _:
-                    self._state.commands.put(asked)
-                    return None
-        except DiskError as error:
-            return Finished(asked, "rejected", str(error))
+        """Do what can be done here; None where the supervisor has it and will answer.
+
+        Raises:
+            DiskError: it was not done.
+        """
+        self._answered.append(asked.correlation_id)
+        match asked.name:
+            case "reset_counters":
+                self._ledger.reset_counters()
+                self._say(link, self.count())
+                return Finished(asked, "done")
+            case "feedback":
+                return self._note_feedback(asked)
+            case "resend":
+                return self._send_again(asked)
+            case "trigger":
+                return self._trigger(asked)
+            case _:
+                self._state.commands.put(asked)
+                return None
 
     def _note_feedback(self, asked: Asked) -> Finished:
         arrival_id, agree = asked.args.get("id"), asked.args.get("agree")
@@ -259,7 +273,7 @@ class _Desk:
             return Finished(asked, "rejected", "this station's pictures come by themselves")
         if not self._ready:
             return Finished(asked, "rejected", "the station is not ready")
-        accepted = self._state.triggers.accept(self._ledger, asked.correlation_id)
+        accepted = self._state.triggers.accept(self._ledger, f"cmd/{asked.correlation_id}")  # never a PLC's number
         return Finished(asked, "accepted", f"the answer is the result with id {accepted.id}")
 
     def _acknowledge(self, link: Link, finished: Finished) -> None:
@@ -268,8 +282,13 @@ class _Desk:
             command=asked.name, correlation_id=asked.correlation_id, status=finished.status, reason=finished.reason
         ).encode()
         self._say(link, StateValue("ack", ack))
-        if asked.response_topic:
+        if self._may_answer_on(asked.response_topic):
             link.publish(asked.response_topic, ack, 1, retain=False, correlation=asked.correlation)
+
+    def _may_answer_on(self, topic: str) -> bool:
+        """Whether a sender may name this topic for its answer: one that can be published to, outside our own tree."""
+        root = self._state.base.rpartition("/")[0]
+        return bool(topic) and not set("+#") & set(topic) and not topic.startswith((f"{root}/", "$"))
 
     def _checked(self, name: str, message: Incoming) -> tuple[Command | None, AckStatus, str]:
         if message.retained:

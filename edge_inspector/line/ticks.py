@@ -55,6 +55,11 @@ class Answered:
     """Pictures for the prior system's topics, where they are wanted."""
 
 
+def refusal_fault(topic: str, why: str) -> Fault:
+    """Return what an operator must know when the broker takes our login but not a message."""
+    return Fault("refused", f"the broker refuses {topic} ({why}): see its ACL; `edge-inspector check` tries all topics")
+
+
 Report: TypeAlias = Tick | Said | SourceState | Fault | Answered
 Reports: TypeAlias = "queue.SimpleQueue[Report]"
 

@@ -45,15 +45,20 @@ class TriggerDesk:
     camera: "queue.SimpleQueue[Trigger]" = field(repr=False)
     deadlines: "queue.SimpleQueue[Accepted | Trigger]" = field(repr=False)
 
+    def repeated(self, ledger: Ledger, trigger_id: str) -> Repeated | None:
+        """Return the request that this one repeats; None when it is a new one."""
+        before = ledger.recent_trigger(trigger_id, SAME_REQUEST_NS)
+        return None if before is None else Repeated(before)
+
     def accept(self, ledger: Ledger, trigger_id: str) -> Trigger | Repeated:
         """Commit a request and ask for its picture, unless the same request was made before.
 
         Raises:
             DiskError: nothing was committed, no picture is taken: the request is rejected.
         """
-        before = ledger.recent_trigger(trigger_id, SAME_REQUEST_NS)
-        if before is not None:
-            return Repeated(before)
+        repeated = self.repeated(ledger, trigger_id)
+        if repeated is not None:
+            return repeated
         trigger = Trigger(self.new_id(), trigger_id, self.part(), self.monotonic_ns(), self.now_ns())
         ledger.accept_trigger(trigger.id, trigger.trigger_id, trigger.part)
         self.camera.put(trigger)

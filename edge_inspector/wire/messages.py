@@ -20,7 +20,9 @@ def utc(unix_ns: int) -> str:
 class Message(BaseModel):
     """What all messages share: frozen, no unknown field, no number that is not finite."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, json_schema_serialization_defaults_required=True
+    )
 
     schema_version: Literal[1] = 1
 
@@ -118,7 +120,7 @@ def result_of(
     timing_ms: dict[str, float],
 ) -> Result:
     """Return the result message of a judged part."""
-    score = None if judgement.score is None else round(judgement.score, 6)
+    score = None if judgement.score is None else _published(judgement.score)
     return Result(
         id=identity.id,
         ledger=ledger,
@@ -146,6 +148,11 @@ def result_of(
         replayed=identity.replayed,
         simulated=False,
     )
+
+
+def _published(score: float) -> float:
+    """Return the score with six decimals, on the side of the limit where it is: 0.9999996 is not 1."""
+    return min(round(score, 6), 0.999999) if score < 1 else max(round(score, 6), 1.0)
 
 
 MAX_BLOBS = 64

@@ -27,7 +27,7 @@ class PlcWord:
 
     def encode(self) -> bytes:
         """Return the line; `;` and control characters of outside names become `_`, the serial is cut to fit."""
-        head = f"{self.seq};{_clean(self.trigger_id)};{self.code};{self.error};{self.defects};{self.score:.3f};"
+        head = f"{self.seq};{_clean(self.trigger_id)[:10]};{self.code};{self.error};{self.defects};{self.score:.3f};"
         line = (head + _clean(self.serial)).encode()[:_MAX_BYTES]
         return line.decode(errors="ignore").encode()
 

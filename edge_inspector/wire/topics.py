@@ -51,6 +51,9 @@ TOPICS = (
 COMMANDS = ("trigger", "part", "pause", "resume", "reset_counters", "feedback", "self_check", "resend")
 """What is answered below `cmd/`; others are rejected."""
 
+PLC_COMMANDS = ("trigger", "part", "reset")
+"""What is heard below `plc/cmd/`; plain text, answered by `plc/word` and `plc/ready`."""
+
 _BY_NAME = {topic.name: topic for topic in TOPICS}
 
 

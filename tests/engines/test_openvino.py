@@ -1,7 +1,5 @@
 """The engine runs a bundle's graphs, and one part's map never becomes another's."""
 
-from collections.abc import Iterator
-
 import numpy as np
 import pytest
 from factories import a_part, png
@@ -13,9 +11,9 @@ from edge_inspector.inspection.preprocess import as_image, prepare
 
 
 @pytest.fixture(scope="module")
-def detector(bundle: Bundle) -> Iterator[OpenVinoDetector]:
+def detector(bundle: Bundle) -> OpenVinoDetector:
     """Give the compiled graphs of the taught bundle."""
-    yield open_detector(bundle, 1)
+    return open_detector(bundle, 1)
 
 
 def prepared(bundle: Bundle, seed: int) -> Picture:

@@ -39,9 +39,7 @@ def test_between_review_limit_and_limit_a_person_looks(level: float, limits: tup
     """REVIEW is a band of its own: never OK, never NG."""
     decision = a_decision(review=min(limits), threshold=max(limits))
     verdict = decide(level, (a_blob(),), decision).verdict
-    expected = (
-        Verdict.OK if level < decision.lowest else Verdict.REVIEW if level < decision.threshold else Verdict.NG
-    )
+    expected = Verdict.OK if level < decision.lowest else Verdict.REVIEW if level < decision.threshold else Verdict.NG
 
     assert verdict is expected
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image as Pillow
 
 from edge_inspector.inspection.header import Header, UnreadablePictureError, read_header
-from edge_inspector.inspection.model import Reason
+from edge_inspector.inspection.model import Image, Reason, Verdict
 from edge_inspector.inspection.preprocess import decode
 
 SMALL = a_part(0, width=24, height=16)
@@ -77,6 +77,14 @@ def a_tiff(*tags: tuple[int, int]) -> bytes:
     return b"II*\0" + struct.pack("<IH", 8, len(tags)) + rows + bytes(200)
 
 
+def decoded(data: bytes, channels: int) -> Image | Reason:
+    """Return the picture, or why there is none; any other exception is a fault."""
+    try:
+        return decode(data, channels)
+    except UnreadablePictureError as error:
+        return error.reason
+
+
 @pytest.mark.parametrize("name", FILES)
 def test_a_complete_file_tells_its_size(name: str) -> None:
     """Whatever program wrote it."""
@@ -114,10 +122,8 @@ def test_a_file_without_its_last_byte_is_truncated(name: str) -> None:
         a_bmp_that_claims(20_000, 20_000),
         a_bmp_that_claims(20_000, -20_000),
         a_tiff((256, 20_000), (257, 20_000)),
-        a_tiff((256, 20_000), (256, 8), (257, 20_000), (257, 8)),
-        a_tiff((256, 8), (256, 20_000), (257, 8), (257, 20_000)),
     ],
-    ids=["png", "jpeg", "bmp", "bmp upside down", "tiff", "tiff large, then small", "tiff small, then large"],
+    ids=["png", "jpeg", "bmp", "bmp upside down", "tiff"],
 )
 def test_a_header_bomb_is_refused_before_it_is_decoded(data: bytes) -> None:
     """A thousand bytes that claim 400 million pixels cost neither memory nor time."""
@@ -127,6 +133,13 @@ def test_a_header_bomb_is_refused_before_it_is_decoded(data: bytes) -> None:
 
     assert caught.value.reason is Reason.TOO_LARGE
     assert time.process_time() - start < 0.2
+
+
+@pytest.mark.parametrize(("first", "second"), [(20_000, 8), (8, 20_000)])
+def test_a_tiff_that_claims_two_sizes_is_refused(first: int, second: int) -> None:
+    """Decoders take the first, so a header bomb must not hide behind a second."""
+    with pytest.raises(UnreadablePictureError):
+        read_header(a_tiff((256, first), (256, second), (257, first), (257, second)))
 
 
 def test_the_end_of_a_thumbnail_is_not_the_end_of_the_picture() -> None:
@@ -160,7 +173,18 @@ def test_bytes_behind_the_end_do_no_harm() -> None:
         (a_png_that_claims(16, 0), Reason.NOT_A_PICTURE),
         (a_tiff((258, 8)), Reason.NOT_A_PICTURE),
     ],
-    ids=["empty", "text", "gif", "start only", "start and a half", "no marker", "bm", "no width", "no height", "no size"],
+    ids=[
+        "empty",
+        "text",
+        "gif",
+        "start only",
+        "start and a half",
+        "no marker",
+        "bm",
+        "no width",
+        "no height",
+        "no size",
+    ],
 )
 def test_what_is_no_picture_is_refused_by_name(data: bytes, reason: Reason) -> None:
     """A renamed text file, a format that is not taken, a header without a size: each says what it is."""
@@ -184,12 +208,9 @@ def test_a_damaged_chunk_is_found() -> None:
 @given(start=st.sampled_from(MAGIC), rest=st.binary(max_size=300))
 def test_random_bytes_are_refused_and_crash_nothing(start: bytes, rest: bytes) -> None:
     """Whatever lands in the folder, the answer is a reason and never an exception of another kind."""
-    try:
-        image = decode(start + rest, 1)
-    except UnreadablePictureError as error:
-        assert error.reason.verdict == "INVALID"
-    else:
-        assert image.ndim == 2
+    found = decoded(start + rest, 1)
+
+    assert found.verdict is Verdict.INVALID if isinstance(found, Reason) else found.ndim == 2
 
 
 @settings(deadline=None, max_examples=200)
@@ -202,12 +223,9 @@ def test_a_damaged_picture_crashes_nothing(name: str, changes: list[tuple[float,
     data = bytearray(FILES[name])
     for place, value in changes:
         data[int(place * len(data))] = value
-    try:
-        image = decode(bytes(data), 3)
-    except UnreadablePictureError as error:
-        assert error.reason.verdict == "INVALID"
-    else:
-        assert image.ndim == 3
+    found = decoded(bytes(data), 3)
+
+    assert found.verdict is Verdict.INVALID if isinstance(found, Reason) else found.ndim == 3
 
 
 def test_a_png_with_rows_missing_is_refused() -> None:

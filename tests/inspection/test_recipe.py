@@ -20,7 +20,7 @@ def test_a_limit_is_a_number_that_maps_can_hold(value: float) -> None:
 
     assert limit >= value
     assert np.float32(limit) == limit
-    assert np.nextafter(np.float32(limit), np.float32(0)) < value
+    assert float(np.nextafter(np.float32(limit), np.float32(0))) < value
     assert float32_up(limit) == limit
 
 

@@ -165,7 +165,7 @@ def test_levels_that_can_promise_nothing_are_refused(levels: Sequence[float], ta
 @pytest.mark.parametrize("bad", [0, 1, -0.1, 5, math.nan])
 def test_a_rate_is_between_0_and_1(bad: float) -> None:
     """5 is not 5 %."""
-    with pytest.raises(UsageError, match="--false-reject .* for instance 0.05"):
+    with pytest.raises(UsageError, match=r"--false-reject .* for instance 0\.05"):
         Target(bad)
     with pytest.raises(UsageError, match="--confidence"):
         Target(0.05, bad)
@@ -189,8 +189,10 @@ def test_a_bundle_carries_its_promise_and_its_proof(tmp_path: Path) -> None:
 
 def test_several_pictures_of_a_part_are_one_part(tmp_path: Path) -> None:
     """The highest level of each part counts; a part photographed ten times proves no more than once."""
-    good = [replace(picture, group=f"part{number // 2}") for number, picture in
-            enumerate(grey_parts(tmp_path / "good", range(1, 41)))]
+    good = [
+        replace(picture, group=f"part{number // 2}")
+        for number, picture in enumerate(grey_parts(tmp_path / "good", range(1, 41)))
+    ]
     card = calibrated(a_material(), good, tmp_path / "out").manifest.calibration
 
     assert card.groups == 20
@@ -234,10 +236,12 @@ def test_one_part_that_differs_from_all_others_is_pointed_out(tmp_path: Path) ->
 
 def test_a_detector_that_finds_few_planted_defects_is_called_unfit(tmp_path: Path) -> None:
     """Loudly, with the numbers: the false-reject rate says nothing of escapes."""
-    good = grey_parts(tmp_path / "good", range(71, 101))
-    notes = calibrated(a_material(), good, tmp_path / "out").manifest.calibration.notes
+    good = grey_parts(tmp_path / "good", range(1, 31))
+    blunt, sharp = (a_material(recipe=a_recipe(decision=a_decision(min_area=area))) for area in (15_000, 9))
+    cards = [calibrated(one, good, tmp_path / name).manifest.calibration for one, name in ((blunt, "a"), (sharp, "b"))]
 
-    assert any(note.startswith("UNFIT: ") for note in notes)
+    assert any(note.startswith("UNFIT: 0 of 40 planted defects of 8%") for note in cards[0].notes)
+    assert not any(note.startswith("UNFIT") for note in cards[1].notes)
 
 
 def test_a_review_limit_lies_below_the_limit_and_is_what_is_promised(tmp_path: Path) -> None:
@@ -255,9 +259,7 @@ def test_a_review_rate_stricter_than_the_limit_s_is_not_promised(tmp_path: Path)
     """The limit itself rejects up to 10 %, so "at most 5 % are not OK" would be a lie."""
     good = grey_parts(tmp_path / "good", range(1, 100))
     try:
-        card = calibrated(
-            a_material(), good, tmp_path / "out", target=Target(0.10), review=0.05
-        ).manifest.calibration
+        card = calibrated(a_material(), good, tmp_path / "out", target=Target(0.10), review=0.05).manifest.calibration
     except (DataError, UsageError):
         return
 
@@ -332,7 +334,9 @@ def test_recalibrating_changes_the_limit_and_nothing_else(bundle: Bundle, good_p
     )
     graphs = (NETWORK, RESIDUAL, "weights.safetensors")
 
-    assert {name: again.manifest.files[name] for name in graphs} == {name: bundle.manifest.files[name] for name in graphs}
+    assert {name: again.manifest.files[name] for name in graphs} == {
+        name: bundle.manifest.files[name] for name in graphs
+    }
     assert again.recipe.decision.min_area == 25
     assert not again.manifest.calibration.provisional
     assert again.manifest.calibration.id != bundle.manifest.calibration.id

@@ -78,9 +78,7 @@ def test_chance_is_fresh_and_can_be_repeated() -> None:
 def test_a_flipped_picture_is_a_mirror_image() -> None:
     """Each is one of four, and all four come."""
     picture = np.arange(12, dtype=np.uint8).reshape(1, 3, 4, 1)
-    mirrored = {
-        picture[:, ::down, ::across].tobytes(): (down, across) for down in (1, -1) for across in (1, -1)
-    }
+    mirrored = {picture[:, ::down, ::across].tobytes(): (down, across) for down in (1, -1) for across in (1, -1)}
     seen = {mirrored[one.tobytes()] for one in flip(np.repeat(picture, 60, 0), np.random.default_rng(0))}
 
     assert len(seen) == 4

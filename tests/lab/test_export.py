@@ -30,7 +30,8 @@ folder = Path(sys.argv[1])
 detector = OpenVinoDetector(folder / "network.onnx", folder / "residual.onnx", "f32", 1)
 for picture in sorted(folder.glob("picture*.npy")):
     pixels = np.load(picture)
-    np.save(picture.with_name(picture.name.replace("picture", "map")), detector.residual(pixels, detector.network(pixels)))
+    amap = detector.residual(pixels, detector.network(pixels))
+    np.save(picture.with_name(picture.name.replace("picture", "map")), amap)
 assert "torch" not in sys.modules
 """
 

@@ -28,7 +28,7 @@ def test_auroc_and_average_precision_are_scikit_learn_s(good: list[float], defec
 @pytest.mark.parametrize(("good", "defective"), [([], [1.0]), ([1.0], []), ([1.0, np.nan], [2.0]), ([1.0], [np.inf])])
 def test_auroc_of_nothing_or_of_no_number_is_refused(good: list[float], defective: list[float]) -> None:
     """A NaN score sorted somewhere would make a figure that looks fine."""
-    with pytest.raises(ValueError, match="both classes|not finite"):
+    with pytest.raises(ValueError, match=r"both classes|not finite"):
         auroc(good, defective)
 
 

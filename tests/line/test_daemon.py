@@ -1,5 +1,6 @@
 """The daemon end to end: the real process, a real broker, a real systemd's socket."""
 
+import contextlib
 import os
 import shutil
 import sqlite3
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from brokers import Mosquitto, free_port, until
+from brokers import Mosquitto, free_port, lasting, until
 from daemons import STATION, Daemon, Subscriber, drop, write_settings
 from factories import a_part, png
 
@@ -53,7 +54,7 @@ def broker(tmp_path: Path) -> Iterator[Mosquitto]:
 
 def test_every_part_gets_its_verdict(running: Running) -> None:
     """Good parts are OK, scratched ones NG, and what everybody hears says the same."""
-    pictures = {f"e2e-{n}": png(a_part(2000 + n, scratched=n % 2 == 1)) for n in range(10)}
+    pictures = {f"e2e-{n}": png(a_part(n, scratched=n % 2 == 1)) for n in range(10)}
     for serial, content in pictures.items():
         drop(running.inbox, f"{serial}.png", content)
 
@@ -188,15 +189,18 @@ def test_killed_it_is_offline_and_not_ready(bundle: Bundle, broker: Mosquitto, t
 
 def test_without_a_broker_parts_are_judged_and_delivered_later(bundle: Bundle, tmp_path: Path) -> None:
     """Inspection never stops for the broker."""
-    broker = Mosquitto(tmp_path / "broker")
+    broker = lasting(tmp_path / "broker")
     config = write_settings(tmp_path, bundle=bundle.path, port=broker.port)
     serials = [f"alone-{n}" for n in range(5)]
-    with Daemon(config) as daemon:
-        daemon.start()
-        for number, serial in enumerate(serials):
-            drop(tmp_path / "inbox", f"{serial}.png", png(a_part(number)))
-        until(lambda: _judged(tmp_path) == len(serials), "all parts are judged", 30)
-        with broker, Subscriber(broker.port) as heard:
+    with broker, Subscriber(broker.port, session="scada") as heard:
+        broker.save()
+        broker.kill()
+        with Daemon(config) as daemon:
+            daemon.start()
+            for number, serial in enumerate(serials):
+                drop(tmp_path / "inbox", f"{serial}.png", png(a_part(number)))
+            until(lambda: _judged(tmp_path) == len(serials), "all parts are judged", 30)
+            broker.start()
             found = heard.wait_for_results(serials)
 
     assert sorted(found) == serials
@@ -234,7 +238,9 @@ def read_only(tmp_path: Path) -> Iterator[Path]:
     """Give a folder on a file system that is mounted read-only; root may write anywhere else."""
     folder = tmp_path / "read-only"
     folder.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "ro", "none", str(folder)], capture_output=True, check=False)
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "ro", "none", str(folder)], capture_output=True, check=False
+    )
     if mounted.returncode and os.geteuid() == 0:
         pytest.skip(f"cannot mount: {mounted.stderr.decode().strip()}")
     folder.chmod(0o555) if mounted.returncode else None
@@ -274,7 +280,7 @@ def test_a_folder_that_is_not_there_at_boot_is_waited_for(bundle: Bundle, broker
         daemon.start()
         until(lambda: (heard.last("health") or {}).get("state") == "DEGRADED", "DEGRADED")
         until(lambda: heard.last("alarms") and heard.last("alarms")["active"] == ["source"], "the alarm")
-        assert heard.last("plc/ready") == "0"
+        until(lambda: heard.last("plc/ready") == "0", "not ready")
 
         (tmp_path / "inbox").mkdir()
         drop(tmp_path / "inbox", "late.png", png(a_part(1)))
@@ -291,3 +297,52 @@ def _processor_s(pid: int) -> float:
 def _judged(folder: Path) -> int:
     with closing(sqlite3.connect(folder / "state" / STATION / "ledger.db")) as ledger:
         return int(ledger.execute("SELECT count(*) FROM entry WHERE topic = 'result'").fetchone()[0])
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """Give a folder on a file system of 4 MB."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=4m", "none", str(folder)], capture_output=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip(f"cannot mount: {mounted.stderr.decode().strip()}")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_full_disk_is_waited_out(bundle: Bundle, broker: Mosquitto, small_disk: Path, tmp_path: Path) -> None:
+    """Nothing is judged, the PLC sends no parts, the program lives; with room again no part is missing."""
+    config = write_settings(tmp_path, bundle=bundle.path, port=broker.port)
+    config.write_text(config.read_text().replace('"state"', f'"{small_disk / "state"}"'))
+    names = [f"full-{n}" for n in range(30)]
+    with Subscriber(broker.port) as heard, Daemon(config) as daemon:
+        daemon.start()
+        until(lambda: heard.last("plc/ready") == "1", "the station is ready")
+        _fill(small_disk / "filler")
+        for number, name in enumerate(names):
+            drop(tmp_path / "inbox", f"{name}.png", png(a_part(number)))
+        until(lambda: heard.last("health")["state"] == "ERROR", "ERROR", 30)
+        until(lambda: heard.last("plc/ready") == "0", "not ready")
+        until(lambda: "ledger" in heard.last("alarms")["active"], "the alarm")
+        heard.send("cmd/pause", '{"correlation_id": "c1", "by": "operator"}')
+        until(lambda: heard.payloads("ack"), "an answer to a command")
+
+        (small_disk / "filler").unlink()
+
+        heard.send("cmd/resume", '{"correlation_id": "c2", "by": "operator"}')
+        heard.wait_for_results(names)
+        until(lambda: heard.last("alarms")["active"] == [], "the alarms are over")
+        assert daemon.stop() == 0
+
+    results = {result["id"]: result["seq"] for result in heard.results}
+    assert sorted(results.values()) == list(range(1, len(names) + 1))
+
+
+def _fill(path: Path) -> None:
+    """Write until the disk is full to the last byte."""
+    with path.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        while True:
+            file.write(bytes(1024))

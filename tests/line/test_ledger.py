@@ -155,7 +155,9 @@ def test_an_attempt_is_open_until_it_is_answered(opens: Opens) -> None:
 def test_the_counters_count_each_verdict(opens: Opens) -> None:
     """Total, verdicts and yield are those of the results; ERROR and INVALID are no statement about the part."""
     ledger = opens()
-    for name, reason in zip("abcde", [Reason.WITHIN_LIMIT] * 2 + [Reason.DEFECT, Reason.LATE, Reason.EMPTY], strict=True):
+    for name, reason in zip(
+        "abcde", [Reason.WITHIN_LIMIT] * 2 + [Reason.DEFECT, Reason.LATE, Reason.EMPTY], strict=True
+    ):
         ledger.record(a_result_builder(id=name, reason=reason, replayed=name == "a"), None)
 
     counters = ledger.counters(3.0)
@@ -289,5 +291,5 @@ def test_a_ledger_of_another_version_is_refused(tmp_path: Path, damage: str, com
 
 def test_a_folder_that_is_not_there_is_a_disk_fault(tmp_path: Path) -> None:
     """The message names the file."""
-    with pytest.raises(DiskError, match="ledger.db"):
+    with pytest.raises(DiskError, match=r"ledger\.db"):
         at_path(tmp_path / "nowhere" / "ledger.db")

@@ -1,0 +1,121 @@
+"""A whole station in this process, on a real broker, whose detector says what a test wants."""
+
+import itertools
+import queue
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+from typing import Any, Self
+
+import numpy as np
+from brokers import until
+from daemons import STATION, Subscriber, drop
+from factories import a_part, a_recipe, png
+
+from edge_inspector.inspection.inspector import Features, Inspector
+from edge_inspector.inspection.model import AnomalyMap, Picture
+from edge_inspector.line.ledger import Ledger, open_ledger
+from edge_inspector.line.stage import PartLine
+from edge_inspector.line.station import Station, World
+from edge_inspector.settings import Settings
+
+
+class _Detector:
+    def __init__(self, residual: Callable[[], AnomalyMap]) -> None:
+        self._residual = residual
+
+    def network(self, _picture: Picture) -> Features:
+        return np.zeros((1, 1, 64, 64), np.float32)
+
+    def residual(self, _picture: Picture, _features: Features) -> AnomalyMap:
+        return self._residual()
+
+
+def a_map(level: float = 0.5) -> AnomalyMap:
+    """Return a map with one blob at `level`; the limit is 1."""
+    amap = np.zeros((64, 64), np.float32)
+    amap[20:30, 20:30] = level
+    return amap
+
+
+class Bench:
+    """Station st1 with part washer; `level` is what the detector finds in the next picture.
+
+    `golden` is what the next golden checks find, by part; `now_ns` is the station's clock; while `hold` is not set the
+    detector does not come to an end.
+    """
+
+    def __init__(self, folder: Path, port: int, *, mqtt: dict[str, Any] | None = None, **station: Any) -> None:  # noqa: ANN401 - a test factory
+        self.inbox = folder / "inbox"
+        self.inbox.mkdir(exist_ok=True)
+        self.level = 0.5
+        self.hold = threading.Event()
+        self.hold.set()
+        self.golden: dict[str, tuple[str, ...]] = {}
+        self.now_ns: Callable[[], int] = time.time_ns
+        self._folder = folder
+        values: dict[str, Any] = {
+            "name": STATION,
+            "source": {"kind": "folder", "path": self.inbox, "settle_ms": 50, "scan_ms": 100},
+            "part": [{"name": "washer", "bundle": folder / "bundle"}],
+            **station,
+        }
+        self._settings = Settings(station=(values,), state_dir=folder / "state", mqtt={"port": port, **(mqtt or {})})
+        self._numbers = itertools.count()
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def __enter__(self) -> Self:
+        station = self._settings.station[0]
+        (self._folder / "state" / STATION).mkdir(parents=True, exist_ok=True)
+        self.opens().__exit__()
+        inspector = Inspector(a_recipe(), _Detector(self._look), None, time.perf_counter_ns)
+        world = World(self._now, time.monotonic_ns, self._new_id, Random(1))  # noqa: S311 - jitter
+        running = Station(
+            self._settings,
+            station,
+            {},
+            {
+                part.name: PartLine(inspector, None, golden=lambda name=part.name: self.golden.get(name, ()))
+                for part in station.part
+            },
+            world=world,
+            stop=self._stop,
+            signs=queue.SimpleQueue(),
+        )
+        self._thread = threading.Thread(target=running.run)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        assert self._thread is not None
+        self._thread.join(30)
+
+        assert not self._thread.is_alive()
+
+    def _look(self) -> AnomalyMap:
+        assert self.hold.wait(30)
+        return a_map(self.level)
+
+    def _now(self) -> int:
+        return self.now_ns()
+
+    def _new_id(self) -> str:
+        return f"{time.time_ns():x}{next(self._numbers):04}"
+
+    def opens(self) -> Ledger:
+        """Open a connection to the station's ledger."""
+        return open_ledger(self._folder / "state" / STATION / "ledger.db", lambda: "ledger-1", time.time_ns)
+
+    def send(self, serial: str, level: float = 0.5) -> None:
+        """Put a part in front of the camera that the detector will find so unusual."""
+        self.level = level
+        drop(self.inbox, f"{serial}.png", png(a_part(0)))
+
+
+def wait_until_ready(heard: Subscriber) -> None:
+    """Return when the station says that it is ready."""
+    until(lambda: heard.last("plc/ready") == "1", "the station is ready", 20)

@@ -1,0 +1,182 @@
+"""A technician's mistakes end in one line that says what to do, and in an exit status that a script can read."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from factories import a_part, png, write_parts
+
+from edge_inspector import cli
+from edge_inspector.bundle import Bundle
+
+
+def run(*words: str | Path) -> subprocess.CompletedProcess[str]:
+    """Run a command in a process of its own, as a technician does."""
+    command = [sys.executable, "-m", "edge_inspector.cli", *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def status_of(monkeypatch: pytest.MonkeyPatch, *words: str | Path) -> int:
+    """Run a command in this process and return its exit status."""
+    monkeypatch.setattr(sys, "argv", ["edge-inspector", *map(str, words)])
+    with pytest.raises(SystemExit) as caught:
+        cli.main()
+    return int(str(caught.value.code or 0))
+
+
+@pytest.fixture(scope="module")
+def few(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give ten good parts: too few."""
+    return write_parts(tmp_path_factory.mktemp("few"), 10)
+
+
+def teach(pictures: Path, out: Path, *more: str) -> tuple[str | Path, ...]:
+    """Return the words that teach a part."""
+    return "train", pictures, "--part", "washer", "--out", out, *more
+
+
+def test_a_wrong_folder_is_one_line_and_exit_65(tmp_path: Path) -> None:
+    """No traceback, nothing on standard output, and nothing is left behind."""
+    found = run(*teach(tmp_path / "typo", tmp_path / "out"))
+
+    assert found.returncode == 65
+    assert found.stdout == ""
+    assert found.stderr.startswith(f"edge-inspector: {tmp_path / 'typo'} is no folder")
+    assert "Traceback" not in found.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("more", "status", "words"),
+    [
+        ((), 65, "10 good pictures of 10 different parts, at least 30 parts are needed"),
+        (("--detector", "magic"), 64, "detector setting kind: Input should be 'cae:my' or 'cae:mvtec', got 'magic'"),
+        (("--set", "colour=1"), 64, "detector setting colour: Extra inputs are not permitted"),
+        (("--set", "rate"), 64, "--set rate: expected KEY=VALUE"),
+        (("--residual", "l3"), 64, "detector setting residual"),
+        (("--size", "big"), 64, "--size big: expected N or WIDTHxHEIGHT"),
+        (("--size", "100"), 64, "cae:my takes sizes that are multiples of 16, got 100x100"),
+        (("--roi", "1,2,3"), 64, "--roi 1,2,3: expected x,y,width,height"),
+        (("--false-reject", "5"), 64, "--false-reject 5.0: expected a number between 0 and 1"),
+        (("--epochs", "0"), 64, "epochs"),
+        (("--no-such-option",), 64, "No such option"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_what_cannot_be_taught_is_one_line(
+    few: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    more: tuple[str, ...],
+    status: int,
+    words: str,
+) -> None:
+    """64 for a wrong option, 65 for wrong pictures; the line names what was given and what was expected."""
+    assert status_of(monkeypatch, *teach(few, tmp_path / "out", *more)) == status
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert words in told.err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("command", ["inspect", "evaluate"])
+def test_a_folder_that_is_no_bundle_is_exit_65(
+    few: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    """It says what a bundle is and what writes it."""
+    assert status_of(monkeypatch, command, few, few / "part-0000.png") == 65
+    assert "is no bundle: expected a folder with manifest.json" in capsys.readouterr().err
+
+
+def test_a_bundle_with_one_changed_bit_is_exit_65(
+    bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It says which file, and that it is not what was accepted."""
+    copy = shutil.copytree(bundle.path, tmp_path / "copy")
+    weights = bytearray((copy / "network.onnx").read_bytes())
+    weights[len(weights) // 2] ^= 1
+    (copy / "network.onnx").write_bytes(weights)
+
+    assert status_of(monkeypatch, "inspect", copy, tmp_path / "any.png") == 65
+    assert "network.onnx is not what was accepted" in capsys.readouterr().err
+
+
+def test_another_layout_than_test_good_is_exit_65(
+    bundle: Bundle, few: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It says which folders were expected."""
+    assert status_of(monkeypatch, "evaluate", bundle.path, few) == 65
+    assert "expected test/good and test/<defect>" in capsys.readouterr().err
+
+
+def test_wrong_settings_are_exit_78(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The daemon does not start with a key that nobody reads."""
+    (tmp_path / "settings.toml").write_text("colour = 1\n")
+
+    assert status_of(monkeypatch, "run", "--config", tmp_path / "settings.toml") == 78
+    assert "settings.toml: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("option", "expected"), [("--max-miss", 0), ("--max-false-reject", 0), ("--rule", 64)], ids=str
+)
+def test_evaluate_can_guard_a_release(
+    bundle: Bundle,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    option: str,
+    expected: int,
+) -> None:
+    """Exit 0 within the limits; a rule that does not exist is refused."""
+    write_parts(tmp_path / "test" / "good", 2, first=1100)
+    write_parts(tmp_path / "test" / "scratch", 2, scratched=True, first=2100)
+
+    assert status_of(monkeypatch, "evaluate", bundle.path, tmp_path, "--json", option, "1.0") == expected
+    told = capsys.readouterr()
+    if expected == 0:
+        assert json.loads(told.out)["images"] == 4
+    else:
+        assert "--rule 1.0: expected one of calibrated, aivision" in told.err
+
+
+def test_evaluate_exits_1_over_a_limit(bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A script that watches for misses sees them."""
+    write_parts(tmp_path / "test" / "good", 1, first=1100)
+    write_parts(tmp_path / "test" / "called_bad", 2, first=1200)
+
+    assert status_of(monkeypatch, "evaluate", bundle.path, tmp_path, "--max-miss", "0.1") == 1
+
+
+def test_inspect_prints_what_the_broker_would_get(bundle: Bundle, tmp_path: Path) -> None:
+    """A JSON list with one result a file, and exit 1 because one is not OK; a scratched part is NG with a box."""
+    for name, content in (("good", png(a_part(700))), ("bad", png(a_part(701, scratched=True))), ("torn", b"torn")):
+        (tmp_path / f"{name}.png").write_bytes(content)
+    found = run("inspect", bundle.path, *(tmp_path / f"{name}.png" for name in ("good", "bad", "torn")))
+    results = json.loads(found.stdout)
+
+    assert found.returncode == 1
+    assert [result["verdict"] for result in results] == ["OK", "NG", "INVALID"]
+    assert results[1]["blobs"]
+    assert results[1]["score"] >= 1
+    assert results[0]["bundle"]["id"] == bundle.id
+
+
+def test_a_part_is_taught_from_the_command_line(good_parts: Path, tmp_path: Path) -> None:
+    """A folder of good pictures in, a bundle out, its card as JSON on standard output; a second time is refused."""
+    words = teach(good_parts, tmp_path / "out", "--size", "64", "--epochs", "2", "--json")
+    found = run(*words)
+    card = json.loads(found.stdout)
+
+    assert found.returncode == 0, found.stderr
+    assert card["part"] == "washer"
+    assert card["steps"] == 2 * (28 // 8)
+    assert card["calibration"]["groups"] == 20
+    assert (tmp_path / "out" / "manifest.json").is_file()
+    assert "Traceback" not in found.stderr

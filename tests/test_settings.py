@@ -1,0 +1,171 @@
+"""One file says what a daemon does; a typing error in it is found before a part is judged."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import get_args
+
+import pytest
+from pydantic import BaseModel
+
+from edge_inspector.errors import SettingsError
+from edge_inspector.settings import (
+    FolderSettings,
+    MqttSettings,
+    Settings,
+    TlsSettings,
+    read_settings,
+)
+
+CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.toml"))
+STATION = """
+[[station]]
+name = "st1"
+[station.source]
+kind = "folder"
+path = "in"
+[[station.part]]
+name = "washer"
+bundle = "bundles/washer"
+"""
+
+
+def written(folder: Path, text: str) -> Path:
+    """Write a settings file and return it."""
+    (folder / "settings.toml").write_text(text, encoding="utf-8")
+    return folder / "settings.toml"
+
+
+def models_in(annotation: object) -> Iterator[type[BaseModel]]:
+    """Yield the sections that a key can hold: of tuples, unions and annotated types too."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for inner in get_args(annotation):
+        yield from models_in(inner)
+
+
+def keys_of(section: str) -> set[str]:
+    """Return the keys that may stand in a section, such as `station.source`."""
+    models: list[type[BaseModel]] = [Settings]
+    for step in filter(None, section.split(".")):
+        fields = [model.model_fields[step] for model in models if step in model.model_fields]
+        models = [found for field in fields for found in models_in(field.annotation)]
+    return {key for model in models for key in model.model_fields}
+
+
+def test_a_station_needs_a_name_a_source_and_a_part(tmp_path: Path) -> None:
+    """Everything else has a default."""
+    settings = read_settings(written(tmp_path, STATION))
+    (station,) = settings.station
+
+    assert (station.name, station.deadline_ms, station.queue, station.thumbs) == ("st1", 2000, 16, "all")
+    assert settings.mqtt == MqttSettings()
+    assert settings.state_dir == Path("/var/lib/edge-inspector")
+
+
+def test_relative_paths_are_relative_to_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not to where somebody stood when the daemon was started; absolute ones stay."""
+    extra = '[mqtt]\npassword_file = "secret"\n[mqtt.tls]\nca = "/etc/ca.pem"\n'
+    file = written(tmp_path, f'state_dir = "state"\n{STATION}{extra}')
+    monkeypatch.chdir("/")
+    settings = read_settings(file)
+    source = settings.station[0].source
+
+    assert isinstance(source, FolderSettings)
+    assert source.path == tmp_path / "in"
+    assert settings.station[0].part[0].bundle == tmp_path / "bundles" / "washer"
+    assert settings.state_dir == tmp_path / "state"
+    assert settings.mqtt.password_file == tmp_path / "secret"
+    assert settings.mqtt.tls == TlsSettings(ca=Path("/etc/ca.pem"))
+
+
+def test_the_environment_wins_over_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One value is changed, its neighbours in the file stay."""
+    monkeypatch.setenv("EDGE_INSPECTOR_MQTT__HOST", "broker.example")
+    monkeypatch.setenv("EDGE_INSPECTOR_STATE_DIR", "/srv/state")
+    settings = read_settings(written(tmp_path, f'{STATION}\n[mqtt]\nhost = "file.example"\nport = 8883\n'))
+
+    assert (settings.mqtt.host, settings.mqtt.port) == ("broker.example", 8883)
+    assert settings.state_dir == Path("/srv/state")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("EDGE_INSPECTOR_MQTT__HOSTT", "x"),
+        ("EDGE_INSPECTOR_MQTT__PORT", "many"),
+        ("EDGE_INSPECTOR_STATION", "not a list"),
+        ("EDGE_INSPECTOR_MQTT", "{"),
+    ],
+)
+def test_a_wrong_environment_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    """As in the file: with one line that names the key, not with a traceback."""
+    monkeypatch.setenv(name, value)
+
+    with pytest.raises(SettingsError, match=r"(?i)mqtt|station"):
+        read_settings(written(tmp_path, STATION))
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("colour = 1\n" + STATION, "colour: Extra inputs"),
+        (STATION + "[mqtt]\nprot = 1883\n", r"mqtt\.prot: Extra"),
+        (STATION.replace('path = "in"', 'path = "in"\nsettle = 5'), r"source\.folder\.settle: Extra"),
+        (STATION.replace('name = "st1"', 'name = "st 1"'), r"station\.0\.name: .*no space"),
+        (STATION.replace('name = "washer"', 'name = "a/b"'), r"part\.0\.name: .*expected 1 to 64"),
+        (STATION.replace('kind = "folder"', 'kind = "usb"'), r"station\.0\.source: .*'folder'.*'capture'"),
+        (STATION.replace('path = "in"', ""), r"source\.folder\.path: Field required"),
+        (STATION + "[mqtt]\nport = 70000\n", r"mqtt\.port: "),
+        (STATION + "[mqtt]\nversion = 3\n", r"mqtt\.version: "),
+        (STATION + '[mqtt]\nroot = "acme/+/line3"\n', r"mqtt\.root: .*topic root level"),
+        (STATION.replace('path = "in"', 'path = "in"\nname_pattern = "(?P<number>.*)"'), "expected named groups"),
+        (STATION.replace('path = "in"', 'path = "in"\nname_pattern = ".*"'), "expected named groups"),
+        (STATION.replace('path = "in"', 'path = "in"\nname_pattern = "(?P<serial>"'), "name_pattern"),
+        (STATION + STATION, "two stations have the same name: st1, st1"),
+        (STATION + STATION.replace("st1", "st2"), "two stations watch the same folder"),
+        (STATION + '[[station.part]]\nname = "washer"\nbundle = "other"\n', "two parts have the same name: washer"),
+        ("[mqtt]\nport = 1883\n", "station: Field required"),
+        ("station = []\n", "station: "),
+        ("[[station\n", "is no TOML"),
+    ],
+)
+def test_what_is_wrong_is_named(tmp_path: Path, text: str, words: str) -> None:
+    """File, key and what was expected, in one line."""
+    file = written(tmp_path, text)
+
+    with pytest.raises(SettingsError, match=f"(?s){re.escape(str(file))}.*{words}"):
+        read_settings(file)
+
+
+def test_a_file_that_is_missing_or_no_text_is_refused(tmp_path: Path) -> None:
+    """Also a folder given by mistake."""
+    (tmp_path / "latin.toml").write_bytes(b'name = "\xe9"')
+
+    with pytest.raises(SettingsError, match="No such file"):
+        read_settings(tmp_path / "none.toml")
+    with pytest.raises(SettingsError, match="Is a directory"):
+        read_settings(tmp_path)
+    with pytest.raises(SettingsError, match="is no TOML"):
+        read_settings(tmp_path / "latin.toml")
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.name)
+def test_a_settings_file_of_ours_is_valid(config: Path) -> None:
+    """What is copied from here starts."""
+    assert read_settings(config).station
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.name)
+def test_every_key_that_a_settings_file_of_ours_shows_exists(config: Path) -> None:
+    """Keys that are commented out too: taking the # away must not stop the daemon."""
+    section, unknown = "", []
+    for line in config.read_text(encoding="utf-8").splitlines():
+        header = re.match(r"#?\s*\[+([a-z_.]+)\]+\s*(#.*)?$", line)
+        key = re.match(r"#?\s*([a-z_]+) = ", line)
+        if header:
+            section = header[1]
+        elif key and key[1] not in keys_of(section):
+            unknown.append(f"[{section}] {key[1]}")
+
+    assert not unknown
