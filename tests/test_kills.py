@@ -59,17 +59,19 @@ class Line:
         drop(self.folder / "inbox", f"{serial}.png", content)
 
     def kill_broker(self) -> None:
-        """Kill the broker at this moment, whatever it is doing, and start it again.
+        """Freeze the broker at this moment, whatever it is doing, kill it a little later and start it later still.
 
         PUBACK means "the broker has it", not "SCADA has it". A frozen broker has written to SCADA's socket all that
         it acknowledged (mosquitto delivers before it acknowledges), so SCADA reads that socket empty, and then the
-        broker dies: what is lost now was lost by us.
+        broker dies: what is lost now was lost by us. What we sent to the frozen broker it never read.
         """
         self.broker.signal(signal.SIGSTOP)
+        _pass(self.rng.uniform(0, 0.6))
         until(lambda: _unread(self.scada) == 0, "SCADA has read what the broker had sent")
-        self.broker.kill()
         losses = self.scada.losses
-        until(lambda: self.scada.losses > losses or not self.scada.client.is_connected(), "SCADA has lost the broker")
+        self.broker.kill()
+        until(lambda: self.scada.losses > losses, "SCADA has lost the broker")
+        _pass(self.rng.uniform(0, 1))
         self.broker.start()
 
 
@@ -148,8 +150,7 @@ def _kill(line: Line, plan: list[tuple[int, str]], sent: threading.Semaphore, fa
             while count < after:
                 sent.acquire()
                 count += 1
-            moment = time.monotonic() + line.rng.uniform(0, EVERY_S)
-            until(lambda moment=moment: time.monotonic() >= moment, "the moment")
+            _pass(line.rng.uniform(0, EVERY_S))
             if whom == "daemon":
                 line.daemon.kill()
                 line.daemon.launch()
@@ -221,3 +222,9 @@ def _unread(subscriber: Subscriber) -> int:
         return 0
     (count,) = struct.unpack("i", fcntl.ioctl(connection.fileno(), termios.FIONREAD, b"\0" * 4))
     return int(count)
+
+
+def _pass(seconds: float) -> None:
+    """Let some time pass: when the kill comes is chance, and the seed's."""
+    moment = time.monotonic() + seconds
+    until(lambda: time.monotonic() >= moment, "the moment", seconds + 10)

@@ -61,6 +61,8 @@ class Backlog:
 
     count: int
     oldest_ns: int | None
+    refused: int = 0
+    """Given up, because the broker does not allow them."""
 
 
 class Ledger:
@@ -182,7 +184,8 @@ class Ledger:
     def backlog(self) -> Backlog:
         """Return how much the broker has not acknowledged."""
         row = self._one("SELECT count(*), min(recorded_ns) FROM entry WHERE n > ?", self.cursor())
-        return Backlog(row[0], row[1]) if row else Backlog(0, None)
+        dead = self._one("SELECT count(*), 0 FROM dead")
+        return Backlog(row[0], row[1], dead[0]) if row and dead else Backlog(0, None)
 
     def trim_thumbs(self, max_bytes: int) -> None:
         """Drop the oldest waiting thumbnails beyond `max_bytes`."""

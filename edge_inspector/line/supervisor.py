@@ -247,7 +247,7 @@ class Supervisor:
             since=utc(self._since_ns),
             stages=self._vitals.ages(now),
             broker="connected" if self._vitals.connected("results") else "disconnected",
-            undelivered=Undelivered(count=backlog.count, oldest_s=round(oldest_s, 1)),
+            undelivered=Undelivered(count=backlog.count, oldest_s=round(oldest_s, 1), refused=backlog.refused),
             disk_free_mb=shutil.disk_usage(self._desk.folder).free // 1_000_000,
             engine=ENGINE,
             source=SourceHealth(open=source.open, detail=source.detail),

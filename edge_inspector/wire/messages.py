@@ -195,6 +195,8 @@ class Undelivered(BaseModel):
 
     count: int
     oldest_s: float
+    refused: int = 0
+    """Not among them: messages that the broker does not allow, ever; they are not sent again."""
 
 
 class SourceHealth(BaseModel):

@@ -37,9 +37,11 @@ def test_a_refused_topic_is_an_alarm_and_nothing_else(tmp_path: Path, refused: s
         until(lambda: refused in heard.last("health")["last_error"], "the topic in the health report")
         with bench.opens() as ledger:
             until(lambda: ledger.backlog().count == 0, "nothing waits for ever")
+            refusals = ledger.backlog().refused
             buried = ledger._db.execute("SELECT topic, reason FROM dead").fetchall()
 
     assert heard.payloads(refused) == []
+    assert refusals == len(buried)
     assert buried == ([("result", "Not authorized")] * 3 if refused == "result" else [])
 
 
