@@ -79,6 +79,7 @@ def train(
     ] = None,
     residual: Annotated[str | None, typer.Option(help="ssim, l1, l2 or ssim+l1.")] = None,
     tolerance: Annotated[bool, typer.Option(help="Measure against how much good parts differ.")] = True,
+    local: Annotated[bool, typer.Option("--normalise-local", help="Take slow changes of light out.")] = False,
     roi: Annotated[str | None, typer.Option(help="Inspect only x,y,width,height.")] = None,
     mask: Annotated[Path | None, typer.Option(help="PNG of the camera's size; what is white is ignored.")] = None,
     group: Annotated[
@@ -115,6 +116,7 @@ def train(
                 target=Target(false_reject, confidence),
                 review=review,
                 min_area=min_area,
+                normalise="local" if local else "none",
                 region=_parse_roi(roi),
                 mask=mask,
                 group=group,

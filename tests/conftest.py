@@ -6,11 +6,15 @@ from time import monotonic
 
 import pytest
 from factories import write_parts
+from hypothesis import settings
 
 from edge_inspector.bundle import Bundle
 from edge_inspector.detectors.lesson import Budget
 from edge_inspector.detectors.settings import CaeSettings
 from edge_inspector.lab.train import Order, train
+
+settings.register_profile("steady", deadline=None, derandomize=True)
+settings.load_profile("steady")
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 

@@ -21,7 +21,7 @@ class CaeSettings(BaseModel):
     """Whether the map is in units of how much good parts differ at each place."""
     smoothing: float = Field(2.0, ge=0, le=20)
     """Gaussian over the residual, sigma in map pixels."""
-    tolerance_smoothing: float = Field(2.0, gt=0, le=40)
+    tolerance_smoothing: float = Field(1.0, gt=0, le=40)
     """Gaussian over the tolerance, sigma in map pixels: how still the part lies."""
     flip: bool = True
     """Whether mirrored pictures are trained on as well: keeps the network from learning to copy."""

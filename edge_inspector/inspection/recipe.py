@@ -1,6 +1,6 @@
 """What "inspect this part" means, in numbers that are kept with the bundle."""
 
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 import numpy as np
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
@@ -79,6 +79,8 @@ class Recipe(_Frozen):
     sizes_vary: bool = False
     """Whether the part was taught from pictures of different sizes; else another size or shape is refused."""
     region: Region | None = None
+    normalise: Literal["none", "local"] = "none"
+    """`local` takes slow changes of illumination out of every picture."""
     window: Window | None = None
     """Set where the camera gives 16 bits."""
     decision: Decision

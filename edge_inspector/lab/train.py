@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -60,6 +61,7 @@ class Order:
     review: float | None = None
     min_area: float | None = None
     """Camera pixels."""
+    normalise: Literal["none", "local"] = "none"
     region: Region | None = None
     mask: Path | None = None
     group: str | None = None
@@ -120,6 +122,7 @@ def _draft_recipe(order: Order, pictures: Sequence[GoodPicture]) -> Recipe:
         camera_height=height,
         sizes_vary=len({image.shape for image in images}) > 1,
         region=order.region,
+        normalise=order.normalise,
         window=window,
         decision=Decision(threshold=1.0, min_area=order.min_area or MIN_AREA_SHARE * inspected),
     )
