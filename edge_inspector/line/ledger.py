@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from edge_inspector.errors import DiskError
 from edge_inspector.inspection.model import Verdict
@@ -146,7 +146,7 @@ class Ledger:
 
     def open_attempts(self) -> frozenset[str]:
         """Return the parts that were being judged when the process ended."""
-        return frozenset(row[0] for row in self._db.execute("SELECT id FROM attempt"))
+        return frozenset(row[0] for row in self._rows("SELECT id FROM attempt"))
 
     def is_answered(self, arrival_id: str) -> bool:
         """Say whether a part has its verdict."""
@@ -159,10 +159,11 @@ class Ledger:
 
     def entries_after(self, n: int, most: int) -> tuple[Entry, ...]:
         """Return the next lines for the broker, oldest first."""
-        rows = self._db.execute(
+        rows = self._rows(
             "SELECT entry.n, topic, payload, coalesce(entry.id, ''), jpeg FROM entry LEFT JOIN thumb USING(n) "
             "WHERE entry.n > ? ORDER BY entry.n LIMIT ?",
-            (n, most),
+            n,
+            most,
         )
         return tuple(Entry(row[0], row[1], row[2].encode(), row[3], row[4]) for row in rows)
 
@@ -213,7 +214,7 @@ class Ledger:
 
     def open_triggers(self) -> tuple[tuple[str, str, str, int], ...]:
         """Return arrival, trigger id, part and time of the triggers that have no answer."""
-        rows = self._db.execute(
+        rows = self._rows(
             "SELECT id, trigger_id, part, accepted_ns FROM accepted_trigger AS t "
             "WHERE NOT EXISTS (SELECT 1 FROM entry WHERE entry.id = t.id) ORDER BY accepted_ns"
         )
@@ -231,7 +232,7 @@ class Ledger:
 
     def results_between(self, first: int, last: int) -> tuple[str, ...]:
         """Return the results with sequence numbers from `first` to `last`, as they were published."""
-        rows = self._db.execute("SELECT payload FROM entry WHERE seq BETWEEN ? AND ? ORDER BY seq", (first, last))
+        rows = self._rows("SELECT payload FROM entry WHERE seq BETWEEN ? AND ? ORDER BY seq", first, last)
         return tuple(row[0] for row in rows)
 
     def active_part(self) -> str:
@@ -254,14 +255,12 @@ class Ledger:
 
     def shift_counters(self, start_ns: int, parts_per_minute: float = 0.0) -> Counters:
         """Return the counters of the shift that began at `start_ns`."""
-        rows = self._db.execute(
-            "SELECT part, verdict, replayed, parts FROM shift_tally WHERE shift_ns = ?", (start_ns,)
-        ).fetchall()
+        rows = self._rows("SELECT part, verdict, replayed, parts FROM shift_tally WHERE shift_ns = ?", start_ns)
         return _counted(rows, start_ns, parts_per_minute)
 
     def counters(self, parts_per_minute: float) -> Counters:
         """Return the counters since the last reset."""
-        rows = self._db.execute("SELECT part, verdict, replayed, parts FROM tally").fetchall()
+        rows = self._rows("SELECT part, verdict, replayed, parts FROM tally")
         return _counted(rows, int(self._meta("counters_since")), parts_per_minute)
 
     def reset_counters(self) -> None:
@@ -287,8 +286,19 @@ class Ledger:
         self._db.execute("UPDATE meta SET value = ? WHERE key = ?", (value, key))
 
     def _one(self, query: str, *values: object) -> tuple[int, int] | None:
-        row: tuple[int, int] | None = self._db.execute(query, values).fetchone()
+        row: tuple[int, int] | None = next(iter(self._rows(query, *values)), None)
         return row
+
+    def _rows(self, query: str, *values: object) -> list[Any]:
+        """Return what a query finds.
+
+        Raises:
+            DiskError: the database cannot be read, a page of it may be damaged.
+        """
+        try:
+            return self._db.execute(query, values).fetchall()
+        except sqlite3.Error as error:
+            raise DiskError(f"the ledger cannot be read: {error}") from error
 
     @contextmanager
     def _commit(self) -> Iterator[None]:

@@ -10,7 +10,7 @@ from typing import TypeAlias, assert_never
 
 from edge_inspector.errors import DiskError
 from edge_inspector.inspection.inspector import Evidence, Inspection, Inspector
-from edge_inspector.inspection.model import Arrival, Frame, Identity, Judgement, Reason, Unreadable
+from edge_inspector.inspection.model import Arrival, Identity, Judgement, Reason, Unreadable
 from edge_inspector.inspection.picture import thumbnail
 from edge_inspector.line.changeover import GoldenCheck, GoldenOutcome
 from edge_inspector.line.ledger import Ledger
@@ -134,6 +134,16 @@ def answer_without_picture(
 
 
 @dataclass(frozen=True, slots=True)
+class _Looked:
+    """An inspection, and the pictures that are published of it."""
+
+    inspection: Inspection
+    thumb: bytes | None = None
+    images: tuple[ImageMessage, ...] = ()
+    shown: tuple[bytes, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Answering:
     """Judges what was taken in, commits the answer, announces it, and only then lets go of the picture."""
 
@@ -207,31 +217,40 @@ class Answering:
         arrival = accepted.arrival
         identity = arrival.identity
         part = self.parts.get(identity.part)
-        inspection = self._inspect(part, arrival, died_with)
-        thumb, images = self._thumb(identity, inspection)
+        looked = self._guarded(part, arrival, died_with)
         begun = accepted.accepted_ns
 
         def build(ledger_id: str, seq: int, now_ns: int) -> Result:
-            timing = dict(inspection.timing_ms)
+            timing = dict(looked.inspection.timing_ms)
             timing["total"] = (self.worker.monotonic_ns() - begun) / 1e6
             return result_of(
                 identity,
-                inspection.judgement,
+                looked.inspection.judgement,
                 ledger=ledger_id,
                 seq=seq,
                 bundle=part.bundle if part else None,
-                images=images,
+                images=looked.images,
                 decided_ns=now_ns,
                 timing_ms=timing,
             )
 
-        result = ledger.record(build, thumb)
+        result = ledger.record(build, looked.thumb)
         if result is None:
             logger.warning("%s: answered after its deadline; the first answer stands", identity.id)
             return
-        shown = () if inspection.evidence is None else self.show(inspection.evidence, inspection.judgement)
-        self.announce(Answered(result, thumb, live=not identity.replayed, shown=shown))
+        self.announce(Answered(result, looked.thumb, live=not identity.replayed, shown=looked.shown))
         logger.info("%s %s %s %.0f ms", result.id, result.part, result.verdict, result.timing_ms["total"])
+
+    def _guarded(self, part: PartLine | None, arrival: Arrival, died_with: frozenset[str]) -> _Looked:
+        """Judge, and draw what is shown of it; whatever goes wrong in either is an answer too."""
+        try:
+            inspection = self._inspect(part, arrival, died_with)
+            thumb, images = self._thumb(arrival.identity, inspection)
+            shown = () if inspection.evidence is None else self.show(inspection.evidence, inspection.judgement)
+        except Exception as error:
+            logger.exception("%s: the inspection failed", arrival.identity.id)
+            return _Looked(_without(Reason.EXCEPTION, f"{type(error).__name__}: {error}"))
+        return _Looked(inspection, thumb, images, shown)
 
     def _inspect(self, part: PartLine | None, arrival: Arrival, died_with: frozenset[str]) -> Inspection:
         if arrival.identity.id in died_with:
@@ -242,15 +261,7 @@ class Answering:
             return _without(Reason.NO_RECIPE, f"no bundle for part {arrival.identity.part!r}")
         if part.inspector is None:
             return _without(Reason.NOT_READY, part.why_not)
-        return self._guarded(part.inspector, arrival)
-
-    def _guarded(self, inspector: Inspector, frame: Frame) -> Inspection:
-        """Judge; whatever goes wrong in the judging is an answer too."""
-        try:
-            return inspector.inspect(frame.image)
-        except Exception as error:
-            logger.exception("%s: the inspection failed", frame.identity.id)
-            return _without(Reason.EXCEPTION, f"{type(error).__name__}: {error}")
+        return part.inspector.inspect(arrival.image)
 
     def _thumb(self, identity: Identity, inspection: Inspection) -> tuple[bytes | None, tuple[ImageMessage, ...]]:
         judgement, evidence = inspection.judgement, inspection.evidence

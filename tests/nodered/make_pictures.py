@@ -31,7 +31,7 @@ def a_bracket(seed: int, *, bad: bool = False) -> NDArray[np.uint8]:
     belt = 62 + 3 * rng.standard_normal((480, 640)) + np.linspace(0, 8, 640)
     image = np.repeat(belt[..., None], 3, 2).astype(np.float32)
     dx, dy = rng.integers(-2, 3, 2)
-    body = (*np.array([(140, 120), (500, 110), (540, 200), (520, 370), (160, 380), (110, 250)]), dx, dy)
+    body = np.add(np.array([(140, 120), (500, 110), (540, 200), (520, 370), (160, 380), (110, 250)]), (dx, dy))
     steel = 168 + 4 * rng.standard_normal((480, 1)) + 2 * rng.standard_normal((480, 640))
     mask = np.zeros((480, 640), np.float32)
     cv2.fillPoly(mask, [body.astype(np.int32)], 1.0, cv2.LINE_AA)
