@@ -28,9 +28,9 @@ from edge_inspector.wire.messages import Result
 from edge_inspector.wire.topics import DEFAULT_ROOT
 
 PART, STATION = "solar-cell", "demo"
-GOOD_TO_TEACH = 300
-SHOWN_OF_EACH = 60
-_PACE_S, _FASTEST_S = 0.5, 0.08
+GOOD_TO_TEACH = 450
+SHOWN_OF_EACH = 100
+_PACE_S, _FASTEST_S = 0.4, 0.08
 _PATIENCE_S = 30.0
 Say: TypeAlias = Callable[[str], None]
 ShowRow: TypeAlias = Callable[["Cell", Result], None]
@@ -141,7 +141,9 @@ def _teach(folder: Path, cells: Sequence[Cell], report: Callable[[str, float], N
             pictures=pictures,
             part=PART,
             out=folder / "bundle",
-            detector=CaeSettings(),
+            detector=CaeSettings(smoothing=1.0),
+            width=128,
+            height=128,
             created=now,
             clock=time.monotonic,
             report=report,

@@ -18,6 +18,8 @@ DEFAULT_STEPS = 60
 FIRST_LOOK, LOOK_EVERY = 0.4, 1 / 10
 """Shares of the training at which planted defects are looked for: not before the network has learned anything."""
 WARM_UP = 0.1
+LACK_COUNTS = 0.5
+"""Of a residual below what is usual, against one above it."""
 
 
 class ReconstructionNetwork(nn.Module):
@@ -58,8 +60,13 @@ class ReconstructionResidual(nn.Module):
         return self.excess(self.raw(picture, reconstruction))[0, 0]
 
     def excess(self, raw: Tensor) -> Tensor:
-        """Return raw residuals in units of the tolerance, none below 0; the shape of `raw`."""
-        return ((raw - self.mean) / self.spread).clamp_min(0)
+        """Return how far raw residuals are from what is usual, in units of the tolerance; the shape of `raw`.
+
+        Either way: a residual too low is structure that good parts have and this one lacks, such as a filled hole; it
+        counts half, since good parts vary to that side too. Without a tolerance the residual stands as it is.
+        """
+        excess = (raw - self.mean) / self.spread
+        return torch.maximum(excess, -LACK_COUNTS * excess)
 
     def _difference(self, x: Tensor, y: Tensor) -> Tensor:
         match self.kind:
@@ -87,8 +94,8 @@ def without_tolerance(kind: str, smoothing: float) -> ReconstructionResidual:
 def fit_tolerance(residual: ReconstructionResidual, maps: Tensor, sigma: float) -> ReconstructionResidual:
     """Return `residual` in units of how much good parts differ, at each place.
 
-    excess = clip((r - mean) / sqrt(sd^2 + floor^2), 0) with floor the median sd: a place where good parts hardly
-    differ is not made infinitely strict by it.
+    excess = (r - mean) / sqrt(sd^2 + floor^2) with floor the median sd: a place where good parts hardly differ is
+    not made infinitely strict by it.
 
     Args:
         residual: gives the raw map.
