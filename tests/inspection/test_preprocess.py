@@ -115,7 +115,7 @@ def test_a_colour_detector_sees_red_first() -> None:
     """OpenCV's blue-green-red ends here."""
     image = np.zeros((64, 64, 3), np.uint8)
     image[..., 2] = 200
-    picture, _ = prepare(image, a_recipe(channels=3))
+    picture, _ = prepare(image, a_recipe(channels=3, camera_width=64, camera_height=64))
 
     assert picture[0, 0].tolist() == [200, 0, 0]
 
@@ -148,7 +148,7 @@ def test_a_sixteen_bit_picture_goes_through_the_learned_window() -> None:
     """Low becomes 0, high 255, beyond is cut: the same grey value means the same in every picture."""
     image = np.full((64, 64), 2000, np.uint16)
     image[0, :5] = 0, 1000, 1500, 3000, 65535
-    picture, _ = prepare(image, a_recipe(window=Window(low=1000, high=3000)))
+    picture, _ = prepare(image, a_recipe(camera_width=64, camera_height=64, window=Window(low=1000, high=3000)))
 
     assert picture[0, :6, 0].tolist() == [0, 0, 64, 255, 255, 128]
 
@@ -190,3 +190,38 @@ def test_jpeg_and_png_of_one_part_look_the_same_to_the_detector() -> None:
     pictures = [prepare(as_image(data, 1), a_recipe())[0].astype(float) for data in (jpeg(PART), png(PART))]
 
     assert np.abs(pictures[0] - pictures[1]).mean() < 1
+
+
+@pytest.mark.parametrize(("width", "height"), [(8, 8), (120, 160), (79, 59), (160, 100)])
+def test_a_picture_of_another_size_or_shape_is_refused(width: int, height: int) -> None:
+    """Stretched to fit, the picture of another camera could look like a good part."""
+    with pytest.raises(UnreadablePictureError) as caught:
+        prepare(np.zeros((height, width), np.uint8), a_recipe())
+
+    assert caught.value.reason is Reason.WRONG_FORMAT
+
+
+def test_a_sharper_camera_of_the_same_shape_is_taken() -> None:
+    """Twice the pixels of the same view are the same view; and where sizes varied in teaching, any size is taken."""
+    doubled, _ = prepare(np.zeros((240, 320), np.uint8), a_recipe())
+    other, _ = prepare(np.zeros((50, 90), np.uint8), a_recipe(sizes_vary=True))
+
+    assert doubled.shape == other.shape == (64, 64, 1)
+
+
+def test_slow_light_is_taken_out_of_a_picture() -> None:
+    """With `normalise = local` a part lit from the left looks like the part lit from the right."""
+    detail = np.random.default_rng(0).integers(100, 130, (256, 256)).astype(np.float32)
+    left, right = (
+        np.clip(detail * light, 0, 255).astype(np.uint8)
+        for light in (np.linspace(1.6, 0.6, 256), np.linspace(0.6, 1.6, 256))
+    )
+    changes = {"camera_width": 256, "camera_height": 256, "width": 256, "height": 256}
+    plain, local = (
+        [prepare(image, a_recipe(**changes, normalise=kind))[0].astype(float) for image in (left, right)]
+        for kind in ("none", "local")
+    )
+
+    inside = np.s_[:, 64:192]  # the surroundings of the rim are cut off by it
+
+    assert np.abs(local[0] - local[1])[inside].mean() < np.abs(plain[0] - plain[1])[inside].mean() / 4

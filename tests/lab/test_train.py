@@ -54,8 +54,12 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ({"group": "("}, UsageError, "no regular expression"),
         ({"group": "part"}, DataError, "32 good pictures of 1 different parts, at least 30"),
         ({"mask": Path("/no mask.png")}, UsageError, "expected a picture of 160x120, got no picture"),
-        ({"region": Region(x=100, y=0, width=100, height=100)}, EdgeInspectorError, "is outside 160x120"),
-        ({"min_area": 1e6}, EdgeInspectorError, "larger than the picture"),
+        (
+            {"region": Region(x=100, y=0, width=100, height=100)},
+            EdgeInspectorError,
+            "outside the pictures, which have 160x120",
+        ),
+        ({"min_area": 1e6}, EdgeInspectorError, "larger than the inspected"),
     ],
     ids=["size", "exists", "no folder", "pattern", "one part", "no mask", "region outside", "area"],
 )
