@@ -63,6 +63,7 @@ def test_the_plc_waits_while_the_part_changes(bench: Bench, heard: Subscriber) -
     bench.send("S1")
     heard.wait_for_results(["S1"])
     until(lambda: heard.last("plc/word").endswith("S1"), "its word")
+    wait_until_ready(heard)
     begin = len(heard.heard)
     answers = change(heard, "bracket")
     until(lambda: heard.last("recipe")["active"] == "bracket", "the new part is active")

@@ -38,16 +38,16 @@ def a_bracket(seed: int, *, bad: bool = False) -> NDArray[np.uint8]:
     image = image * (1 - mask[..., None]) + (steel * 1.0)[..., None] * mask[..., None] * (0.97, 1.0, 1.02)
     for x, y, radius in ((200, 190, 24), (450, 190, 24), (320, 300, 48), (190, 320, 16)):
         cv2.circle(image, (x + int(dx), y + int(dy)), radius + 3, (205, 208, 212), -1, cv2.LINE_AA)
-        filled = bad and seed % 3 == 2 and radius == 16
+        filled = bad and seed % 7 == 6 and radius == 16
         cv2.circle(
             image, (x + int(dx), y + int(dy)), radius, (150, 152, 155) if filled else (48, 48, 50), -1, cv2.LINE_AA
         )
-    if bad and seed % 3 == 0:
+    if bad and seed % 2 == 0:
         x, y = int(rng.integers(370, 420)), int(rng.integers(260, 300))
         cv2.polylines(
             image, [np.array([(x, y), (x + 40, y - 14), (x + 95, y - 8)])], False, (95, 95, 100), 4, cv2.LINE_AA
         )
-    if bad and seed % 3 == 1:
+    if bad and seed % 2 == 1:
         cv2.ellipse(
             image, (300 + int(rng.integers(-20, 60)), 180), (26, 14), 20, 0, 360, (105, 120, 140), -1, cv2.LINE_AA
         )
