@@ -26,7 +26,7 @@ PAGES = ("line", "history", "control", "alarms")
 
 
 def a_bracket(seed: int, *, bad: bool = False) -> NDArray[np.uint8]:
-    """Draw a stamped bracket on a belt, 640 x 480; a bad one has a scratch, a stain or a filled hole."""
+    """Draw a stamped bracket on a belt, 640 x 480; a bad one has a scratch or a stain."""
     rng = np.random.default_rng(seed)
     belt = 62 + 3 * rng.standard_normal((480, 640)) + np.linspace(0, 8, 640)
     image = np.repeat(belt[..., None], 3, 2).astype(np.float32)
@@ -38,10 +38,7 @@ def a_bracket(seed: int, *, bad: bool = False) -> NDArray[np.uint8]:
     image = image * (1 - mask[..., None]) + (steel * 1.0)[..., None] * mask[..., None] * (0.97, 1.0, 1.02)
     for x, y, radius in ((200, 190, 24), (450, 190, 24), (320, 300, 48), (190, 320, 16)):
         cv2.circle(image, (x + int(dx), y + int(dy)), radius + 3, (205, 208, 212), -1, cv2.LINE_AA)
-        filled = bad and seed % 7 == 6 and radius == 16
-        cv2.circle(
-            image, (x + int(dx), y + int(dy)), radius, (150, 152, 155) if filled else (48, 48, 50), -1, cv2.LINE_AA
-        )
+        cv2.circle(image, (x + int(dx), y + int(dy)), radius, (48, 48, 50), -1, cv2.LINE_AA)
     if bad and seed % 2 == 0:
         x, y = int(rng.integers(370, 420)), int(rng.integers(260, 300))
         cv2.polylines(
@@ -98,13 +95,13 @@ def show_parts(page: Any, inbox: Path) -> None:  # noqa: ANN401
 
 
 def make_verdict(folder: Path) -> None:
-    """Put boxes, heat map and reconstruction of one bad part side by side."""
+    """Put the boxes and the heat map of one bad part side by side."""
     part = folder / "bad.png"
     part.write_bytes(png(a_bracket(1002, bad=True)))
     edge_inspector("inspect", folder / "bundle", part, "--save", folder / "look")
     shown = [
         cv2.resize(cv2.imread(str(folder / "look" / "bad" / f"{name}.png")), (480, 360))
-        for name in ("boxes", "overlay", "reconstruction")
+        for name in ("boxes", "overlay")
     ]
     cv2.imwrite(str(PICTURES / "verdict.png"), np.hstack(shown))
 
