@@ -1,6 +1,7 @@
 """How fast is this bundle on this machine, stage by stage, next to what the machine itself can do."""
 
 import itertools
+import math
 import os
 import queue
 import tempfile
@@ -21,7 +22,7 @@ import numpy as np
 from edge_inspector.bundle import NETWORK, RESIDUAL, Bundle, open_inspector
 from edge_inspector.engines.openvino import count_flops, usable_processors
 from edge_inspector.errors import DataError
-from edge_inspector.inspection.model import Identity, Judgement, Reason
+from edge_inspector.inspection.model import Identity, Image, Judgement, Reason
 from edge_inspector.inspection.picture import thumbnail
 from edge_inspector.inspection.preprocess import decode
 from edge_inspector.line.ledger import open_ledger
@@ -32,7 +33,7 @@ from edge_inspector.wire.messages import Result, result_of
 from edge_inspector.wire.topics import DEFAULT_ROOT
 
 _Made = TypeVar("_Made")
-_MEGAPIXELS = {"at_1_megapixel": (1152, 864), "at_5_megapixels": (2592, 1944)}
+_PIXELS = {"at_1_megapixel": 1e6, "at_5_megapixels": 5e6}
 _ROUNDS = 60
 _THUMB_BYTES = 20_000
 _MATRIX = 2048
@@ -140,15 +141,16 @@ def _matrix_rate() -> float:
 
 
 def _enlarged(bundle: Bundle) -> dict[str, list[bytes]]:
+    """Return the golden pictures as JPEG of 1 and of 5 megapixels, in their own shape: another would be refused."""
     images = [decode((bundle.path / case.picture).read_bytes(), 3) for case in bundle.manifest.golden]
     eight_bits = [image if image.dtype == np.uint8 else (image >> 8).astype(np.uint8) for image in images]
-    return {
-        name: [
-            bytes(cv2.imencode(".jpg", cv2.resize(image, size), [cv2.IMWRITE_JPEG_QUALITY, 90])[1])
-            for image in eight_bits
-        ]
-        for name, size in _MEGAPIXELS.items()
-    }
+    return {name: [_jpeg(image, pixels) for image in eight_bits] for name, pixels in _PIXELS.items()}
+
+
+def _jpeg(image: Image, pixels: float) -> bytes:
+    scale = math.sqrt(pixels / (image.shape[0] * image.shape[1]))
+    enlarged = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_LINEAR)
+    return bytes(cv2.imencode(".jpg", enlarged, [cv2.IMWRITE_JPEG_QUALITY, 90])[1])
 
 
 def _measure(bundle: Bundle, encoded: Sequence[bytes], folder: Path, floor_ms: float) -> Benchmark:
