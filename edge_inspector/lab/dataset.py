@@ -12,11 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_inspector.errors import DataError, UsageError
-from edge_inspector.inspection.header import UnreadablePictureError
+from edge_inspector.inspection.header import SUFFIXES, UnreadablePictureError
 from edge_inspector.inspection.model import Image
 from edge_inspector.inspection.preprocess import decode
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"})
 LEAST_TO_CALIBRATE = 20
 LEAST_TO_FIT = 6
 LEAST_TO_TUNE = 4

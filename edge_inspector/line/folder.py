@@ -17,6 +17,7 @@ from watchdog.events import FileClosedEvent, FileMovedEvent, FileSystemEvent, Fi
 from watchdog.observers import inotify_move_event_grouper
 from watchdog.observers.inotify import InotifyObserver
 
+from edge_inspector.inspection.header import SUFFIXES
 from edge_inspector.inspection.model import Frame, Identity, Reason, Unreadable
 from edge_inspector.line.ledger import Ledger
 from edge_inspector.line.settle import Settling
@@ -26,7 +27,6 @@ from edge_inspector.settings import FolderSettings
 logger = logging.getLogger(__name__)
 
 CLAIMED, DONE = ".claimed", ".done"
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"})
 _BETWEEN = "--"
 _NAME_MAX = 255
 _LONGEST_WAIT_S = 1.0

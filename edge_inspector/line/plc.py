@@ -32,7 +32,6 @@ class Ready:
 
     ready: bool
     packml: int
-    because: str = ""
 
 
 @dataclass(frozen=True, slots=True)
