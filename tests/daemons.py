@@ -246,11 +246,8 @@ class Subscriber:
         return [heard.payload for heard in self.heard.copy() if heard.topic == topic]
 
     def last(self, topic: str) -> Any:  # noqa: ANN401 - JSON
-        """Return the newest JSON or text of a topic, None when nothing came."""
-        payloads = self.payloads(topic)
-        if not payloads:
-            return None
-        text = payloads[-1].decode()
+        """Return the newest JSON or text of a topic; wait for the first one when none came yet."""
+        text = until(lambda: self.payloads(topic), f"a message to {topic}")[-1].decode()
         return json.loads(text) if text.startswith(("{", "[")) else text
 
     @property

@@ -278,8 +278,8 @@ def test_a_folder_that_is_not_there_at_boot_is_waited_for(bundle: Bundle, broker
     (tmp_path / "inbox").rmdir()
     with Subscriber(broker.port) as heard, Daemon(config) as daemon:
         daemon.start()
-        until(lambda: (heard.last("health") or {}).get("state") == "DEGRADED", "DEGRADED")
-        until(lambda: heard.last("alarms") and heard.last("alarms")["active"] == ["source"], "the alarm")
+        until(lambda: heard.last("health")["state"] == "DEGRADED", "DEGRADED")
+        until(lambda: heard.last("alarms")["active"] == ["source"], "the alarm")
         until(lambda: heard.last("plc/ready") == "0", "not ready")
 
         (tmp_path / "inbox").mkdir()

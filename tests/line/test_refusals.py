@@ -32,7 +32,7 @@ def test_a_refused_topic_is_an_alarm_and_nothing_else(tmp_path: Path, refused: s
         wait_until_ready(heard)
         for number in range(3):
             bench.send(f"S{number}")
-            until(lambda number=number: (heard.last("counters") or {}).get("total") == number + 1, "it is counted")
+            until(lambda number=number: heard.last("counters")["total"] == number + 1, "it is counted")
         until(lambda: heard.last("alarms")["active"] == ["refused"], "the alarm")
         until(lambda: refused in heard.last("health")["last_error"], "the topic in the health report")
         with bench.opens() as ledger:

@@ -197,7 +197,7 @@ def test_a_retained_command_is_never_executed(tmp_path: Path, broker: Mosquitto,
     heard.send("cmd/pause", command(), retain=True)
     with Bench(tmp_path, broker.port):
         ack = answer(heard, 1)
-        until(lambda: "retained_command" in (heard.last("alarms") or {}).get("active", ()), "the alarm")
+        until(lambda: "retained_command" in heard.last("alarms")["active"], "the alarm")
         wait_until_ready(heard)
 
     assert ack["status"] == "rejected"

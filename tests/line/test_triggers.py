@@ -162,7 +162,7 @@ def test_what_is_no_number_is_refused(
 def test_a_trigger_before_the_station_is_ready_is_refused(tmp_path: Path, broker: Mosquitto, heard: Subscriber) -> None:
     """No camera: ready is 0, and whoever triggers all the same hears ERROR at once, from an operator's command too."""
     with Bench(tmp_path, broker.port, source=a_camera(tmp_path / "no-such-camera.avi")):
-        until(lambda: (heard.last("health") or {}).get("state") == "DEGRADED", "DEGRADED")
+        until(lambda: heard.last("health")["state"] == "DEGRADED", "DEGRADED")
         heard.send("plc/cmd/trigger", "3")
         answered(heard, 3)
         heard.send("cmd/trigger", json.dumps({"correlation_id": "c", "by": "me"}))

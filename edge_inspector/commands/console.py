@@ -1,0 +1,120 @@
+"""What the commands share: how they read, print, and show that they are at work."""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from edge_inspector.errors import UsageError
+
+if TYPE_CHECKING:
+    from edge_inspector.bundle import Bundle
+    from edge_inspector.inspection.inspector import Inspector
+    from edge_inspector.inspection.recipe import Region
+
+stderr = Console(stderr=True)
+JsonFlag = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
+FINDING = 1
+"""Exit status of a command that did its work and found something amiss."""
+
+
+def open_bundle(path: Path) -> "tuple[Bundle, Inspector]":
+    """Return a bundle and an inspector that judges by it on this machine."""
+    from edge_inspector.bundle import open_inspector, read_bundle
+    from edge_inspector.engines.openvino import usable_processors
+
+    opened = read_bundle(path)
+    return opened, open_inspector(opened, threads=usable_processors(), clock_ns=time.perf_counter_ns)
+
+
+def print_bundle(bundle: "Bundle", *, as_json: bool) -> None:
+    """Print what a new bundle promises."""
+    card = bundle.manifest.calibration
+    if as_json:
+        print_json(
+            {
+                "bundle": str(bundle.path),
+                "id": bundle.id,
+                "part": bundle.recipe.part,
+                "calibration": json.loads(card.model_dump_json(exclude={"digests", "levels"})),
+                "steps": bundle.manifest.provenance.steps,
+                "seconds": bundle.manifest.provenance.seconds,
+            }
+        )
+        return
+    typer.echo(f"{bundle.path}: bundle {bundle.id} for part {bundle.recipe.part}")
+    typer.echo(card.in_words())
+    found, planted = sum(r.found for r in card.planted), sum(r.planted for r in card.planted)
+    typer.echo(f"Planted defects found at the threshold: {found} of {planted}.")
+    for note in card.notes:
+        typer.echo(f"NOTE: {note}")
+
+
+def print_json(value: object) -> None:
+    """Print a value as JSON."""
+    typer.echo(json.dumps(value, indent=1, allow_nan=False))
+
+
+def now() -> datetime:
+    """Return the time, to the second."""
+    return datetime.now(UTC).replace(microsecond=0)
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """Return width and height of N or WIDTHxHEIGHT."""
+    sides = text.lower().split("x")
+    if len(sides) > 2 or not all(side.isdecimal() and int(side) > 0 for side in sides):
+        raise UsageError(f"--size {text}: expected N or WIDTHxHEIGHT, for instance 256 or 512x256")
+    return int(sides[0]), int(sides[-1])
+
+
+def parse_roi(text: str | None) -> "Region | None":
+    """Return the region of x,y,width,height."""
+    from edge_inspector.inspection.recipe import Region
+
+    if text is None:
+        return None
+    values = text.split(",")
+    if (
+        len(values) != 4
+        or not all(value.strip().isdecimal() for value in values)
+        or not int(values[2]) * int(values[3])
+    ):
+        raise UsageError(f"--roi {text}: expected x,y,width,height in camera pixels, for instance 40,0,600,480")
+    x, y, width, height = map(int, values)
+    return Region(x=x, y=y, width=width, height=height)
+
+
+def parse_changes(texts: list[str]) -> dict[str, str]:
+    """Return the settings of KEY=VALUE texts."""
+    wrong = [text for text in texts if "=" not in text]
+    if wrong:
+        raise UsageError(f"--set {wrong[0]}: expected KEY=VALUE")
+    return dict(text.split("=", 1) for text in texts)
+
+
+@contextmanager
+def progress() -> Iterator[Callable[[str, float], None]]:
+    """Yield a function that shows what is being done and its share, where somebody looks."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:3.0f} %"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=stderr, transient=True, disable=not stderr.is_terminal) as bar:
+        task = bar.add_task("", total=1.0)
+
+        def report(words: str, share: float) -> None:
+            if share == 0:
+                bar.reset(task)
+            bar.update(task, description=words, completed=share)
+
+        yield report

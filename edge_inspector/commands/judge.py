@@ -1,0 +1,85 @@
+"""Commands that judge by a bundle."""
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from edge_inspector.commands.console import FINDING, JsonFlag, open_bundle, print_json, progress
+from edge_inspector.errors import UsageError
+
+
+def evaluate(
+    bundle: Annotated[Path, typer.Argument(help="Bundle to judge with.")],
+    data: Annotated[Path, typer.Argument(help="Folder with test/good and test/<defect>.", metavar="DATA_DIR")],
+    rule: Annotated[str, typer.Option(help="calibrated, or aivision (the prior system's).")] = "calibrated",
+    max_miss: Annotated[float | None, typer.Option(help="Exit 1 when more defective parts are passed.")] = None,
+    max_false_reject: Annotated[float | None, typer.Option(help="Exit 1 when more good parts are rejected.")] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Compare a bundle's verdicts with the truth."""
+    from edge_inspector.lab.evaluate import RULES
+    from edge_inspector.lab.evaluate import evaluate as compare
+
+    if rule not in RULES:
+        raise UsageError(f"--rule {rule}: expected one of {', '.join(RULES)}")
+    with progress() as report:
+        opened, inspector = open_bundle(bundle)
+        found = compare(opened, inspector, data, rule, report)
+    if as_json:
+        print_json(found.as_json())
+    else:
+        roc = "not defined with one class" if found.image_auroc is None else f"{found.image_auroc:.3f}"
+        typer.echo(f"pictures        {len(found.good)} good, {len(found.defective)} defective")
+        typer.echo(f"image AUROC     {roc}")
+        typer.echo(f"false rejects   {found.false_reject}")
+        typer.echo(f"misses          {found.miss}")
+    if _exceeds(found.miss.value, max_miss) or _exceeds(found.false_reject.value, max_false_reject):
+        raise typer.Exit(FINDING)
+
+
+def inspect(
+    bundle: Annotated[Path, typer.Argument(help="Bundle to judge with.")],
+    images: Annotated[list[Path], typer.Argument(help="Picture files.", metavar="IMAGE...")],
+    save: Annotated[Path | None, typer.Option(help="Folder for overlay, heat map, reconstruction, mask.")] = None,
+) -> None:
+    """Judge pictures and print what the broker would get, as a JSON list; exit 1 when one is not OK."""
+    from edge_inspector.lab.inspect import inspect_files
+
+    opened, inspector = open_bundle(bundle)
+    results = list(inspect_files(opened, inspector, images, save, time.time_ns))
+    print_json([result.model_dump(mode="json") for result in results])
+    if not all(result.accept for result in results):
+        raise typer.Exit(FINDING)
+
+
+def bench(
+    bundle: Annotated[Path, typer.Argument(help="Bundle to measure.")],
+    pictures: Annotated[Path | None, typer.Option(help="Folder of JPEG pictures; else the golden ones.")] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Time every stage on this machine, next to what the machine itself can do."""
+    from edge_inspector.bench import benchmark
+    from edge_inspector.bundle import read_bundle
+
+    chosen = sorted(pictures.glob("*.jp*g")) if pictures else []
+    if pictures and not chosen:
+        raise UsageError(f"--pictures {pictures}: no JPEG files there")
+    with progress() as report:
+        figures = benchmark(read_bundle(bundle), chosen, report)
+    if as_json:
+        print_json(figures.as_json())
+        return
+    for name in figures.main.stages:
+        times = "".join(f"p{percent} {figures.main.p(name, percent):8.2f} ms   " for percent in (50, 95, 99))
+        typer.echo(f"{name:<12}{times}")
+    for name, value in figures.main.ratios().items():
+        typer.echo(f"{name:<24}{value:8.2f}")
+    daemon = figures.daemon
+    ready = f"ready after {daemon.ready_s:.1f} s"
+    typer.echo(f"daemon: resident {daemon.rss_mb:.0f} MB, {ready}, {daemon.parts_per_s:.0f} parts/s")
+
+
+def _exceeds(value: float, limit: float | None) -> bool:
+    return limit is not None and value > limit

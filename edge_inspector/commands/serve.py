@@ -1,0 +1,45 @@
+"""Commands of the daemon and its contract."""
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from edge_inspector.commands.console import FINDING, JsonFlag, print_json
+
+
+def run(config: Annotated[Path, typer.Option(help="Settings file (TOML).")]) -> None:
+    """Run the daemon until SIGTERM or Ctrl-C."""
+    from edge_inspector.line.daemon import serve
+    from edge_inspector.settings import read_settings
+
+    raise typer.Exit(serve(read_settings(config)))
+
+
+def check(
+    config: Annotated[Path, typer.Option(help="Settings file (TOML).")],
+    as_json: JsonFlag = False,
+) -> None:
+    """Look at everything that `run` needs: bundles, folders, cameras, broker; exit 1 when something is missing."""
+    from dataclasses import asdict
+
+    from edge_inspector.line.check import check as look
+    from edge_inspector.settings import read_settings
+
+    findings = list(look(read_settings(config), time.monotonic_ns))
+    if as_json:
+        print_json([asdict(finding) for finding in findings])
+    else:
+        for finding in findings:
+            typer.echo(f"{'ok  ' if finding.good else 'FAIL'} {finding.what}: {finding.detail}")
+    if not all(finding.good for finding in findings):
+        raise typer.Exit(FINDING)
+
+
+def schema(out: Annotated[Path, typer.Option(help="Folder to write to.")]) -> None:
+    """Write the MQTT contract: a JSON Schema for each message, and the list of topics."""
+    from edge_inspector.wire.schema import write_documents
+
+    for path in write_documents(out):
+        typer.echo(str(path))

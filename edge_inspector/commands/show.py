@@ -1,0 +1,56 @@
+"""The demonstration."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from edge_inspector.commands.console import FINDING, JsonFlag, now, print_json, progress
+
+if TYPE_CHECKING:
+    from edge_inspector.demo import Cell, Summary
+    from edge_inspector.wire.messages import Result
+
+
+def demo(
+    seconds: Annotated[float | None, typer.Option(min=1, help="End so long after the daemon is ready.")] = None,
+    keep: Annotated[Path | None, typer.Option(help="Work in this new folder and keep it.")] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Show everything at work on real pictures; exit 0 only when every one was answered exactly once."""
+    from tempfile import TemporaryDirectory
+
+    from edge_inspector.demo import run_demo
+
+    console = Console(stderr=as_json)
+    header = f"{'part':<12}{'truth':<11}{'verdict':<9}{'score':>7}{'blobs':>7}{'ms':>7}"
+
+    def show(cell: "Cell", result: "Result") -> None:
+        score = "-" if result.score is None else f"{result.score:.2f}"
+        truth = "good" if cell.good else "defective"
+        colour = {"OK": "green", "NG": "red"}.get(result.verdict, "magenta")
+        row = f"{cell.serial:<12}{truth:<11}[{colour}]{result.verdict:<9}[/]{score:>7}{len(result.blobs):>7}"
+        console.print(f"{row}{result.timing_ms['total']:>7.0f}", highlight=False)
+
+    def say(words: str) -> None:
+        console.print(words, highlight=False)
+        if words.startswith("dashboard"):
+            console.print(header, style="bold")
+
+    with TemporaryDirectory(prefix="edge-inspector-demo-") as temporary, progress() as report:
+        summary = run_demo(keep or Path(temporary), seconds, say, show, report, now())
+    if as_json:
+        print_json(summary.as_json())
+    else:
+        _print_summary(summary)
+    if not summary.complete:
+        raise typer.Exit(FINDING)
+
+
+def _print_summary(summary: "Summary") -> None:
+    roc = "not defined" if summary.image_auroc is None else f"{summary.image_auroc:.3f}"
+    verdicts = ", ".join(f"{count} {verdict}" for verdict, count in sorted(summary.verdicts.items()))
+    typer.echo(f"{summary.parts} parts, {summary.answered} answered, {summary.duplicates} duplicates: {verdicts}")
+    typer.echo(f"image AUROC {roc}; {summary.false_rejects} false rejects, {summary.misses} misses")
+    typer.echo(f"picture complete to verdict committed: p50 {summary.ms_p50:.0f} ms, p95 {summary.ms_p95:.0f} ms")

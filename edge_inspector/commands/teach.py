@@ -1,0 +1,107 @@
+"""Commands that write a bundle."""
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from edge_inspector.commands.console import JsonFlag, now, parse_changes, parse_roi, parse_size, print_bundle, progress
+
+
+def train(
+    pictures: Annotated[Path, typer.Argument(help="Folder of pictures of good parts.", metavar="OK_DIR")],
+    part: Annotated[str, typer.Option(help="Name of the part.")],
+    out: Annotated[Path, typer.Option(help="Folder to write the bundle to; must not exist.")],
+    detector: Annotated[str, typer.Option(help="Kind of detector: cae:my, cae:mvtec.")] = "cae:my",
+    size: Annotated[str, typer.Option(help="Of the detector's picture: N or WIDTHxHEIGHT.")] = "256",
+    colour: Annotated[bool, typer.Option("--colour", help="Look at colours too; three times the work.")] = False,
+    epochs: Annotated[int | None, typer.Option(min=1, help="End the training after so many epochs.")] = None,
+    minutes: Annotated[float | None, typer.Option(min=0.01, help="End the training after so many minutes.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Start of all chance.")] = 0,
+    false_reject: Annotated[float | None, typer.Option(help="At most this share of good parts is rejected.")] = None,
+    confidence: Annotated[float, typer.Option(help="How sure that must be.")] = 0.95,
+    review: Annotated[float | None, typer.Option(help="At most this share of good parts is not OK.")] = None,
+    min_area: Annotated[
+        float | None, typer.Option(min=0.01, help="Smallest defect that counts, camera pixels.")
+    ] = None,
+    residual: Annotated[str | None, typer.Option(help="ssim, l1, l2 or ssim+l1.")] = None,
+    tolerance: Annotated[bool, typer.Option(help="Measure against how much good parts differ.")] = True,
+    local: Annotated[bool, typer.Option("--normalise-local", help="Take slow changes of light out.")] = False,
+    roi: Annotated[str | None, typer.Option(help="Inspect only x,y,width,height.")] = None,
+    mask: Annotated[Path | None, typer.Option(help="PNG of the camera's size; what is white is ignored.")] = None,
+    group: Annotated[
+        str | None, typer.Option(help="Regular expression that finds the part's serial in a path.")
+    ] = None,
+    changes: Annotated[list[str] | None, typer.Option("--set", help="Detector setting, KEY=VALUE; repeatable.")] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Teach a part from good pictures and write a bundle that can run."""
+    from edge_inspector.detectors.lesson import Budget
+    from edge_inspector.detectors.settings import parse_settings
+    from edge_inspector.lab.calibrate import Target
+    from edge_inspector.lab.train import Order
+    from edge_inspector.lab.train import train as teach
+
+    width, height = parse_size(size)
+    wanted = {**parse_changes(changes or []), "tolerance": str(tolerance)}
+    settings = parse_settings(detector, wanted | ({"residual": residual} if residual else {}))
+    with progress() as report:
+        bundle = teach(
+            Order(
+                pictures=pictures,
+                part=part,
+                out=out,
+                detector=settings,
+                created=now(),
+                clock=time.monotonic,
+                report=report,
+                width=width,
+                height=height,
+                channels=3 if colour else 1,
+                budget=Budget(epochs, None if minutes is None else 60 * minutes),
+                seed=seed,
+                target=Target(false_reject, confidence),
+                review=review,
+                min_area=min_area,
+                normalise="local" if local else "none",
+                region=parse_roi(roi),
+                mask=mask,
+                group=group,
+            )
+        )
+    print_bundle(bundle, as_json=as_json)
+
+
+def calibrate(
+    bundle: Annotated[Path, typer.Argument(help="Bundle to start from; it is not changed.")],
+    ok: Annotated[Path, typer.Option(help="Folder of pictures of good parts that were not used before.")],
+    out: Annotated[Path, typer.Option(help="Folder to write the new bundle to; must not exist.")],
+    false_reject: Annotated[float | None, typer.Option(help="At most this share of good parts is rejected.")] = None,
+    confidence: Annotated[float, typer.Option(help="How sure that must be.")] = 0.95,
+    review: Annotated[float | None, typer.Option(help="At most this share of good parts is not OK.")] = None,
+    min_area: Annotated[
+        float | None, typer.Option(min=0.01, help="Smallest defect that counts, camera pixels.")
+    ] = None,
+    group: Annotated[
+        str | None, typer.Option(help="Regular expression that finds the part's serial in a path.")
+    ] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Give a bundle a new threshold, from other good pictures or for another target."""
+    from edge_inspector.bundle import read_bundle
+    from edge_inspector.lab import calibrate as lab
+
+    with progress() as report:
+        written = lab.recalibrate(
+            read_bundle(bundle),
+            ok,
+            lab.Target(false_reject, confidence),
+            review=review,
+            min_area=min_area,
+            group=group,
+            created=now(),
+            out=out,
+            report=report,
+        )
+    print_bundle(written, as_json=as_json)
