@@ -13,7 +13,7 @@ def train(
     pictures: Annotated[Path, typer.Argument(help="Folder of pictures of good parts.", metavar="OK_DIR")],
     part: Annotated[str, typer.Option(help="Name of the part.")],
     out: Annotated[Path, typer.Option(help="Folder to write the bundle to; must not exist.")],
-    detector: Annotated[str, typer.Option(help="Kind of detector: cae:my, cae:mvtec.")] = "cae:my",
+    detector: Annotated[str, typer.Option(help="Kind of detector; README lists them.")] = "cae:my",
     size: Annotated[str, typer.Option(help="Of the detector's picture: N or WIDTHxHEIGHT.")] = "256",
     colour: Annotated[bool, typer.Option("--colour", help="Look at colours too; three times the work.")] = False,
     epochs: Annotated[int | None, typer.Option(min=1, help="End the training after so many epochs.")] = None,

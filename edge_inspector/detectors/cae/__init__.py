@@ -1,16 +1,19 @@
-"""Convolutional autoencoders: one file a network; here is the door to them and how they are taught."""
+"""Autoencoders: one file a network; here is the door to them and how they are taught."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from types import ModuleType
+from typing import TypeAlias, assert_never
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from edge_inspector.detectors.cae import mvtec, my
+from edge_inspector.detectors import patch, unet
+from edge_inspector.detectors.architecture import Architecture
+from edge_inspector.detectors.cae import baseline, inception, mvtec, my, my_etma, my_optuna, resnet, skip, ssim_ae
 from edge_inspector.detectors.lesson import Lesson, Pictures, Progress
+from edge_inspector.detectors.patch import TileRule, fit_tiles, without_good_tiles
 from edge_inspector.detectors.reconstruction import (
     ReconstructionNetwork,
     ReconstructionResidual,
@@ -20,18 +23,32 @@ from edge_inspector.detectors.reconstruction import (
     has_bf16_units,
     without_tolerance,
 )
-from edge_inspector.detectors.settings import CaeSettings
+from edge_inspector.detectors.settings import CaeSettings, PatchSettings, UnetSettings
 from edge_inspector.errors import UsageError
 
-NETWORKS: dict[str, ModuleType] = {"cae:my": my, "cae:mvtec": mvtec}
+NETWORKS: dict[str, Architecture] = {
+    "cae:my": my,
+    "cae:my-etma": my_etma,
+    "cae:my-optuna": my_optuna,
+    "cae:mvtec": mvtec,
+    "cae:baseline": baseline,
+    "cae:inception": inception,
+    "cae:resnet": resnet,
+    "cae:skip": skip,
+    "cae:ssim-ae": ssim_ae,
+    "unet": unet,
+    "patch": patch,
+}
+Settings: TypeAlias = CaeSettings | UnetSettings | PatchSettings
+Residual: TypeAlias = ReconstructionResidual | TileRule
 _BATCH = 8
 
 
 def check_size(kind: str, height: int, width: int) -> None:
     """Raise UsageError for a size that the network cannot take."""
-    multiple = NETWORKS[kind].SIZE_MULTIPLE
-    if height % multiple or width % multiple:
-        raise UsageError(f"{kind} takes sizes that are multiples of {multiple}, got {width}x{height}")
+    sizes = NETWORKS[kind].SIZES
+    if not sizes.take(height, width):
+        raise UsageError(f"{kind} takes {sizes}, got {width}x{height}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,16 +56,16 @@ class TaughtCae:
     """A trained autoencoder."""
 
     network: ReconstructionNetwork
-    settings: CaeSettings
+    settings: Settings
     steps: int
 
-    def residual(self, tune: Pictures, features: Sequence[NDArray[np.float32]]) -> ReconstructionResidual:
+    def residual(self, tune: Pictures, features: Sequence[NDArray[np.float32]]) -> Residual:
         """Return the residual with its tolerance, fitted on what the deployed network gives."""
         reconstructions = torch.from_numpy(np.concatenate(features))
         return _fitted(self.settings, _raw(self.settings, tune, reconstructions))
 
 
-def teach(settings: CaeSettings, lesson: Lesson) -> TaughtCae:
+def teach(settings: Settings, lesson: Lesson) -> TaughtCae:
     """Train an autoencoder to restore spoiled pictures; keep the weights that find planted defects best.
 
     Raises:
@@ -58,7 +75,7 @@ def teach(settings: CaeSettings, lesson: Lesson) -> TaughtCae:
     torch.manual_seed(lesson.seed)
     height, width, channels = lesson.fit.shape[1:]
     check_size(settings.kind, height, width)
-    network = ReconstructionNetwork(NETWORKS[settings.kind].build(channels))
+    network = ReconstructionNetwork(NETWORKS[settings.kind].build(channels, height, width))
     rng = np.random.default_rng(lesson.seed)
     steps = 0
     for step in fit_network(network, lesson, settings, lambda: _quality(network, settings, lesson), rng):
@@ -68,7 +85,7 @@ def teach(settings: CaeSettings, lesson: Lesson) -> TaughtCae:
     return TaughtCae(network.eval(), settings, steps)
 
 
-def _quality(network: ReconstructionNetwork, settings: CaeSettings, lesson: Lesson) -> float:
+def _quality(network: ReconstructionNetwork, settings: Settings, lesson: Lesson) -> float:
     """Return the chance that a planted defect in a tune picture scores higher than a clean tune picture.
 
     Each half of the tune pictures is judged by the tolerance of the other half, since nothing looks unusual beside a
@@ -87,7 +104,7 @@ def _quality(network: ReconstructionNetwork, settings: CaeSettings, lesson: Less
     return chance_higher(good, defective)
 
 
-def _levels(residual: ReconstructionResidual, raw: Tensor, lesson: Lesson) -> list[float]:
+def _levels(residual: Residual, raw: Tensor, lesson: Lesson) -> list[float]:
     return lesson.levels(list(residual.excess(raw)[:, 0].numpy()))
 
 
@@ -100,8 +117,8 @@ def _reconstruct(network: nn.Module, pictures: Pictures) -> Tensor:
     return torch.cat(parts).float()
 
 
-def _raw(settings: CaeSettings, pictures: Pictures, reconstructions: Tensor) -> Tensor:
-    residual = without_tolerance(settings.residual, settings.smoothing)
+def _raw(settings: Settings, pictures: Pictures, reconstructions: Tensor) -> Tensor:
+    residual = _unfitted(settings)
     with torch.no_grad():
         parts = [
             residual.raw(torch.from_numpy(pictures[i : i + _BATCH]), reconstructions[i : i + _BATCH])
@@ -110,6 +127,21 @@ def _raw(settings: CaeSettings, pictures: Pictures, reconstructions: Tensor) -> 
     return torch.cat(parts)
 
 
-def _fitted(settings: CaeSettings, maps: Tensor) -> ReconstructionResidual:
-    residual = without_tolerance(settings.residual, settings.smoothing)
-    return fit_tolerance(residual, maps, settings.tolerance_smoothing) if settings.tolerance else residual
+def _unfitted(settings: Settings) -> Residual:
+    match settings:
+        case CaeSettings() | UnetSettings():
+            return without_tolerance(settings.residual, settings.smoothing)
+        case PatchSettings():
+            return without_good_tiles(settings.tile, settings.boxes, settings.k)
+    assert_never(settings)
+
+
+def _fitted(settings: Settings, maps: Tensor) -> Residual:
+    match settings:
+        case CaeSettings() | UnetSettings():
+            residual = without_tolerance(settings.residual, settings.smoothing)
+            return fit_tolerance(residual, maps, settings.tolerance_smoothing) if settings.tolerance else residual
+        case PatchSettings():
+            rule = without_good_tiles(settings.tile, settings.boxes, settings.k)
+            return fit_tiles(rule, maps, each_place=settings.tolerance)
+    assert_never(settings)
