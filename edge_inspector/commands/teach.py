@@ -16,14 +16,14 @@ from edge_inspector.commands.console import (
     print_json,
     progress,
 )
-from edge_inspector.detectors.settings import AUGMENTATIONS, DEFAULT_KIND, KINDS
+from edge_inspector.detectors.settings import AUGMENTATIONS, DEFAULT_KIND
 
 
 def train(
     pictures: Annotated[Path, typer.Argument(help="Folder of pictures of good parts.", metavar="OK_DIR")],
     part: Annotated[str, typer.Option(help="Name of the part.")],
     out: Annotated[Path, typer.Option(help="Folder to write the bundle to; must not exist.")],
-    detector: Annotated[str, typer.Option(help=f"Kind of detector: {', '.join(KINDS)}.")] = DEFAULT_KIND,
+    detector: Annotated[str, typer.Option(help="Kind of detector; README lists them.")] = DEFAULT_KIND,
     size: Annotated[str, typer.Option(help="Of the detector's picture: N or WIDTHxHEIGHT.")] = "256",
     colour: Annotated[
         bool | None, typer.Option("--colour/--grey", help="Look at colours too; unless said, backbones do.")

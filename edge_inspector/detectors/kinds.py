@@ -1,10 +1,10 @@
 """The door to the detectors: from the settings of one kind to what teaches it."""
 
-from edge_inspector.detectors import cae, centroid, feature_cae, features, padim, patchcore, svdd
+from edge_inspector.detectors import autoencoder, centroid, feature_cae, features, padim, patchcore, svdd
 from edge_inspector.detectors.backbones import MULTIPLE
 from edge_inspector.detectors.lesson import Lesson, Taught
 from edge_inspector.detectors.settings import (
-    CaeSettings,
+    AutoencoderSettings,
     CentroidSettings,
     DetectorSettings,
     FeatureCaeSettings,
@@ -19,10 +19,10 @@ from edge_inspector.detectors.tiles import check_tiles
 def check_size(settings: DetectorSettings, height: int, width: int) -> None:
     """Raise UsageError for a size of the detector's picture, or of its tiles, that the network cannot take."""
     if settings.tile:
-        check_tiles(settings, height, width, MULTIPLE)
+        check_tiles(settings, height, width, 1 if isinstance(settings, AutoencoderSettings) else MULTIPLE)
         height = width = settings.tile
-    if isinstance(settings, CaeSettings):
-        cae.check_size(settings, height, width)
+    if isinstance(settings, AutoencoderSettings):
+        autoencoder.check_size(settings, height, width)
     else:
         features.check_size(height, width)
 
@@ -35,8 +35,8 @@ def teach(settings: DetectorSettings, lesson: Lesson) -> Taught:
         DataError: the training diverged, or a backbone's weights are missing or damaged.
     """
     match settings:
-        case CaeSettings():
-            return cae.teach(settings, lesson)
+        case AutoencoderSettings():
+            return autoencoder.teach(settings, lesson)
         case PadimSettings() | PcaSettings():
             return padim.teach(settings, lesson)
         case PatchcoreSettings():

@@ -3,14 +3,16 @@
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import assert_never
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn import functional
 
 from edge_inspector.detectors.lesson import Lesson, Pictures
-from edge_inspector.detectors.settings import CaeSettings
+from edge_inspector.detectors.settings import AutoencoderSettings, Loss
 from edge_inspector.detectors.ssim import Blur, Ssim
 from edge_inspector.errors import DataError
 
@@ -124,7 +126,7 @@ class Step:
 def fit_network(
     network: ReconstructionNetwork,
     lesson: Lesson,
-    settings: CaeSettings,
+    settings: AutoencoderSettings,
     quality: Callable[[], float],
     rng: np.random.Generator,
 ) -> Iterator[Step]:
@@ -137,7 +139,7 @@ def fit_network(
         DataError: the loss is no number any more.
     """
     autoencoder = network.autoencoder.to(memory_format=torch.channels_last)
-    ssim, optimiser = Ssim(), torch.optim.Adam(autoencoder.parameters(), settings.rate)
+    loss_of, optimiser = _loss_of(settings.loss), torch.optim.Adam(autoencoder.parameters(), settings.rate)
     pace = _Pace(lesson, settings.batch)
     best, kept, next_look = 0.0, _copy(autoencoder), FIRST_LOOK
     try:
@@ -145,7 +147,7 @@ def fit_network(
             share = pace.share(number)
             optimiser.param_groups[0]["lr"] = settings.rate * _rate_share(share)
             clean = lesson.augment(lesson.fit[chosen], rng)
-            loss = _step(autoencoder, ssim, optimiser, lesson.corrupt(clean, rng), clean)
+            loss = _step(autoencoder, loss_of, optimiser, lesson.corrupt(clean, rng), clean)
             if not math.isfinite(loss):
                 raise DataError(f"the training diverged at step {number}: lower the learning rate (--set rate=0.0003)")
             if share >= next_look:
@@ -187,14 +189,29 @@ def chance_higher(good: Sequence[float], defective: Sequence[float]) -> float:
     return float(((difference > 0) + 0.5 * (difference == 0)).mean())
 
 
+def _loss_of(kind: Loss) -> Callable[[Tensor, Tensor], Tensor]:
+    match kind:
+        case "ssim":
+            return Ssim().loss
+        case "l2":
+            return functional.mse_loss
+        case "bce":
+            return functional.binary_cross_entropy
+    assert_never(kind)
+
+
 def _step(
-    autoencoder: nn.Module, ssim: Ssim, optimiser: torch.optim.Optimizer, corrupted: Pictures, clean: Pictures
+    autoencoder: nn.Module,
+    loss_of: Callable[[Tensor, Tensor], Tensor],
+    optimiser: torch.optim.Optimizer,
+    corrupted: Pictures,
+    clean: Pictures,
 ) -> float:
     source, target = (as_input(torch.from_numpy(pictures)) for pictures in (corrupted, clean))
     optimiser.zero_grad(set_to_none=True)
     with torch.autocast("cpu", torch.bfloat16, enabled=has_bf16_units()):
         reconstruction = autoencoder(source.contiguous(memory_format=torch.channels_last))
-    loss = ssim.loss(reconstruction.float(), target)
+    loss = loss_of(reconstruction.float(), target)
     loss.backward()  # type: ignore[no-untyped-call]
     optimiser.step()
     return float(loss.detach())

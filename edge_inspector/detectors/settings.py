@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError,
 from edge_inspector.errors import UsageError
 
 Residual: TypeAlias = Literal["ssim", "l1", "l2", "ssim+l1"]
+Loss: TypeAlias = Literal["ssim", "l2", "bce"]
 AUGMENTATIONS = ("flip", "rotate", "shift", "brightness")
 
 
@@ -38,23 +39,68 @@ class _Settings(BaseModel):
         return self
 
 
-class CaeSettings(_Settings):
-    """A convolutional autoencoder, trained to restore spoiled pictures of good parts."""
+class AutoencoderSettings(_Settings):
+    """How any autoencoder is trained to restore spoiled pictures of good parts."""
 
-    kind: Literal["cae:my", "cae:mvtec"] = "cae:my"
-    residual: Residual = "ssim+l1"
-    """How picture and reconstruction are compared."""
+    kind: str
+    loss: Loss
+    """What training makes small: 1 - SSIM (MS-SSIM for colour), the squared error, or the binary cross-entropy."""
     tolerance: bool = True
     """Whether the map is in units of how much good parts differ at each place."""
-    smoothing: float = Field(2.0, ge=0, le=20)
-    """Gaussian over the residual, sigma in map pixels."""
-    tolerance_smoothing: float = Field(1.0, gt=0, le=40)
-    """Gaussian over the tolerance, sigma in map pixels: how still the part lies."""
     augment: str = "flip"
     """As above; flips also keep the network from learning to copy."""
     rate: float = Field(1e-3, gt=0, le=0.1)
     """Highest learning rate."""
     batch: int = Field(8, ge=1, le=256)
+
+
+class CaeSettings(AutoencoderSettings):
+    """A convolutional autoencoder of system 001, or the one of Bergmann et al. 2019 (`cae:ssim-ae`)."""
+
+    kind: Literal[
+        "cae:my",
+        "cae:mvtec",
+        "cae:my-etma",
+        "cae:my-optuna",
+        "cae:baseline",
+        "cae:inception",
+        "cae:resnet",
+        "cae:skip",
+        "cae:ssim-ae",
+    ] = "cae:my"
+    loss: Loss = "ssim"
+    residual: Residual = "ssim+l1"
+    """How picture and reconstruction are compared."""
+    smoothing: float = Field(2.0, ge=0, le=20)
+    """Gaussian over the residual, sigma in map pixels."""
+    tolerance_smoothing: float = Field(1.0, gt=0, le=40)
+    """Gaussian over the tolerance, sigma in map pixels: how still the part lies."""
+
+
+class UnetSettings(AutoencoderSettings):
+    """System 004's U-Net-like autoencoder: absolute error, sigma 1."""
+
+    kind: Literal["unet"] = "unet"
+    loss: Loss = "l2"
+    residual: Residual = "l1"
+    """How picture and reconstruction are compared."""
+    smoothing: float = Field(1.0, ge=0, le=20)
+    """Gaussian over the residual, sigma in map pixels."""
+    tolerance_smoothing: float = Field(1.0, gt=0, le=40)
+    """Gaussian over the tolerance, sigma in map pixels: how still the part lies."""
+
+
+class PatchSettings(AutoencoderSettings):
+    """System 002's autoencoder with a dense code, judged patch by patch; `tolerance`: beside patches of that place."""
+
+    kind: Literal["patch"] = "patch"
+    loss: Loss = "bce"
+    patch: int = Field(40, ge=2, le=1024)
+    """Side of a patch, map pixels: larger than the largest defect, or the defect is spread over several."""
+    boxes: Literal["tile", "pixel"] = "tile"
+    """Whether an anomalous patch is shown as a whole (system 002's hardcore mode) or by its anomalous pixels."""
+    k: float = Field(0.8, gt=0, le=100)
+    """Standard deviations of good patches' errors from which a patch is anomalous."""
 
 
 class FeatureSettings(_Settings):
@@ -125,6 +171,8 @@ class SvddSettings(FeatureSettings):
 
 DetectorSettings: TypeAlias = Annotated[
     CaeSettings
+    | UnetSettings
+    | PatchSettings
     | PadimSettings
     | PcaSettings
     | PatchcoreSettings
@@ -140,6 +188,7 @@ _MODELS: dict[str, type[_Settings]] = {
     for kind in get_args(model.model_fields["kind"].annotation)
 }
 KINDS = tuple(_MODELS)
+"""Every kind of detector."""
 
 
 def parse_settings(kind: str, changes: dict[str, str]) -> DetectorSettings:

@@ -2,7 +2,14 @@
 
 import pytest
 
-from edge_inspector.detectors.settings import DEFAULT_KIND, CaeSettings, parse_settings
+from edge_inspector.detectors.settings import (
+    DEFAULT_KIND,
+    KINDS,
+    CaeSettings,
+    PatchSettings,
+    UnetSettings,
+    parse_settings,
+)
 from edge_inspector.errors import UsageError
 
 
@@ -12,21 +19,41 @@ def test_settings_are_taken_as_they_are_typed() -> None:
 
     assert found == CaeSettings(kind="cae:mvtec", rate=0.0003, tolerance=False, batch=4)
     assert parse_settings(DEFAULT_KIND, {}) == CaeSettings()
+    assert parse_settings("unet", {"residual": "l2"}) == UnetSettings(residual="l2")
+    assert parse_settings("patch", {"boxes": "pixel", "k": "3"}) == PatchSettings(boxes="pixel", k=3)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_has_settings(kind: str) -> None:
+    """With a default for each."""
+    assert parse_settings(kind, {}).kind == kind
+
+
+def test_a_kind_that_does_not_exist_is_refused() -> None:
+    """The message lists those that exist."""
+    with pytest.raises(UsageError, match=r"detector setting kind: expected one of cae:my, .*patch, got 'magic'"):
+        parse_settings("magic", {})
 
 
 @pytest.mark.parametrize(
     ("kind", "changes", "words"),
     [
-        ("patchcore", {}, "kind"),
         ("cae:my", {"colour": "1"}, "colour"),
         ("cae:my", {"rate": "fast"}, "rate"),
         ("cae:my", {"rate": "-1"}, "rate"),
         ("cae:my", {"smoothing": "nan"}, "smoothing"),
         ("cae:my", {"residual": "l3"}, "residual"),
         ("cae:my", {"batch": "0"}, "batch"),
+        ("cae:skip", {"loss": "l1"}, "loss"),
+        ("unet", {"tile": "40"}, "tile"),
+        ("patch", {"residual": "l1"}, "residual"),
+        ("patch", {"smoothing": "1"}, "smoothing"),
+        ("patch", {"tile": "1"}, "tile"),
+        ("patch", {"boxes": "both"}, "boxes"),
+        ("patch", {"k": "0"}, "k"),
     ],
 )
 def test_what_cannot_be_set_is_refused_by_name(kind: str, changes: dict[str, str], words: str) -> None:
     """The message names the setting and lists those that exist."""
-    with pytest.raises(UsageError, match=rf"detector setting {words}: .*smoothing.*batch"):
+    with pytest.raises(UsageError, match=rf"detector setting {words}: .*settings: kind, loss.*batch"):
         parse_settings(kind, changes)

@@ -17,6 +17,7 @@ from edge_inspector.detectors import kinds, lesson
 from edge_inspector.detectors.lesson import Budget
 from edge_inspector.detectors.settings import KINDS, DetectorSettings, FeatureSettings, parse_settings
 from edge_inspector.errors import UsageError
+from edge_inspector.inspection.preprocess import as_image, prepare
 from edge_inspector.inspection.recipe import Recipe
 from edge_inspector.inspection.score import area_level
 from edge_inspector.lab import train as teaching
@@ -93,8 +94,6 @@ def torch_map(modules: list[torch.nn.Module], picture: np.ndarray) -> np.ndarray
 
 def prepared(path: Path, recipe: Recipe) -> np.ndarray:
     """Return the detector's picture of a file."""
-    from edge_inspector.inspection.preprocess import as_image, prepare
-
     return prepare(as_image(path.read_bytes(), recipe.channels), recipe)[0]
 
 
@@ -105,7 +104,7 @@ def test_a_kind_gives_the_same_on_the_line(kind: str, parts: Path, tmp_path: Pat
     """A new process without torch finds the map that torch found, and the verdicts that follow from it."""
     bundle, modules = taught(kind, parts, tmp_path / "out")
     files = [tmp_path / "good.png", tmp_path / "bad.png"]
-    files[0].write_bytes(sorted(parts.iterdir())[0].read_bytes())
+    files[0].write_bytes(min(parts.iterdir()).read_bytes())
     files[1].write_bytes(png(a_part(900, scratched=True)))
 
     ran = subprocess.run(
@@ -125,7 +124,7 @@ def test_a_kind_gives_the_same_on_the_line(kind: str, parts: Path, tmp_path: Pat
 def test_tiles_are_put_together_to_one_map(kind: str, parts: Path, tmp_path: Path) -> None:
     """A picture of 64 x 64 in nine tiles of 32 gives one map of 64 x 64."""
     bundle, modules = taught(kind, parts, tmp_path / "out", tile="32", overlap="0")
-    picture = prepared(sorted(parts.iterdir())[0], bundle.recipe)
+    picture = prepared(min(parts.iterdir()), bundle.recipe)
 
     assert torch_map(modules, picture).shape == (64, 64)
     assert bundle.manifest.detector.settings["tile"] == 32
@@ -136,6 +135,7 @@ def test_tiles_are_put_together_to_one_map(kind: str, parts: Path, tmp_path: Pat
     [
         ("cae:my", {}, 100, 64, "multiples of 16, got 64x100"),
         ("padim", {}, 48, 64, "multiples of 32, got 64x48"),
+        ("cae:baseline", {}, 128, 128, "only 256x256, got 128x128"),
         ("padim", {"tile": "128"}, 64, 64, "larger than the detector's picture of 64x64"),
         ("padim", {"tile": "64", "overlap": "20"}, 128, 128, "must begin at multiples of 32"),
     ],

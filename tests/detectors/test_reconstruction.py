@@ -2,6 +2,8 @@
 
 import itertools
 from collections.abc import Iterator
+from dataclasses import replace
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -19,7 +21,7 @@ from edge_inspector.detectors.reconstruction import (
     fit_tolerance,
     without_tolerance,
 )
-from edge_inspector.detectors.settings import CaeSettings
+from edge_inspector.detectors.settings import CaeSettings, Loss
 from edge_inspector.errors import DataError
 from edge_inspector.lab.corrupt import keep
 from edge_inspector.lab.metrics import auroc
@@ -115,6 +117,20 @@ def test_a_training_that_diverges_is_refused() -> None:
 
     with pytest.raises(DataError, match="diverged at step 1: lower the learning rate"):
         list(training)
+
+
+@pytest.mark.parametrize("loss", get_args(Loss))
+def test_each_loss_brings_the_reconstruction_nearer(loss: Loss) -> None:
+    """Whichever a prior system had: after a few steps the network tells the pictures' brightness."""
+    network, lesson = a_network(), replace(a_lesson(Budget(40, None)), fit=np.full((8, 16, 16, 1), 200, np.uint8))
+    training = fit_network(network, lesson, CaeSettings(loss=loss, rate=0.05), lambda: 0.5, np.random.default_rng(0))
+    flat = torch.from_numpy(lesson.fit[:1])
+    before = float((network(flat).detach() - 200 / 255).abs().mean())
+    losses = [step.loss for step in training]
+    after = float((network(flat).detach() - 200 / 255).abs().mean())
+
+    assert losses[-1] < losses[0]
+    assert after < before / 2
 
 
 def test_good_parts_are_near_zero_and_a_new_spot_is_not() -> None:

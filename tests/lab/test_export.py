@@ -11,7 +11,7 @@ from factories import a_part
 from safetensors.torch import load as load_tensors
 
 from edge_inspector.bundle import NETWORK, Bundle
-from edge_inspector.detectors.cae import NETWORKS
+from edge_inspector.detectors.autoencoder import NETWORKS
 from edge_inspector.detectors.reconstruction import (
     ReconstructionNetwork,
     ReconstructionResidual,
@@ -51,7 +51,7 @@ def as_batch(picture: Picture) -> torch.Tensor:
 def a_detector(kind: str, channels: int, residual: str) -> tuple[ReconstructionNetwork, ReconstructionResidual]:
     """Return an untrained network and a residual with a tolerance fitted on good parts."""
     torch.manual_seed(0)
-    network = ReconstructionNetwork(NETWORKS[kind].build(channels)).eval()
+    network = ReconstructionNetwork(NETWORKS[kind].build(channels, 64, 64)).eval()
     raw = without_tolerance(residual, 2.0)
     good = [as_batch(picture) for picture in pictures(channels)[:4]]
     with torch.no_grad():
@@ -84,7 +84,7 @@ def test_the_line_sees_the_map_that_torch_gives(tmp_path: Path, kind: str, chann
 
 def test_the_weights_in_the_bundle_are_those_of_its_network(bundle: Bundle, tmp_path: Path) -> None:
     """To go on training from a bundle is to go on from what runs on the line."""
-    network = ReconstructionNetwork(NETWORKS["cae:my"].build(1)).eval()
+    network = ReconstructionNetwork(NETWORKS["cae:my"].build(1, 64, 64)).eval()
     network.load_state_dict(load_tensors((bundle.path / "weights.safetensors").read_bytes()))
     picture = pictures(1)[4]
     np.save(tmp_path / "picture.npy", picture)

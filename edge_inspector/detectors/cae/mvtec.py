@@ -2,12 +2,13 @@
 
 from torch import nn
 
-from edge_inspector.detectors.cae.same import SameConv2d
+from edge_inspector.detectors.architecture import Sizes
+from edge_inspector.detectors.same import SameConv2d
 
-SIZE_MULTIPLE = 32
+SIZES = Sizes(multiple=32)
 
 
-def build(channels: int) -> nn.Sequential:
+def build(channels: int, _height: int, _width: int) -> nn.Sequential:
     """Return the network, (batch, channels, height, width) in 0..1 to the same; sides are multiples of 32.
 
     746,210 parameters for grey, 751,332 for colour (reference table 1.1.2).

@@ -2,10 +2,12 @@
 
 from torch import nn
 
-SIZE_MULTIPLE = 16
+from edge_inspector.detectors.architecture import Sizes
+
+SIZES = Sizes(multiple=16)
 
 
-def build(channels: int, *, filters: int = 32) -> nn.Sequential:
+def build(channels: int, _height: int, _width: int, *, filters: int = 32) -> nn.Sequential:
     """Return the network, (batch, channels, height, width) in 0..1 to the same; sides are multiples of 16.
 
     139,329 parameters for grey, 140,483 for colour with 32 filters (reference table 1.1.1).

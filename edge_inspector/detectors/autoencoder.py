@@ -1,0 +1,148 @@
+"""Autoencoders: one file a network; here is the door to them and how they are taught."""
+
+from dataclasses import dataclass, replace
+from typing import TypeAlias, assert_never
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from edge_inspector.detectors import patch, unet
+from edge_inspector.detectors.architecture import Architecture
+from edge_inspector.detectors.cae import baseline, inception, mvtec, my, my_etma, my_optuna, resnet, skip, ssim_ae
+from edge_inspector.detectors.lesson import Deployed, Fitted, Lesson, Pictures, Progress
+from edge_inspector.detectors.patch import TileRule, fit_tiles, without_good_tiles
+from edge_inspector.detectors.reconstruction import (
+    ReconstructionNetwork,
+    ReconstructionResidual,
+    chance_higher,
+    fit_network,
+    fit_tolerance,
+    has_bf16_units,
+    without_tolerance,
+)
+from edge_inspector.detectors.settings import AutoencoderSettings, CaeSettings, PatchSettings, UnetSettings
+from edge_inspector.detectors.tiles import cut, tiled
+from edge_inspector.errors import UsageError
+
+NETWORKS: dict[str, Architecture] = {
+    "cae:my": my,
+    "cae:my-etma": my_etma,
+    "cae:my-optuna": my_optuna,
+    "cae:mvtec": mvtec,
+    "cae:baseline": baseline,
+    "cae:inception": inception,
+    "cae:resnet": resnet,
+    "cae:skip": skip,
+    "cae:ssim-ae": ssim_ae,
+    "unet": unet,
+    "patch": patch,
+}
+Settings: TypeAlias = CaeSettings | UnetSettings | PatchSettings
+Residual: TypeAlias = ReconstructionResidual | TileRule
+_BATCH = 8
+
+
+def check_size(settings: AutoencoderSettings, height: int, width: int) -> None:
+    """Raise UsageError for a size that the network cannot take."""
+    sizes = NETWORKS[settings.kind].SIZES
+    if not sizes.take(height, width):
+        raise UsageError(f"{settings.kind} takes {sizes}, got {width}x{height}")
+
+
+@dataclass(frozen=True, slots=True)
+class TaughtAutoencoder:
+    """A trained autoencoder."""
+
+    network: nn.Module
+    settings: Settings
+    lesson: Lesson
+    steps: int
+
+    def residual(self, deployed: Deployed) -> Fitted:
+        """Fit the tolerance on what the deployed network makes of the tune pictures."""
+        reconstructions = torch.from_numpy(np.concatenate(list(deployed(self.lesson.tune))))
+        return Fitted(_fitted(self.settings, _raw(self.settings, self.lesson.tune, reconstructions)), self.steps)
+
+
+def teach(settings: Settings, lesson: Lesson) -> TaughtAutoencoder:
+    """Train an autoencoder to restore spoiled pictures; keep the weights that find planted defects best.
+
+    Raises:
+        UsageError: a picture size that the network cannot take.
+        DataError: the training diverged.
+    """
+    torch.manual_seed(lesson.seed)
+    lesson = replace(lesson, fit=cut(lesson.fit, settings))
+    height, width, channels = lesson.fit.shape[1:]
+    autoencoder = ReconstructionNetwork(NETWORKS[settings.kind].build(channels, height, width))
+    network = tiled(autoencoder, settings)
+    rng = np.random.default_rng(lesson.seed)
+    steps = 0
+    for step in fit_network(autoencoder, lesson, settings, lambda: _quality(network, settings, lesson), rng):
+        steps = step.number
+        words = f"step {step.number}, loss {step.loss:.3f}, finds {step.quality:.1%} of planted defects"
+        lesson.report(Progress(step.share, words))
+    return TaughtAutoencoder(network.eval(), settings, lesson, steps)
+
+
+def _quality(network: nn.Module, settings: Settings, lesson: Lesson) -> float:
+    """Return the chance that a planted defect in a tune picture scores higher than a clean tune picture.
+
+    Each half of the tune pictures is judged by the tolerance of the other half, since nothing looks unusual beside a
+    tolerance that was fitted on it.
+    """
+    clean = _raw(settings, lesson.tune, _reconstruct(network, lesson.tune))
+    planted = _raw(settings, lesson.planted, _reconstruct(network, lesson.planted))
+    half = np.arange(len(lesson.tune)) % 2 == 0
+    good: list[float] = []
+    defective: list[float] = []
+    for judged in (half, ~half):
+        residual = _fitted(settings, clean[torch.from_numpy(~judged)])
+        repeats = len(planted) // len(clean)
+        good += _levels(residual, clean[torch.from_numpy(judged)], lesson)
+        defective += _levels(residual, planted[torch.from_numpy(np.tile(judged, repeats))], lesson)
+    return chance_higher(good, defective)
+
+
+def _levels(residual: Residual, raw: Tensor, lesson: Lesson) -> list[float]:
+    return lesson.levels(list(residual.excess(raw)[:, 0].numpy()))
+
+
+def _reconstruct(network: nn.Module, pictures: Pictures) -> Tensor:
+    network.eval()
+    # Half the digits are enough to choose weights by; what decides is fitted on the deployed network.
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=has_bf16_units()):
+        parts = [network(torch.from_numpy(pictures[i : i + _BATCH])) for i in range(0, len(pictures), _BATCH)]
+    network.train()
+    return torch.cat(parts).float()
+
+
+def _raw(settings: Settings, pictures: Pictures, reconstructions: Tensor) -> Tensor:
+    residual = _unfitted(settings)
+    with torch.no_grad():
+        parts = [
+            residual.raw(torch.from_numpy(pictures[i : i + _BATCH]), reconstructions[i : i + _BATCH])
+            for i in range(0, len(pictures), _BATCH)
+        ]
+    return torch.cat(parts)
+
+
+def _unfitted(settings: Settings) -> Residual:
+    match settings:
+        case CaeSettings() | UnetSettings():
+            return without_tolerance(settings.residual, settings.smoothing)
+        case PatchSettings():
+            return without_good_tiles(settings.patch, settings.boxes, settings.k)
+    assert_never(settings)
+
+
+def _fitted(settings: Settings, maps: Tensor) -> Residual:
+    match settings:
+        case CaeSettings() | UnetSettings():
+            residual = without_tolerance(settings.residual, settings.smoothing)
+            return fit_tolerance(residual, maps, settings.tolerance_smoothing) if settings.tolerance else residual
+        case PatchSettings():
+            rule = without_good_tiles(settings.patch, settings.boxes, settings.k)
+            return fit_tiles(rule, maps, each_place=settings.tolerance)
+    assert_never(settings)
