@@ -21,6 +21,7 @@ from edge_inspector.detectors.reconstruction import (
     has_bf16_units,
     without_tolerance,
 )
+from edge_inspector.detectors.sanity import refuse_constant, refuse_copies
 from edge_inspector.detectors.settings import AutoencoderSettings, CaeSettings, PatchSettings, UnetSettings
 from edge_inspector.detectors.tiles import cut, tiled
 from edge_inspector.errors import UsageError
@@ -70,7 +71,7 @@ def teach(settings: Settings, lesson: Lesson) -> TaughtAutoencoder:
 
     Raises:
         UsageError: a picture size that the network cannot take.
-        DataError: the training diverged.
+        DataError: the training diverged, or the network is dead or copies what it sees.
     """
     torch.manual_seed(lesson.seed)
     lesson = replace(lesson, fit=cut(lesson.fit, settings))
@@ -83,6 +84,9 @@ def teach(settings: Settings, lesson: Lesson) -> TaughtAutoencoder:
         steps = step.number
         words = f"step {step.number}, loss {step.loss:.3f}, finds {step.quality:.1%} of planted defects"
         lesson.report(Progress(step.share, words))
+    refuse_constant(_reconstruct(network, lesson.tune).numpy())
+    repeats = len(lesson.planted) // len(lesson.tune)
+    refuse_copies(np.concatenate([lesson.tune] * repeats), lesson.planted, _reconstruct(network, lesson.planted))
     return TaughtAutoencoder(network.eval(), settings, lesson, steps)
 
 
