@@ -25,6 +25,9 @@ def train(
     out: Annotated[Path, typer.Option(help="Folder to write the bundle to; must not exist.")],
     detector: Annotated[str, typer.Option(help="Kind of detector; README lists them.")] = DEFAULT_KIND,
     size: Annotated[str, typer.Option(help="Of the detector's picture: N or WIDTHxHEIGHT.")] = "256",
+    keep_aspect: Annotated[
+        bool, typer.Option("--keep-aspect", help="Keep the picture's shape; --size is the longer side.")
+    ] = False,
     colour: Annotated[
         bool | None, typer.Option("--colour/--grey", help="Look at colours too; unless said, backbones do.")
     ] = None,
@@ -88,6 +91,7 @@ def train(
                 report=report,
                 width=width,
                 height=height,
+                keep_aspect=keep_aspect,
                 channels=settings.CHANNELS if colour is None else 3 if colour else 1,
                 budget=Budget(epochs, None if minutes is None else 60 * minutes),
                 seed=seed,

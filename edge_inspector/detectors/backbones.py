@@ -178,7 +178,9 @@ def _read_weights(path: Path, sha256: str | None = None) -> Mapping[str, Tensor]
             return load_file(path)
         loaded = torch.load(path, map_location="cpu", weights_only=True)
     except (SafetensorError, RuntimeError, ValueError, EOFError, KeyError, UnpicklingError) as error:
-        raise DataError(f"{path} holds no weights that can be read safely: {str(error).splitlines()[0]}") from error
+        raise DataError(
+            f"{path} holds no weights that can be read safely: {(str(error) or type(error).__name__).splitlines()[0]}"
+        ) from error
     if not isinstance(loaded, dict):
         raise DataError(f"{path}: expected named tensors, found {type(loaded).__name__}")
     return loaded

@@ -27,6 +27,23 @@ def check_size(settings: DetectorSettings, height: int, width: int) -> None:
         features.check_size(height, width)
 
 
+def nearest_size(settings: DetectorSettings, longer: int, width: int, height: int) -> tuple[int, int]:
+    """Return width and height that the network takes, in the shape of a picture of `width` x `height`.
+
+    Args:
+        settings: of the detector.
+        longer: the longer side that is wanted, pixels.
+        width: of the inspected picture.
+        height: of the inspected picture.
+    """
+    multiple = MULTIPLE
+    if isinstance(settings, AutoencoderSettings):
+        multiple = 1 if settings.tile else autoencoder.NETWORKS[settings.kind].SIZES.multiple
+    scale = longer / max(width, height)
+    sides = [max(multiple, round(side * scale / multiple) * multiple) for side in (width, height)]
+    return sides[0], sides[1]
+
+
 def teach(settings: DetectorSettings, lesson: Lesson) -> Taught:
     """Teach the network of a detector; its residual is fitted after the network has been exported.
 

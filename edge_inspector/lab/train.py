@@ -19,7 +19,7 @@ from safetensors.torch import save as save_tensors
 from edge_inspector import __version__
 from edge_inspector.bundle import IGNORE, NETWORK, RESIDUAL, Bundle, DetectorCard, Provenance
 from edge_inspector.detectors.backbones import seen_by
-from edge_inspector.detectors.kinds import check_size, teach
+from edge_inspector.detectors.kinds import check_size, nearest_size, teach
 from edge_inspector.detectors.lesson import Budget, Lesson, Pictures, Progress, Taught
 from edge_inspector.detectors.settings import DetectorSettings, FeatureSettings
 from edge_inspector.engines.openvino import ENGINE, OpenVinoDetector, OpenVinoNetwork, usable_processors
@@ -55,6 +55,8 @@ class Order:
     """Called with what is being done and its share."""
     width: int = 256
     height: int = 256
+    keep_aspect: bool = False
+    """Whether the detector's picture has the shape of the inspected one; its longer side is that of the two above."""
     channels: int = 1
     budget: Budget = field(default_factory=lambda: Budget(None, None))
     seed: int = 0
@@ -77,7 +79,8 @@ def train(order: Order) -> Bundle:
     """
     if order.out.exists():
         raise DataError(f"{order.out} exists already: name a folder that does not, a bundle is never changed")
-    check_size(order.detector, order.height, order.width)
+    if not order.keep_aspect:
+        check_size(order.detector, order.height, order.width)
     order.report("read pictures", 0.0)
     rng = np.random.default_rng(order.seed)
     sets = split(find_good(order.pictures, order.group), rng)
@@ -118,10 +121,15 @@ def _draft_recipe(order: Order, pictures: Sequence[GoodPicture]) -> Recipe:
     inspected = (order.region.width * order.region.height) if order.region else width * height
     if order.min_area is not None and order.min_area > inspected:
         raise UsageError(f"--min-area {order.min_area:g} is larger than the inspected {inspected} pixels")
+    size = order.width, order.height
+    if order.keep_aspect:
+        inside = (order.region.width, order.region.height) if order.region else (width, height)
+        size = nearest_size(order.detector, max(size), *inside)
+        check_size(order.detector, size[1], size[0])
     return Recipe(
         part=order.part,
-        width=order.width,
-        height=order.height,
+        width=size[0],
+        height=size[1],
         channels=order.channels,
         camera_width=width,
         camera_height=height,

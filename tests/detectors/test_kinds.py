@@ -152,3 +152,19 @@ def test_the_door_knows_every_kind() -> None:
     """A kind that can be set can be taught."""
     assert lesson.Taught  # the protocol that the door promises
     assert set(QUICK) < set(KINDS)
+
+
+@pytest.mark.parametrize(
+    ("kind", "longer", "camera", "expected"),
+    [
+        ("padim", 256, (512, 187), (256, 96)),
+        ("padim", 256, (187, 512), (96, 256)),
+        ("cae:my", 256, (640, 480), (256, 192)),
+        ("padim", 64, (1000, 10), (64, 32)),
+    ],
+)
+def test_the_shape_of_the_picture_can_be_kept(
+    kind: str, longer: int, camera: tuple[int, int], expected: tuple[int, int]
+) -> None:
+    """As near as the network's multiples allow."""
+    assert kinds.nearest_size(parse_settings(kind, {}), longer, *camera) == expected
