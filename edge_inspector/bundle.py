@@ -58,6 +58,57 @@ class PlantedRate(_Frozen):
     found: int
 
 
+class Bound(_Frozen):
+    """At most `rate` of good parts get such a verdict, at the card's confidence; each bound holds by itself."""
+
+    of: Literal["NG", "not OK", "INVALID"]
+    rate: float
+    exceedances: int
+    """Calibration parts that may get it (NG, not OK), or got it (INVALID)."""
+
+
+class ScoredPicture(_Frozen):
+    """A calibration picture and its level."""
+
+    picture: str
+    digest: str
+    group: str
+    level: float | None
+    """None where the picture is INVALID."""
+
+
+class TakenOut(_Frozen):
+    """A calibration picture that is not used, though it was chosen to be."""
+
+    picture: str
+    digest: str
+    group: str
+    marked_by: str = ""
+    """Who says that the part is defective. Empty: nobody, so the part counts as an exceedance."""
+
+
+class Suspect(_Frozen):
+    """One of the most unusual good pictures: perhaps a bad part among the good ones."""
+
+    picture: str
+    digest: str
+    used_for: Literal["fit", "tune", "calibrate"]
+    """The detector knows fit and tune pictures: their scores are lower than those of new parts."""
+    score: float | None
+    """Level / threshold; None where the picture is INVALID."""
+
+
+class AreaPair(_Frozen):
+    """A minimum area with the threshold that tune pictures give it, and what NG pictures make of the two."""
+
+    min_area: float
+    """Camera pixels."""
+    threshold: float
+    missed: int
+    defective: int
+    chosen: bool
+
+
 class CalibrationCard(_Frozen):
     """Where the threshold comes from, and what it promises."""
 
@@ -79,6 +130,16 @@ class CalibrationCard(_Frozen):
     """sha256 of every picture used; they must not be used again to judge the bundle."""
     planted: tuple[PlantedRate, ...] = ()
     notes: tuple[str, ...] = ()
+    unfit: bool = False
+    """Whether less than half of the planted defects of the stated size and contrast are found."""
+    bounds: tuple[Bound, ...] = ()
+    pictures: tuple[ScoredPicture, ...] = ()
+    taken_out: tuple[TakenOut, ...] = ()
+    suspects: tuple[Suspect, ...] = ()
+    """The most unusual of each set, worst first."""
+    area_pairs: tuple[AreaPair, ...] = ()
+    ng_digests: tuple[str, ...] = ()
+    """sha256 of the NG pictures that chose the minimum area; they must not be used again to judge the bundle."""
 
     def in_words(self) -> str:
         """Return the promise as a sentence."""
@@ -86,6 +147,15 @@ class CalibrationCard(_Frozen):
         return (
             f"At most {self.false_reject:.1%} of good parts get a verdict other than OK, "
             f"at {self.confidence:.0%} confidence, from {self.groups} good parts{kept}."
+        )
+
+    def bounds_in_words(self) -> tuple[str, ...]:
+        """Return each bound as a sentence."""
+        counted = {"NG": "may be so", "not OK": "may be so", "INVALID": "were so"}
+        return tuple(
+            f"{bound.of}: at most {bound.rate:.1%} of good parts; "
+            f"of these {self.groups}, {bound.exceedances} {counted[bound.of]}."
+            for bound in self.bounds
         )
 
 

@@ -2,11 +2,12 @@
 
 import logging
 import sys
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
 
-from edge_inspector.commands import judge, serve, show, teach
+from edge_inspector.commands import card, data, judge, lab, serve, show, teach
 from edge_inspector.commands.console import stderr
 from edge_inspector.errors import EdgeInspectorError
 
@@ -14,6 +15,7 @@ COMMANDS = (
     teach.train,
     teach.calibrate,
     teach.pretrain,
+    card.card,
     judge.evaluate,
     judge.inspect,
     judge.bench,
@@ -22,12 +24,22 @@ COMMANDS = (
     serve.schema,
     show.demo,
 )
+GROUPS: dict[str, tuple[str | None, tuple[Callable[..., None], ...]]] = {
+    "data": (data.__doc__, (data.check,)),
+    "lab": (lab.__doc__, (lab.rules, lab.table)),
+}
+"""Commands of two words: the first, what it is about, and the functions of the second."""
 USAGE = 64
 DISK = 74
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 for command in COMMANDS:
     app.command()(command)
+for name, (about, members) in GROUPS.items():
+    group = typer.Typer(no_args_is_help=True, help=about)
+    app.add_typer(group, name=name)
+    for member in members:
+        group.command()(member)
 
 
 def main() -> None:

@@ -62,6 +62,7 @@ def test_a_wrong_folder_is_one_line_and_exit_65(tmp_path: Path) -> None:
         (("--size", "100"), 64, "cae:my takes sizes that are multiples of 16, got 100x100"),
         (("--roi", "1,2,3"), 64, "--roi 1,2,3: expected x,y,width,height"),
         (("--false-reject", "5"), 64, "--false-reject 5.0: expected a number between 0 and 1"),
+        (("--review", "0.05", "--false-reject", "0.1"), 64, "--review 0.05: expected more than --false-reject 0.1"),
         (("--epochs", "0"), 64, "epochs"),
         (("--no-such-option",), 64, "No such option"),
     ],
@@ -144,7 +145,7 @@ def test_evaluate_can_guard_a_release(
     if expected == 0:
         assert json.loads(told.out)["images"] == 4
     else:
-        assert "--rule 1.0: expected one of calibrated, aivision" in told.err
+        assert "--rule 1.0: expected one of calibrated, aivision, mean+3sd, percentile-95" in told.err
 
 
 def test_evaluate_exits_1_over_a_limit(bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -181,3 +182,63 @@ def test_a_part_is_taught_from_the_command_line(good_parts: Path, tmp_path: Path
     assert card["calibration"]["groups"] == 20
     assert (tmp_path / "out" / "manifest.json").is_file()
     assert "Traceback" not in found.stderr
+
+
+def test_a_card_says_what_a_bundle_promises(
+    bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Bounds, suspicious pictures and planted defects, as text and as JSON; exit 1 only when it is unfit."""
+    card = bundle.manifest.calibration
+    expected = 1 if card.unfit else 0
+
+    assert status_of(monkeypatch, "card", bundle.path, "--plot", tmp_path / "card.svg") == expected
+    text = capsys.readouterr().out
+    assert card.in_words() in text
+    assert "not OK: at most 13.9% of good parts; of these 20, 0 may be so." in text
+    assert card.suspects[0].picture in text
+    assert "all kinds, 95 % bounds" in text
+    assert (tmp_path / "card.svg").read_bytes().startswith(b"<svg")
+
+    assert status_of(monkeypatch, "card", bundle.path, "--json") == expected
+    found = json.loads(capsys.readouterr().out)["calibration"]
+    assert [bound["of"] for bound in found["bounds"]] == ["NG", "not OK", "INVALID"]
+    assert found["suspects"][0]["used_for"] == "calibrate"
+    assert all(one["rate_low"] <= one["found"] / one["planted"] <= one["rate_high"] for one in found["planted"])
+
+
+def test_calibrating_shows_the_table_and_the_pictures(
+    bundle: Bundle,
+    good_parts: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """With pictures of defective parts: the pairs as text and as JSON; the most unusual good pictures in a folder."""
+    ng = write_parts(tmp_path / "ng", 3, scratched=True, first=2000)
+    words = ("calibrate", bundle.path, "--ok", good_parts, "--again", "--ng", ng, "--false-reject", "0.2")
+
+    assert status_of(monkeypatch, *words, "--out", tmp_path / "a", "--overlays", tmp_path / "look") == 0
+    text = capsys.readouterr().out
+    assert "  <- chosen" in text
+    assert "0 of 3" in text
+    assert len(list((tmp_path / "look").glob("*.png"))) >= 5
+
+    assert status_of(monkeypatch, *words, "--out", tmp_path / "b", "--json") == 0
+    found = json.loads(capsys.readouterr().out)["calibration"]
+    assert sum(pair["chosen"] for pair in found["area_pairs"]) == 1
+
+
+@pytest.mark.parametrize(("parts", "status"), [(32, 0), (10, 1)])
+def test_data_check_exits_1_on_a_finding(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], parts: int, status: int
+) -> None:
+    """A script can ask before it teaches; the text and the JSON say why."""
+    write_parts(tmp_path / "good", parts)
+
+    assert status_of(monkeypatch, "data", "check", tmp_path / "good") == status
+    assert ("Nothing amiss." if status == 0 else "TOO FEW: 10 different good parts") in capsys.readouterr().out
+    assert status_of(monkeypatch, "data", "check", tmp_path / "good", "--json") == status
+    found = json.loads(capsys.readouterr().out)
+    assert found["groups"] == parts
+    assert [finding["kind"] for finding in found["findings"]] == ([] if status == 0 else ["too few"])
+    assert status_of(monkeypatch, "data", "check", tmp_path / "typo") == 65

@@ -61,7 +61,8 @@ def commands_table() -> Iterator[str]:
     yield "| command | does |"
     yield "|---|---|"
     for name, command in get_command(app).commands.items():  # type: ignore[attr-defined]
-        yield f"| `{name}` | {command.help.split('.')[0]} |"
+        for more, member in getattr(command, "commands", {"": command}).items():
+            yield f"| `{f'{name} {more}'.strip()}` | {member.help.split('.')[0]} |"
 
 
 def _is_section(annotation: Any) -> bool:  # noqa: ANN401

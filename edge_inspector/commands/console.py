@@ -34,29 +34,6 @@ def open_bundle(path: Path) -> "tuple[Bundle, Inspector]":
     return opened, open_inspector(opened, threads=usable_processors(), clock_ns=time.perf_counter_ns)
 
 
-def print_bundle(bundle: "Bundle", *, as_json: bool) -> None:
-    """Print what a new bundle promises."""
-    card = bundle.manifest.calibration
-    if as_json:
-        print_json(
-            {
-                "bundle": str(bundle.path),
-                "id": bundle.id,
-                "part": bundle.recipe.part,
-                "calibration": json.loads(card.model_dump_json(exclude={"digests", "levels"})),
-                "steps": bundle.manifest.provenance.steps,
-                "seconds": bundle.manifest.provenance.seconds,
-            }
-        )
-        return
-    typer.echo(f"{bundle.path}: bundle {bundle.id} for part {bundle.recipe.part}")
-    typer.echo(card.in_words())
-    found, planted = sum(r.found for r in card.planted), sum(r.planted for r in card.planted)
-    typer.echo(f"Planted defects found at the threshold: {found} of {planted}.")
-    for note in card.notes:
-        typer.echo(f"NOTE: {note}")
-
-
 def print_json(value: object) -> None:
     """Print a value as JSON."""
     typer.echo(json.dumps(value, indent=1, allow_nan=False))

@@ -13,17 +13,18 @@ from edge_inspector.errors import UsageError
 def evaluate(
     bundle: Annotated[Path, typer.Argument(help="Bundle to judge with.")],
     data: Annotated[Path, typer.Argument(help="Folder with test/good and test/<defect>.", metavar="DATA_DIR")],
-    rule: Annotated[str, typer.Option(help="calibrated, or aivision (the prior system's).")] = "calibrated",
+    rule: Annotated[
+        str, typer.Option(help="calibrated, or for comparison aivision, mean+3sd, percentile-95, max-area, otsu.")
+    ] = "calibrated",
     max_miss: Annotated[float | None, typer.Option(help="Exit 1 when more defective parts are passed.")] = None,
     max_false_reject: Annotated[float | None, typer.Option(help="Exit 1 when more good parts are rejected.")] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Compare a bundle's verdicts with the truth."""
-    from edge_inspector.lab.evaluate import RULES
     from edge_inspector.lab.evaluate import evaluate as compare
+    from edge_inspector.lab.rules import check_rule
 
-    if rule not in RULES:
-        raise UsageError(f"--rule {rule}: expected one of {', '.join(RULES)}")
+    check_rule(rule)
     with progress() as report:
         opened, inspector = open_bundle(bundle)
         found = compare(opened, inspector, data, rule, report)

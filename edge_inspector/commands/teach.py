@@ -6,17 +6,22 @@ from typing import Annotated
 
 import typer
 
+from edge_inspector.commands.card import print_bundle
 from edge_inspector.commands.console import (
     JsonFlag,
     now,
+    open_bundle,
     parse_changes,
     parse_roi,
     parse_size,
-    print_bundle,
     print_json,
     progress,
 )
 from edge_inspector.detectors.settings import AUGMENTATIONS, DEFAULT_KIND
+
+OverlaysOption = Annotated[
+    Path | None, typer.Option(help="Folder for the most unusual good pictures with the heat map over them.")
+]
 
 
 def train(
@@ -58,12 +63,13 @@ def train(
         str | None, typer.Option(help="Regular expression that finds the part's serial in a path.")
     ] = None,
     changes: Annotated[list[str] | None, typer.Option("--set", help="Detector setting, KEY=VALUE; repeatable.")] = None,
+    overlays: OverlaysOption = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Teach a part from good pictures and write a bundle that can run."""
     from edge_inspector.detectors.lesson import Budget
     from edge_inspector.detectors.settings import parse_settings
-    from edge_inspector.lab.calibrate import Target
+    from edge_inspector.lab.threshold import Target
     from edge_inspector.lab.train import Order
     from edge_inspector.lab.train import train as teach
 
@@ -95,8 +101,7 @@ def train(
                 channels=settings.CHANNELS if colour is None else 3 if colour else 1,
                 budget=Budget(epochs, None if minutes is None else 60 * minutes),
                 seed=seed,
-                target=Target(false_reject, confidence),
-                review=review,
+                target=Target(false_reject, confidence, review),
                 min_area=min_area,
                 normalise="local" if local else "none",
                 region=parse_roi(roi),
@@ -104,6 +109,7 @@ def train(
                 group=group,
             )
         )
+    _save_overlays(bundle.path, overlays)
     print_bundle(bundle, as_json=as_json)
 
 
@@ -120,24 +126,40 @@ def calibrate(
     group: Annotated[
         str | None, typer.Option(help="Regular expression that finds the part's serial in a path.")
     ] = None,
+    again: Annotated[
+        bool, typer.Option("--again", help="--ok taught the bundle: use the pictures of it that calibrated.")
+    ] = False,
+    ng: Annotated[Path | None, typer.Option(help="Folder of defective parts: choose the minimum area by them.")] = None,
+    take_out: Annotated[
+        list[str] | None, typer.Option(help="Calibration picture not to use; counts as rejected; repeatable.")
+    ] = None,
+    by: Annotated[str, typer.Option(help="Who says that these show defective parts: then they do not count.")] = "",
+    overlays: OverlaysOption = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Give a bundle a new threshold, from other good pictures or for another target."""
+    """Give a bundle a new threshold, from other good pictures, for another target, or without a defective picture."""
     from edge_inspector.bundle import read_bundle
-    from edge_inspector.lab import calibrate as lab
+    from edge_inspector.lab.recalibrate import Wish, recalibrate
+    from edge_inspector.lab.threshold import Target
 
     with progress() as report:
-        written = lab.recalibrate(
+        written = recalibrate(
             read_bundle(bundle),
-            ok,
-            lab.Target(false_reject, confidence),
-            review=review,
-            min_area=min_area,
-            group=group,
-            created=now(),
-            out=out,
-            report=report,
+            Wish(
+                pictures=ok,
+                out=out,
+                target=Target(false_reject, confidence, review),
+                created=now(),
+                report=report,
+                min_area=min_area,
+                group=group,
+                again=again,
+                take_out=tuple(take_out or ()),
+                marked_by=by.strip(),
+                ng=ng,
+            ),
         )
+    _save_overlays(written.path, overlays)
     print_bundle(written, as_json=as_json)
 
 
@@ -180,3 +202,10 @@ def pretrain(
     typer.echo(
         f"{made.file}: pretrained on {made.pictures} pictures, tells {made.told:.0%} of unseen turns; chance: 25%"
     )
+
+
+def _save_overlays(bundle: Path, folder: Path | None) -> None:
+    from edge_inspector.lab.suspects import save_overlays
+
+    if folder is not None:
+        save_overlays(*open_bundle(bundle), folder)

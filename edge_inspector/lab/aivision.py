@@ -21,8 +21,3 @@ def largest_area(amap: AnomalyMap) -> float:
     mask = (blurred > limit).astype(np.uint8)
     contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     return max((float(cv2.contourArea(contour)) for contour in contours), default=0.0)
-
-
-def aivision_rejects(amap: AnomalyMap) -> bool:
-    """Say whether the prior system would reject the part."""
-    return largest_area(amap) >= AREA_LIMIT

@@ -1,43 +1,38 @@
 """Set the threshold: from good pictures that nothing else has used, for a stated rate at a stated confidence."""
 
 import hashlib
-import io
 import itertools
 import json
-import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-import cv2
 import numpy as np
 
-from edge_inspector import bundle as bundles
 from edge_inspector.bundle import (
+    AreaPair,
     Bundle,
     CalibrationCard,
-    DetectorCard,
-    GoldenCase,
     Manifest,
     PlantedRate,
     Provenance,
+    ScoredPicture,
+    TakenOut,
+    write_bundle,
 )
-from edge_inspector.engines.openvino import usable_processors
-from edge_inspector.errors import DataError, UsageError
-from edge_inspector.inspection.inspector import Detector, Evidence, Inspector
-from edge_inspector.inspection.model import Image, Reason
-from edge_inspector.inspection.preprocess import IgnoreMask, prepare
-from edge_inspector.inspection.recipe import Decision, Recipe
+from edge_inspector.errors import DataError
+from edge_inspector.inspection.preprocess import prepare
 from edge_inspector.inspection.score import area_level
 from edge_inspector.lab import defects
-from edge_inspector.lab.dataset import LEAST_TO_CALIBRATE, GoodPicture, find_good, read_picture
-from edge_inspector.lab.metrics import binomial_cdf
+from edge_inspector.lab.dataset import GoodPicture, Split, read_picture
+from edge_inspector.lab.golden import make_golden
+from edge_inspector.lab.material import Material
+from edge_inspector.lab.suspects import rank_suspects
+from edge_inspector.lab.threshold import Groups, Target, decide_limits, gather_groups
 
-CONFIDENCE = 0.95
 STATED_DEFECT = (0.08, 60.0)
 """Size (share of the shorter side) and contrast (grey values) of a defect that must be found half the time."""
-_HEADROOM = 1 + bundles.SCORE_TOLERANCE
 _PLANTED_SIZES = (0.04, 0.08, 0.16)
 _PLANTED_CONTRASTS = (20.0, 60.0)
 _PLANTED_EACH = 8
@@ -45,183 +40,79 @@ _OUTLIER = 1.5
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
-    """What the user asks for; no false-reject rate means the best that the pictures support."""
+class Choice:
+    """What NG pictures say of the minimum area."""
 
-    false_reject: float | None = None
-    confidence: float = CONFIDENCE
-
-    def __post_init__(self) -> None:
-        for name, value in (("--false-reject", self.false_reject), ("--confidence", self.confidence)):
-            if value is not None and not 0 < value < 1:
-                raise UsageError(f"{name} {value}: expected a number between 0 and 1, for instance 0.05")
-
-
-@dataclass(frozen=True, slots=True)
-class Threshold:
-    """A threshold and the rate that it is good for."""
-
-    value: float
-    false_reject: float
-    exceedances: int
-
-
-def allowed_exceedances(groups: int, false_reject: float, confidence: float) -> int | None:
-    """Return the largest r with P(Binomial(groups, false_reject) <= r) <= 1 - confidence, None where there is none."""
-    allowed = None
-    for exceedances in range(groups):
-        if binomial_cdf(exceedances, groups, false_reject) > 1 - confidence:
-            break
-        allowed = exceedances
-    return allowed
-
-
-def groups_needed(false_reject: float, confidence: float) -> int:
-    """Return the fewest good parts that can show `false_reject` at `confidence`, when none of them is rejected."""
-    return math.ceil(round(math.log(1 - confidence) / math.log(1 - false_reject), 9))
-
-
-def set_threshold(levels: Sequence[float], target: Target) -> Threshold:
-    """Return the threshold for the highest level of each group.
-
-    With r exceedances allowed, it lies 1 % (the golden tolerance) above the (r+1)-th largest level: the chance that
-    the true rate exceeds the target is at most 1 - confidence, whatever the levels' distribution (one-sided
-    distribution-free tolerance limit, Wilks 1941).
-
-    Raises:
-        DataError: too few groups for the target, all levels equal, or a level that is not finite.
-    """
-    ranked = sorted(levels, reverse=True)
-    if not all(map(math.isfinite, ranked)):
-        raise DataError("a calibration picture has no finite level; the network is damaged, teach the part anew")
-    if len(ranked) < LEAST_TO_CALIBRATE:
-        raise DataError(f"{len(ranked)} good parts to calibrate with, at least {LEAST_TO_CALIBRATE} are needed")
-    if ranked[0] == ranked[-1]:
-        raise DataError(f"all {len(ranked)} good parts have the same level {ranked[0]:g}: the detector sees nothing")
-    if target.false_reject is None:
-        return Threshold(ranked[0] * _HEADROOM, 1 - (1 - target.confidence) ** (1 / len(ranked)), 0)
-    allowed = allowed_exceedances(len(ranked), target.false_reject, target.confidence)
-    if allowed is None:
-        needed = groups_needed(target.false_reject, target.confidence)
-        raise DataError(
-            f"{len(ranked)} good parts cannot show a false-reject rate of {target.false_reject:.1%} at "
-            f"{target.confidence:.0%} confidence, {needed} can: add {needed - len(ranked)} to those that calibrate"
-        )
-    if ranked[allowed] <= 0:
-        raise DataError(
-            f"a threshold at level {ranked[allowed]:g} would reject every part that has any: lower --min-area"
-        )
-    return Threshold(ranked[allowed] * _HEADROOM, target.false_reject, allowed)
-
-
-@dataclass(frozen=True, slots=True)
-class Material:
-    """A part that has been taught: all of a bundle but the threshold, and the detector that will run."""
-
-    recipe: Recipe
-    """Its limits are placeholders."""
-    detector_card: DetectorCard
-    provenance: Provenance
-    contents: Mapping[str, bytes]
-    """Graphs, weights, reference picture and mask, by file name."""
-    detector: Detector
-    ignore: IgnoreMask | None
-
-    def evidence(self, image: bytes | Image) -> Evidence:
-        """Return the anomaly map of a picture and what it was made from.
-
-        Raises:
-            DataError: the picture cannot be judged.
-        """
-        inspection = Inspector(self.recipe, self.detector, self.ignore, lambda: 0).inspect(image)
-        if inspection.evidence is None:
-            raise DataError(f"a picture cannot be judged: {inspection.judgement.detail}")
-        if inspection.judgement.reason is Reason.NOT_FINITE:
-            raise DataError("an anomaly map is not finite: the network is damaged, teach the part anew")
-        return inspection.evidence
-
-    def level(self, image: bytes | Image) -> float:
-        """Return the level of a picture."""
-        return area_level(self.evidence(image).amap, self.recipe.min_area_px)
-
-
-def material_of(bundle: Bundle, threads: int) -> Material:
-    """Return what a bundle was made of, to give it another threshold."""
-    kept = [name for name in bundle.manifest.files if not name.startswith("golden/")]
-    return Material(
-        recipe=bundle.recipe,
-        detector_card=bundle.manifest.detector,
-        provenance=bundle.manifest.provenance,
-        contents={name: (bundle.path / name).read_bytes() for name in kept},
-        detector=bundles.open_detector(bundle, threads),
-        ignore=bundle.ignore(),
-    )
-
-
-def recalibrate(
-    bundle: Bundle,
-    folder: Path,
-    target: Target,
-    *,
-    review: float | None,
-    min_area: float | None,
-    group: str | None,
-    created: datetime,
-    out: Path,
-    report: Callable[[str, float], None],
-) -> Bundle:
-    """Give a bundle a new threshold from the good pictures in `folder`, all of them unseen."""
-    good = find_good(folder, group)
-    material = material_of(bundle, usable_processors())
-    if min_area is not None:
-        if min_area * material.recipe.map_per_camera_area > material.recipe.width * material.recipe.height:
-            raise UsageError(f"--min-area {min_area:g} is larger than the inspected picture")
-        decision = material.recipe.decision.model_copy(update={"min_area": min_area})
-        recipe = Recipe.model_validate({**material.recipe.model_dump(), "decision": decision.model_dump()})
-        material = replace(material, recipe=recipe)
-    rng = np.random.default_rng(bundle.manifest.provenance.seed)
-    return calibrate(material, good, (), target=target, review=review, created=created, rng=rng, out=out, report=report)
+    pairs: tuple[AreaPair, ...]
+    levels: tuple[float, ...]
+    """Of the NG pictures, at the chosen minimum area."""
+    digests: tuple[str, ...]
 
 
 def calibrate(
     material: Material,
-    good: Sequence[GoodPicture],
-    tune: Sequence[GoodPicture],
+    sets: Split,
     *,
     target: Target,
-    review: float | None,
     created: datetime,
     rng: np.random.Generator,
     out: Path,
     report: Callable[[str, float], None],
+    taken_out: Sequence[TakenOut] = (),
+    choice: Choice | None = None,
 ) -> Bundle:
-    """Set the threshold on `good`, state what planted defects it finds in `tune`, and write the bundle.
+    """Set the threshold on the calibrate set, state what planted defects it finds in the tune set, write the bundle.
+
+    Args:
+        material: what was taught.
+        sets: `fit` and `tune` may be empty where their pictures are not at hand.
+        target: the rates to promise.
+        created: now.
+        rng: for planted defects.
+        out: a folder that does not exist.
+        report: called with what is being done and its share.
+        taken_out: pictures that belong to the calibrate set and are not in it; each counts as an exceedance unless
+            somebody marked it defective.
+        choice: where NG pictures chose the minimum area.
 
     Raises:
         DataError: pictures that the detector was taught from, too few of them, or `out` exists.
+        UsageError: a review rate that is not above the rate of NG.
     """
+    good = sets.calibrate
     _refuse_seen(good, material.provenance)
     levels = _levels(material, good, report)
-    by_group = _highest(levels, good)
-    threshold = set_threshold(by_group, target)
-    decision = _decision(material.recipe.decision.min_area, by_group, threshold, target, review)
+    groups = gather_groups(levels, good, taken_out)
+    threshold, decision, bounds = decide_limits(groups, target, material.recipe.decision.min_area)
     recipe = material.recipe.model_copy(update={"decision": decision})
-    planted = _planted_rates(material, tune or good, decision.lowest, rng, report)
+    valid = [(picture, level) for picture, level in zip(good, levels, strict=True) if level is not None]
+    planted = _planted_rates(material, sets.tune or [picture for picture, _ in valid], decision.lowest, rng, report)
     card = CalibrationCard(
-        id=hashlib.sha256(json.dumps([by_group, decision.threshold]).encode()).hexdigest()[:12],
+        id=hashlib.sha256(json.dumps([groups.levels, decision.threshold]).encode()).hexdigest()[:12],
         created=created,
-        false_reject=threshold.false_reject if review is None else max(review, threshold.false_reject),
+        false_reject=bounds[1].rate,
         confidence=target.confidence,
         provisional=target.false_reject is None,
-        groups=len(by_group),
+        groups=groups.count,
         exceedances=threshold.exceedances,
         threshold=decision.threshold,
-        levels=tuple(sorted(by_group, reverse=True)),
-        digests=tuple(picture.digest for picture in good),
+        levels=tuple(sorted(groups.levels, reverse=True)),
+        digests=(*(picture.digest for picture in good), *(one.digest for one in taken_out)),
         planted=planted,
-        notes=_notes(by_group, planted),
+        notes=_notes(groups, planted, decision.threshold, choice),
+        unfit=_is_unfit(planted),
+        bounds=bounds,
+        pictures=_scored(good, levels),
+        taken_out=tuple(taken_out),
+        suspects=(
+            *rank_suspects("calibrate", good, levels, decision.threshold),
+            *rank_suspects("tune", sets.tune, _levels(material, sets.tune, report), decision.threshold),
+            *rank_suspects("fit", sets.fit, _levels(material, sets.fit, report), decision.threshold),
+        ),
+        area_pairs=choice.pairs if choice else (),
+        ng_digests=choice.digests if choice else (),
     )
-    cases, golden_files = _golden(material, recipe, good, levels, rng)
+    cases, golden_files = make_golden(material, recipe, [p for p, _ in valid], [level for _, level in valid], rng)
     manifest = Manifest(
         recipe=recipe,
         detector=material.detector_card,
@@ -230,7 +121,14 @@ def calibrate(
         golden=cases,
         files={},
     )
-    return bundles.write_bundle(out, manifest, {**material.contents, **golden_files})
+    return write_bundle(out, manifest, {**material.contents, **golden_files})
+
+
+def _scored(pictures: Sequence[GoodPicture], levels: Sequence[float | None]) -> tuple[ScoredPicture, ...]:
+    return tuple(
+        ScoredPicture(picture=str(picture.path), digest=picture.digest, group=picture.group, level=level)
+        for picture, level in zip(pictures, levels, strict=True)
+    )
 
 
 def _refuse_seen(good: Sequence[GoodPicture], provenance: Provenance) -> None:
@@ -239,34 +137,19 @@ def _refuse_seen(good: Sequence[GoodPicture], provenance: Provenance) -> None:
     if seen:
         raise DataError(
             f"{len(seen)} of {len(good)} pictures taught the detector (for instance {seen[0]}): a threshold from them "
-            "would be too low. Calibrate with pictures that were not used"
+            "would be too low. Calibrate with pictures that were not used; where this folder taught the bundle, say "
+            "--again to use the pictures that calibrated it"
         )
 
 
 def _levels(
     material: Material, pictures: Sequence[GoodPicture], report: Callable[[str, float], None]
-) -> tuple[float, ...]:
+) -> tuple[float | None, ...]:
     levels = []
     for place, picture in enumerate(pictures):
         levels.append(material.level(picture.path.read_bytes()))
-        report("calibrate", (place + 1) / len(pictures))
+        report("score good parts", (place + 1) / len(pictures))
     return tuple(levels)
-
-
-def _highest(levels: Sequence[float], pictures: Sequence[GoodPicture]) -> tuple[float, ...]:
-    highest: dict[str, float] = {}
-    for level, picture in zip(levels, pictures, strict=True):
-        highest[picture.group] = max(level, highest.get(picture.group, -math.inf))
-    return tuple(highest.values())
-
-
-def _decision(
-    min_area: float, levels: Sequence[float], threshold: Threshold, target: Target, review: float | None
-) -> Decision:
-    if review is None:
-        return Decision(threshold=threshold.value, min_area=min_area)
-    limit = set_threshold(levels, Target(review, target.confidence)).value
-    return Decision(threshold=threshold.value, review=min(limit, threshold.value), min_area=min_area)
 
 
 def _planted_rates(
@@ -299,66 +182,28 @@ def _level_of_planted(
     )
 
 
-def _notes(levels: Sequence[float], planted: Sequence[PlantedRate]) -> tuple[str, ...]:
-    first, second = sorted(levels, reverse=True)[:2]
+def _is_unfit(planted: Sequence[PlantedRate]) -> bool:
+    stated = [rate for rate in planted if (rate.size, rate.contrast) == STATED_DEFECT]
+    return sum(rate.found for rate in stated) * 2 < sum(rate.planted for rate in stated)
+
+
+def _notes(groups: Groups, planted: Sequence[PlantedRate], threshold: float, choice: Choice | None) -> tuple[str, ...]:
+    first, second = sorted(groups.levels, reverse=True)[:2]
     notes = []
     if first >= _OUTLIER * second:
         notes.append(
             f"the highest level among the good parts is {first:.3g}, the second {second:.3g}: look at that picture"
         )
-    stated = [rate for rate in planted if (rate.size, rate.contrast) == STATED_DEFECT]
-    found, count = sum(rate.found for rate in stated), sum(rate.planted for rate in stated)
-    if found * 2 < count:
+    if groups.invalid:
+        notes.append(f"{groups.invalid} good parts are INVALID: look at them")
+    if _is_unfit(planted):
+        stated = [rate for rate in planted if (rate.size, rate.contrast) == STATED_DEFECT]
+        found, count = sum(rate.found for rate in stated), sum(rate.planted for rate in stated)
         notes.append(
             f"UNFIT: {found} of {count} planted defects of {STATED_DEFECT[0]:.0%} of the shorter side and "
             f"{STATED_DEFECT[1]:.0f} grey values are found; less than half"
         )
+    if choice is not None:
+        missed = sum(level < threshold for level in choice.levels)
+        notes.append(f"{missed} of the {len(choice.levels)} NG pictures that chose the minimum area are missed")
     return tuple(notes)
-
-
-def _golden(
-    material: Material, recipe: Recipe, good: Sequence[GoodPicture], levels: Sequence[float], rng: np.random.Generator
-) -> tuple[tuple[GoldenCase, ...], dict[str, bytes]]:
-    """Return two middling good pictures, the two nearest the threshold, and two planted defects, with their maps."""
-    order = np.argsort(levels)
-    below = [i for i in order if levels[i] < recipe.decision.lowest]
-    chosen = [*order[len(order) // 2 :][:2], *below[-2:]]
-    originals = [(good[i].path.suffix.lower(), good[i].path.read_bytes()) for i in chosen]
-    spoiled = [(".png", _plant_in_camera_picture(good[i], recipe, rng)) for i in chosen[:2]]
-    inspector = Inspector(recipe, material.detector, material.ignore, lambda: 0)
-    cases: list[GoldenCase] = []
-    files: dict[str, bytes] = {}
-    for number, (suffix, content) in enumerate([*originals, *spoiled]):
-        inspection = inspector.inspect(content)
-        score, evidence = inspection.judgement.score, inspection.evidence
-        if score is None or evidence is None:
-            raise DataError(f"a golden picture cannot be judged: {inspection.judgement.detail}")
-        case = GoldenCase(
-            picture=f"golden/{number}{suffix}",
-            amap=f"golden/{number}.npy",
-            verdict=inspection.judgement.verdict,
-            score=score,
-        )
-        buffer = io.BytesIO()
-        np.save(buffer, evidence.amap, allow_pickle=False)
-        cases.append(case)
-        files |= {case.picture: content, case.amap: buffer.getvalue()}
-    return tuple(cases), files
-
-
-def _plant_in_camera_picture(picture: GoodPicture, recipe: Recipe, rng: np.random.Generator) -> bytes:
-    """Return a PNG of the camera picture with a coarse defect, so that the golden check decodes and resizes too."""
-    image = read_picture(picture.path, recipe.channels)
-    prepared, placement = prepare(image, recipe)
-    spoiled = defects.plant(prepared, "perlin", 0.25, 120, rng).picture
-    change = spoiled.astype(np.float32) - prepared
-    if recipe.channels == 3:
-        change = change[..., ::-1]
-    if recipe.window is not None:
-        change = change * ((recipe.window.high - recipe.window.low) / 255)
-    change = cv2.resize(change, (placement.width, placement.height), interpolation=cv2.INTER_LINEAR)
-    cut = np.s_[placement.y : placement.y + placement.height, placement.x : placement.x + placement.width]
-    whole = image.astype(np.float32)
-    whole[cut] += change.reshape(whole[cut].shape)
-    restored = np.clip(np.rint(whole), 0, np.iinfo(image.dtype).max).astype(image.dtype)
-    return bytes(cv2.imencode(".png", restored)[1])

@@ -20,7 +20,7 @@ from edge_inspector.inspection.preprocess import decode
 LEAST_TO_CALIBRATE = 20
 LEAST_TO_FIT = 6
 LEAST_TO_TUNE = 4
-_NEAR = 0.2
+NEAR = 0.2
 """Mean difference in grey values of 32 x 32 miniatures under which two pictures count as shots of one part: what
 is left of a camera's noise when hundreds of pixels are averaged. Well-fixed parts differ by more (0.4 and up on real
 sets)."""
@@ -102,10 +102,10 @@ def find_good(folder: Path, pattern: str | None) -> tuple[GoodPicture, ...]:
     paths = find_pictures(folder)
     if pattern is None:
         folder = Path(os.path.commonpath([path.parent for path in paths]))  # one sub-folder alone names no group
-    name_of = _namer(folder, pattern)
+    name_of = namer(folder, pattern)
     names = [name_of(path) for path in paths]
-    shots = np.stack([_miniature(read_picture(path, 1)) for path in paths])
-    merged = _merge(names, _near_pairs(shots, _NEAR if pattern is None else 0.0))
+    shots = np.stack([miniature(read_picture(path, 1)) for path in paths])
+    merged = merge_names(names, near_pairs(shots, NEAR if pattern is None else 0.0))
     return tuple(GoodPicture(path, group, digest_of(path)) for path, group in zip(paths, merged, strict=True))
 
 
@@ -168,7 +168,8 @@ def _mask_of(folder: Path, kind: str, path: Path) -> Path | None:
     return None
 
 
-def _namer(folder: Path, pattern: str | None) -> Callable[[Path], str]:
+def namer(folder: Path, pattern: str | None) -> Callable[[Path], str]:
+    """Return what says to which group a path belongs, before equal pictures are merged; see `find_good`."""
     if pattern is None:
         return lambda path: str(path.relative_to(folder) if path.parent == folder else path.parent.relative_to(folder))
     try:
@@ -185,20 +186,21 @@ def _namer(folder: Path, pattern: str | None) -> Callable[[Path], str]:
     return name_of
 
 
-def _miniature(image: Image) -> NDArray[np.float32]:
+def miniature(image: Image) -> NDArray[np.float32]:
+    """Return a picture shrunk to 32 x 32 grey values of 0 to 255, as one row."""
     top = np.iinfo(image.dtype).max
     grey = image.astype(np.float32) * (255 / top)
     return np.asarray(cv2.resize(grey, (32, 32), interpolation=cv2.INTER_AREA)).ravel()
 
 
-def _near_pairs(shots: NDArray[np.float32], limit: float) -> Iterable[tuple[int, int]]:
+def near_pairs(shots: NDArray[np.float32], limit: float) -> Iterable[tuple[int, int]]:
     """Yield the pairs of miniatures, (count, pixels), whose mean difference is not above `limit`."""
     for place in range(len(shots) - 1):
         near = np.abs(shots[place + 1 :] - shots[place]).mean(1) <= limit
         yield from ((place, place + 1 + int(other)) for other in np.flatnonzero(near))
 
 
-def _merge(names: Sequence[str], pairs: Iterable[tuple[int, int]]) -> list[str]:
+def merge_names(names: Sequence[str], pairs: Iterable[tuple[int, int]]) -> list[str]:
     """Return one name for each set of pictures that share a name or are linked by pairs (union-find)."""
     parent: dict[str, str] = {name: name for name in names}
 

@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeAlias
 
 import numpy as np
 
@@ -12,12 +11,9 @@ from edge_inspector.bundle import Bundle
 from edge_inspector.errors import DataError
 from edge_inspector.inspection.inspector import Inspection, Inspector
 from edge_inspector.inspection.model import Verdict
-from edge_inspector.lab.aivision import aivision_rejects, largest_area
 from edge_inspector.lab.dataset import TestPicture, digest_of, find_tests
 from edge_inspector.lab.metrics import Rate, auroc, average_precision
-
-Rule: TypeAlias = Literal["calibrated", "aivision"]
-RULES: tuple[Rule, ...] = ("calibrated", "aivision")
+from edge_inspector.lab.rules import CALIBRATED, Score, prior_rule
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +36,7 @@ class Judged:
 class Evaluation:
     """A bundle's figures on one folder of test pictures."""
 
-    rule: Rule
+    rule: str
     judged: tuple[Judged, ...]
 
     @property
@@ -112,26 +108,30 @@ class Evaluation:
 
 
 def evaluate(
-    bundle: Bundle, inspector: Inspector, folder: Path, rule: Rule, report: Callable[[str, float], None]
+    bundle: Bundle, inspector: Inspector, folder: Path, rule: str, report: Callable[[str, float], None]
 ) -> Evaluation:
     """Judge the test pictures below `folder` and compare with the truth.
 
     Raises:
+        UsageError: no such rule.
         DataError: another layout than test/good and test/<defect>, or pictures that the bundle was made from.
     """
+    levels, min_area = bundle.manifest.calibration.levels, bundle.recipe.min_area_px
+    score = None if rule == CALIBRATED else prior_rule(rule, levels, min_area)
     pictures = find_tests(folder)
-    _refuse_seen(bundle, pictures)
+    refuse_seen(bundle, pictures)
     judged = []
     for place, picture in enumerate(pictures):
         inspection = inspector.inspect(picture.path.read_bytes())
-        judged.append(_judged(picture, inspection, rule))
+        judged.append(_judged(picture, inspection, score))
         report("evaluate", (place + 1) / len(pictures))
     return Evaluation(rule, tuple(judged))
 
 
-def _refuse_seen(bundle: Bundle, pictures: Sequence[TestPicture]) -> None:
+def refuse_seen(bundle: Bundle, pictures: Sequence[TestPicture]) -> None:
+    """Raise DataError when one of the test pictures made the bundle."""
     provenance, card = bundle.manifest.provenance, bundle.manifest.calibration
-    used = {*provenance.fit_digests, *provenance.tune_digests, *card.digests}
+    used = {*provenance.fit_digests, *provenance.tune_digests, *card.digests, *card.ng_digests}
     seen = [picture.path for picture in pictures if digest_of(picture.path) in used]
     if seen:
         raise DataError(
@@ -140,12 +140,12 @@ def _refuse_seen(bundle: Bundle, pictures: Sequence[TestPicture]) -> None:
         )
 
 
-def _judged(picture: TestPicture, inspection: Inspection, rule: Rule) -> Judged:
+def _judged(picture: TestPicture, inspection: Inspection, prior: Score | None) -> Judged:
     judgement, evidence = inspection.judgement, inspection.evidence
     verdict, score = judgement.verdict, judgement.score
-    if rule == "aivision" and evidence is not None:
-        verdict = Verdict.NG if aivision_rejects(evidence.amap) else Verdict.OK
-        score = largest_area(evidence.amap)
+    if prior is not None and evidence is not None:
+        score = prior(evidence.amap)
+        verdict = Verdict.NG if score >= 1 else Verdict.OK
     milliseconds = sum(value for _, value in inspection.timing_ms)
     return Judged(picture, verdict, np.inf if score is None else score, milliseconds)
 

@@ -39,8 +39,6 @@ class TableOrder:
     kinds: Sequence[str]
     seconds: float
     """Of training, for each kind and set."""
-    changes: dict[str, str]
-    """Settings for all kinds."""
     clock_ns: Callable[[], int]
     now: Callable[[], datetime]
     report: Callable[[str, float], None] = field(repr=False)
@@ -65,7 +63,7 @@ def measure(order: TableOrder) -> Iterator[Row]:
 
 
 def _figures(order: TableOrder, folder: Path, kind: str) -> Row:
-    settings = parse_settings(kind, order.changes)
+    settings = parse_settings(kind, {})
     with TemporaryDirectory(prefix="edge-inspector-table-") as temporary:
         try:
             bundle = train(

@@ -30,10 +30,12 @@ from edge_inspector.inspection.recipe import Decision, Recipe, Region, Window
 from edge_inspector.inspection.score import area_level
 from edge_inspector.lab import defects
 from edge_inspector.lab.augment import Augment
-from edge_inspector.lab.calibrate import Material, Target, calibrate
+from edge_inspector.lab.calibrate import calibrate
 from edge_inspector.lab.corrupt import corrupt
 from edge_inspector.lab.dataset import GoodPicture, find_good, read_picture, split
 from edge_inspector.lab.export import to_onnx
+from edge_inspector.lab.material import Material
+from edge_inspector.lab.threshold import Target, check_target
 
 MIN_AREA_SHARE = 0.001
 """Of the map: the smallest blob that counts where the user names none."""
@@ -61,7 +63,6 @@ class Order:
     budget: Budget = field(default_factory=lambda: Budget(None, None))
     seed: int = 0
     target: Target = field(default_factory=Target)
-    review: float | None = None
     min_area: float | None = None
     """Camera pixels."""
     normalise: Literal["none", "local"] = "none"
@@ -84,6 +85,7 @@ def train(order: Order) -> Bundle:
     order.report("read pictures", 0.0)
     rng = np.random.default_rng(order.seed)
     sets = split(find_good(order.pictures, order.group), rng)
+    check_target(len({picture.group for picture in sets.calibrate}), order.target)
     recipe = _draft_recipe(order, (*sets.fit, *sets.tune))
     ignore = _read_mask(order.mask, recipe) if order.mask else None
     fit, tune = (_prepared(pictures, recipe) for pictures in (sets.fit, sets.tune))
@@ -98,10 +100,8 @@ def train(order: Order) -> Bundle:
     material = Material(recipe, card, provenance, contents, detector, ignore)
     return calibrate(
         material,
-        sets.calibrate,
-        sets.tune,
+        sets,
         target=order.target,
-        review=order.review,
         created=order.created,
         rng=rng,
         out=order.out,

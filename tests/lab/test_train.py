@@ -15,6 +15,7 @@ from edge_inspector.detectors.settings import CaeSettings
 from edge_inspector.errors import DataError, EdgeInspectorError, UsageError
 from edge_inspector.inspection.recipe import Region
 from edge_inspector.lab.dataset import find_good
+from edge_inspector.lab.threshold import Target
 from edge_inspector.lab.train import MIN_AREA_SHARE, Order, train
 
 
@@ -59,9 +60,11 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
             EdgeInspectorError,
             "outside the pictures, which have 160x120",
         ),
+        ({"target": Target(0.05)}, DataError, "20 good parts cannot show .* 59 can: add 39"),
+        ({"target": Target(review=0.1)}, UsageError, "--review 0.1: expected more than the rate of NG, 13.9%"),
         ({"min_area": 1e6}, EdgeInspectorError, "larger than the inspected"),
     ],
-    ids=["size", "exists", "no folder", "pattern", "one part", "no mask", "region outside", "area"],
+    ids=["size", "exists", "no folder", "pattern", "one part", "no mask", "region outside", "rate", "review", "area"],
 )
 def test_an_order_that_cannot_be_carried_out_is_refused_at_once(
     pictures: Path, tmp_path: Path, changes: dict[str, object], error: type[EdgeInspectorError], words: str

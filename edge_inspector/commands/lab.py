@@ -1,0 +1,93 @@
+"""Commands that measure the product itself, on whole sets of pictures."""
+
+import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Annotated
+
+import typer
+
+from edge_inspector.commands.console import JsonFlag, now, open_bundle, print_json, progress
+
+
+def rules(
+    root: Annotated[
+        Path, typer.Argument(help="Folder of sets: train/good, test/good, test/<defect>.", metavar="DATA_ROOT")
+    ],
+    as_json: JsonFlag = False,
+) -> None:
+    """Teach each set with the defaults, and print what the rules of prior systems do on it beside ours."""
+    from edge_inspector.detectors.settings import CaeSettings
+    from edge_inspector.lab.rules_table import COMPARED, RuleRow, as_markdown, compare_rules
+    from edge_inspector.lab.sets import find_sets
+    from edge_inspector.lab.train import Order, train
+
+    rows: list[RuleRow] = []
+    with TemporaryDirectory(prefix="edge-inspector-rules-") as temporary, progress() as report:
+        for folder in find_sets(root):
+            bundle = train(
+                Order(
+                    pictures=folder / "train" / "good",
+                    part=folder.name,
+                    out=Path(temporary) / folder.name,
+                    detector=CaeSettings(),
+                    created=now(),
+                    clock=time.monotonic,
+                    report=report,
+                )
+            )
+            opened, inspector = open_bundle(bundle.path)
+            found = compare_rules(opened, inspector, folder, COMPARED, report)
+            for line in () if as_json else list(as_markdown(found))[2 if rows else 0 :]:
+                typer.echo(line)  # set by set: the next one takes minutes
+            rows += found
+    if as_json:
+        print_json(
+            [
+                {
+                    "set": row.data,
+                    "rule": row.rule,
+                    "false_reject_rate": row.false_reject.value,
+                    "miss_rate": row.miss.value,
+                    "balanced_accuracy": row.balanced_accuracy,
+                }
+                for row in rows
+            ]
+        )
+
+
+def table(
+    root: Annotated[
+        Path, typer.Argument(help="Folder of sets: train/good, test/good, test/<defect>.", metavar="DATA_ROOT")
+    ],
+    rows: Annotated[Path, typer.Option(help="Folder of the rows that are done; they are not measured again.")] = Path(
+        "lab-table"
+    ),
+    budget: Annotated[float, typer.Option(min=1, help="Seconds of training for each kind and set.")] = 300,
+    kinds: Annotated[str | None, typer.Option(help="Kinds with commas between; all where not said.")] = None,
+    size: Annotated[int, typer.Option(min=32, help="Side of the detector's picture.")] = 256,
+    local: Annotated[bool, typer.Option("--normalise-local", help="Take slow changes of light out.")] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Teach every kind on every set for the same time, and print what each is worth; goes on where it was ended."""
+    from edge_inspector.detectors.settings import KINDS
+    from edge_inspector.lab.table import TableOrder, as_markdown, measure
+
+    with progress() as report:
+        order = TableOrder(
+            root=root,
+            rows=rows,
+            kinds=kinds.split(",") if kinds else KINDS,
+            seconds=budget,
+            clock_ns=time.monotonic_ns,
+            now=now,
+            report=report,
+            size=size,
+            local=local,
+        )
+        found = list(measure(order))
+    if as_json:
+        print_json(found)
+        return
+    for line in as_markdown(found):
+        typer.echo(line)

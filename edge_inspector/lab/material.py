@@ -1,0 +1,58 @@
+"""A part that has been taught, before it has a threshold."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from edge_inspector import bundle as bundles
+from edge_inspector.bundle import Bundle, DetectorCard, Provenance
+from edge_inspector.errors import DataError
+from edge_inspector.inspection.inspector import Detector, Inspector
+from edge_inspector.inspection.model import AnomalyMap, Image, Reason, Verdict
+from edge_inspector.inspection.preprocess import IgnoreMask
+from edge_inspector.inspection.recipe import Recipe
+from edge_inspector.inspection.score import area_level
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """A part that has been taught: all of a bundle but the threshold, and the detector that will run."""
+
+    recipe: Recipe
+    """Its limits are placeholders."""
+    detector_card: DetectorCard
+    provenance: Provenance
+    contents: Mapping[str, bytes]
+    """Graphs, weights, reference picture and mask, by file name."""
+    detector: Detector
+    ignore: IgnoreMask | None
+
+    def map_of(self, image: bytes | Image) -> AnomalyMap | None:
+        """Return the anomaly map of a picture, None where the picture is INVALID.
+
+        Raises:
+            DataError: the map is not finite.
+        """
+        inspection = Inspector(self.recipe, self.detector, self.ignore, lambda: 0).inspect(image)
+        if inspection.judgement.reason is Reason.NOT_FINITE:
+            raise DataError("an anomaly map is not finite: the network is damaged, teach the part anew")
+        if inspection.evidence is None or inspection.judgement.verdict is Verdict.INVALID:
+            return None
+        return inspection.evidence.amap
+
+    def level(self, image: bytes | Image) -> float | None:
+        """Return the level of a picture, None where the picture is INVALID."""
+        amap = self.map_of(image)
+        return None if amap is None else area_level(amap, self.recipe.min_area_px)
+
+
+def material_of(bundle: Bundle, threads: int) -> Material:
+    """Return what a bundle was made of, to give it another threshold."""
+    kept = [name for name in bundle.manifest.files if not name.startswith("golden/")]
+    return Material(
+        recipe=bundle.recipe,
+        detector_card=bundle.manifest.detector,
+        provenance=bundle.manifest.provenance,
+        contents={name: (bundle.path / name).read_bytes() for name in kept},
+        detector=bundles.open_detector(bundle, threads),
+        ignore=bundle.ignore(),
+    )
