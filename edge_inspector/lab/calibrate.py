@@ -5,7 +5,7 @@ import io
 import itertools
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -27,7 +27,8 @@ from edge_inspector.engines.openvino import usable_processors
 from edge_inspector.errors import DataError, UsageError
 from edge_inspector.inspection.inspector import Detector, Evidence, Inspector
 from edge_inspector.inspection.model import Image, Reason
-from edge_inspector.inspection.preprocess import IgnoreMask, prepare
+from edge_inspector.inspection.preprocess import IgnoreMask, as_image, as_picture, prepare, shrink
+from edge_inspector.inspection.quality import Gate, Quality
 from edge_inspector.inspection.recipe import Decision, Recipe
 from edge_inspector.inspection.score import area_level
 from edge_inspector.lab import defects
@@ -81,12 +82,17 @@ def groups_needed(false_reject: float, confidence: float) -> int:
     return math.ceil(round(math.log(1 - confidence) / math.log(1 - false_reject), 9))
 
 
-def set_threshold(levels: Sequence[float], target: Target) -> Threshold:
+def set_threshold(levels: Sequence[float], target: Target, refused: int = 0) -> Threshold:
     """Return the threshold for the highest level of each group.
 
     With r exceedances allowed, it lies 1 % (the golden tolerance) above the (r+1)-th largest level: the chance that
     the true rate exceeds the target is at most 1 - confidence, whatever the levels' distribution (one-sided
     distribution-free tolerance limit, Wilks 1941).
+
+    Args:
+        levels: of the groups whose pictures can be judged.
+        target: the rate to keep.
+        refused: further groups with a picture that the quality gate refuses; they exceed any threshold.
 
     Raises:
         DataError: too few groups for the target, all levels equal, or a level that is not finite.
@@ -98,20 +104,34 @@ def set_threshold(levels: Sequence[float], target: Target) -> Threshold:
         raise DataError(f"{len(ranked)} good parts to calibrate with, at least {LEAST_TO_CALIBRATE} are needed")
     if ranked[0] == ranked[-1]:
         raise DataError(f"all {len(ranked)} good parts have the same level {ranked[0]:g}: the detector sees nothing")
+    groups = len(ranked) + refused
     if target.false_reject is None:
-        return Threshold(ranked[0] * _HEADROOM, 1 - (1 - target.confidence) ** (1 / len(ranked)), 0)
-    allowed = allowed_exceedances(len(ranked), target.false_reject, target.confidence)
+        return Threshold(ranked[0] * _HEADROOM, _bound(refused, groups, target.confidence), refused)
+    allowed = allowed_exceedances(groups, target.false_reject, target.confidence)
+    if allowed is not None and allowed < refused:
+        raise DataError(
+            f"the quality gate refuses {refused} of {groups} good parts, a false-reject rate of "
+            f"{target.false_reject:.1%} allows {allowed}: look at them (`edge-inspector inspect`) or teach anew"
+        )
     if allowed is None:
         needed = groups_needed(target.false_reject, target.confidence)
         raise DataError(
-            f"{len(ranked)} good parts cannot show a false-reject rate of {target.false_reject:.1%} at "
-            f"{target.confidence:.0%} confidence, {needed} can: add {needed - len(ranked)} to those that calibrate"
+            f"{groups} good parts cannot show a false-reject rate of {target.false_reject:.1%} at "
+            f"{target.confidence:.0%} confidence, {needed} can: add {needed - groups} to those that calibrate"
         )
-    if ranked[allowed] <= 0:
-        raise DataError(
-            f"a threshold at level {ranked[allowed]:g} would reject every part that has any: lower --min-area"
-        )
-    return Threshold(ranked[allowed] * _HEADROOM, target.false_reject, allowed)
+    value = ranked[allowed - refused]
+    if value <= 0:
+        raise DataError(f"a threshold at level {value:g} would reject every part that has any: lower --min-area")
+    return Threshold(value * _HEADROOM, target.false_reject, allowed)
+
+
+def _bound(exceedances: int, groups: int, confidence: float) -> float:
+    """Return the smallest rate that so many exceedances show at `confidence` (Clopper and Pearson 1934)."""
+    low, high = exceedances / groups, 1.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (low, middle) if binomial_cdf(exceedances, groups, middle) <= 1 - confidence else (middle, high)
+    return high
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +146,16 @@ class Material:
     """Graphs, weights, reference picture and mask, by file name."""
     detector: Detector
     ignore: IgnoreMask | None
+    gate: Gate | None = None
+    """Refuses pictures that cannot be judged."""
+
+    def is_refused(self, image: bytes | Image) -> bool:
+        """Say whether a picture is INVALID whatever its level."""
+        return self.gate is not None and self.gate.refuse(self._quality(self.gate, image)) is not None
+
+    def _quality(self, gate: Gate, image: bytes | Image) -> Quality:
+        seen, _ = shrink(as_image(image, self.recipe.channels), self.recipe)
+        return gate.measure(seen, as_picture(seen, self.recipe))
 
     def evidence(self, image: bytes | Image) -> Evidence:
         """Return the anomaly map of a picture and what it was made from.
@@ -155,6 +185,7 @@ def material_of(bundle: Bundle, threads: int) -> Material:
         contents={name: (bundle.path / name).read_bytes() for name in kept},
         detector=bundles.open_detector(bundle, threads),
         ignore=bundle.ignore(),
+        gate=bundle.gate(),
     )
 
 
@@ -203,8 +234,10 @@ def calibrate(
     _refuse_seen(good, material.provenance)
     levels = _levels(material, good, report)
     by_group = _highest(levels, good)
-    threshold = set_threshold(by_group, target)
-    decision = _decision(material.recipe.decision.min_area, by_group, threshold, target, review)
+    refused = {picture.group for picture in good if material.is_refused(picture.path.read_bytes())}
+    judged = _highest(*_of_other_groups(levels, good, refused))
+    threshold = set_threshold(judged, target, len(refused))
+    decision = _decision(material.recipe.decision.min_area, judged, threshold, target, review, len(refused))
     recipe = material.recipe.model_copy(update={"decision": decision})
     planted = _planted_rates(material, tune or good, decision.lowest, rng, report)
     card = CalibrationCard(
@@ -219,7 +252,7 @@ def calibrate(
         levels=tuple(sorted(by_group, reverse=True)),
         digests=tuple(picture.digest for picture in good),
         planted=planted,
-        notes=_notes(by_group, planted),
+        notes=(*_notes(by_group, planted), *_refusal_note(len(refused), len(by_group))),
     )
     cases, golden_files = _golden(material, recipe, good, levels, rng)
     manifest = Manifest(
@@ -253,6 +286,14 @@ def _levels(
     return tuple(levels)
 
 
+def _of_other_groups(
+    levels: Sequence[float], pictures: Sequence[GoodPicture], groups: Collection[str]
+) -> tuple[tuple[float, ...], tuple[GoodPicture, ...]]:
+    """Return levels and pictures without those of some groups."""
+    kept = [place for place, picture in enumerate(pictures) if picture.group not in groups]
+    return tuple(levels[place] for place in kept), tuple(pictures[place] for place in kept)
+
+
 def _highest(levels: Sequence[float], pictures: Sequence[GoodPicture]) -> tuple[float, ...]:
     highest: dict[str, float] = {}
     for level, picture in zip(levels, pictures, strict=True):
@@ -261,11 +302,11 @@ def _highest(levels: Sequence[float], pictures: Sequence[GoodPicture]) -> tuple[
 
 
 def _decision(
-    min_area: float, levels: Sequence[float], threshold: Threshold, target: Target, review: float | None
+    min_area: float, levels: Sequence[float], threshold: Threshold, target: Target, review: float | None, refused: int
 ) -> Decision:
     if review is None:
         return Decision(threshold=threshold.value, min_area=min_area)
-    limit = set_threshold(levels, Target(review, target.confidence)).value
+    limit = set_threshold(levels, Target(review, target.confidence), refused).value
     return Decision(threshold=threshold.value, review=min(limit, threshold.value), min_area=min_area)
 
 
@@ -314,6 +355,12 @@ def _notes(levels: Sequence[float], planted: Sequence[PlantedRate]) -> tuple[str
             f"{STATED_DEFECT[1]:.0f} grey values are found; less than half"
         )
     return tuple(notes)
+
+
+def _refusal_note(refused: int, groups: int) -> tuple[str, ...]:
+    if not refused:
+        return ()
+    return (f"the quality gate refuses {refused} of {groups} good parts: they are INVALID, and count as rejected",)
 
 
 def _golden(

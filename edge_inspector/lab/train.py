@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from safetensors.torch import save as save_tensors
 
 from edge_inspector import __version__
-from edge_inspector.bundle import IGNORE, NETWORK, RESIDUAL, Bundle, DetectorCard, Provenance
+from edge_inspector.bundle import IGNORE, NETWORK, REFERENCE, RESIDUAL, Bundle, DetectorCard, Provenance
 from edge_inspector.detectors import cae
 from edge_inspector.detectors.lesson import Budget, Lesson, Pictures, Progress
 from edge_inspector.detectors.reconstruction import ReconstructionNetwork
@@ -33,6 +33,7 @@ from edge_inspector.lab.calibrate import Material, Target, calibrate
 from edge_inspector.lab.corrupt import corrupt, flip, keep
 from edge_inspector.lab.dataset import GoodPicture, find_good, read_picture, split
 from edge_inspector.lab.export import to_onnx
+from edge_inspector.lab.limits import with_limits
 
 MIN_AREA_SHARE = 0.001
 """Of the map: the smallest blob that counts where the user names none."""
@@ -87,7 +88,7 @@ def train(order: Order) -> Bundle:
     lesson = _lesson(order, recipe, ignore, fit, tune, rng)
     taught = cae.teach(order.detector, lesson)
     provenance = _provenance(order, sets.fit, sets.tune, taught.steps, order.clock() - start)
-    material = _material(order, recipe, ignore, taught, tune, provenance)
+    material = with_limits(_material(order, recipe, ignore, taught, tune, provenance), sets.tune, fit, tune)
     return calibrate(
         material,
         sets.calibrate,
@@ -221,7 +222,7 @@ def _material(
             NETWORK: paths[0].read_bytes(),
             RESIDUAL: paths[1].read_bytes(),
             "weights.safetensors": save_tensors({k: v.contiguous() for k, v in network.state_dict().items()}),
-            "reference.png": bytes(cv2.imencode(".png", np.median(tune, axis=0).astype(np.uint8)[..., ::-1])[1]),
+            REFERENCE: bytes(cv2.imencode(".png", np.median(tune, axis=0).astype(np.uint8)[..., ::-1])[1]),
         }
     if ignore is not None:
         contents[IGNORE] = bytes(cv2.imencode(".png", ignore.astype(np.uint8) * 255)[1])
