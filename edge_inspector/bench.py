@@ -38,7 +38,7 @@ _ROUNDS = 60
 _THUMB_BYTES = 20_000
 _MATRIX = 2048
 _GRAPHS = ("network", "residual")
-_REST = ("decode", "resize", "decide", "thumbnail")
+_REST = ("decode", "resize", "quality", "decide", "thumbnail")
 _DAEMON_PARTS = 40
 _PATIENCE_S = 60.0
 
@@ -75,7 +75,7 @@ class Benchmark:
     def rest_to_imdecode(self) -> float:
         """Everything but the graphs and fsync, beside one full decoding of the same JPEG."""
         commit = max(0.0, self.p("commit") - float(np.median(self.fsync)))
-        return (sum(self.p(name) for name in _REST) + commit) / float(np.median(self.imdecode))
+        return (sum(self.p(name) for name in _REST if name in self.stages) + commit) / float(np.median(self.imdecode))
 
     def ratios(self) -> dict[str, float]:
         """Return the ratios of the contract."""

@@ -4,7 +4,7 @@ import hashlib
 import io
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -21,10 +21,13 @@ from edge_inspector.errors import DataError
 from edge_inspector.inspection.inspector import Detector, Inspector
 from edge_inspector.inspection.model import AnomalyMap, Verdict
 from edge_inspector.inspection.preprocess import IgnoreMask
-from edge_inspector.inspection.recipe import Recipe
+from edge_inspector.inspection.quality import MINIATURE_SIDE, Gate, make_gate
+from edge_inspector.inspection.recipe import QualityCheck, Recipe
 
 FORMAT = 1
 NETWORK, RESIDUAL, MANIFEST, IGNORE = "network.onnx", "residual.onnx", "manifest.json", "ignore.png"
+REFERENCE, GOOD = "reference.png", "good.png"
+"""The median of tune pictures; miniatures of good pictures, one below the other."""
 SEAL = "manifest.sha256"
 SCORE_TOLERANCE = 0.01
 """By how much a golden score may differ, in units of the threshold; the threshold is set as far above the levels."""
@@ -214,6 +217,25 @@ class Bundle:
             return None
         return _read_ignore(self.path / IGNORE, self.recipe)
 
+    def gate(self, off: Collection[QualityCheck] = ()) -> Gate | None:
+        """Return what refuses pictures that may not be judged, some checks switched off; None in an old bundle.
+
+        Raises:
+            DataError: its pictures cannot be used.
+        """
+        if not {REFERENCE, GOOD} <= set(self.manifest.files):
+            return None
+        flag = cv2.IMREAD_GRAYSCALE if self.recipe.channels == 1 else cv2.IMREAD_COLOR
+        reference = cv2.imread(str(self.path / REFERENCE), flag)
+        good = cv2.imread(str(self.path / GOOD), cv2.IMREAD_GRAYSCALE)
+        if reference is None or good is None or good.shape[1] != MINIATURE_SIDE or good.shape[0] % MINIATURE_SIDE:
+            raise DataError(
+                f"{self.path}: {REFERENCE} or {GOOD} is no picture of the expected size; restore the bundle"
+            )
+        shaped = np.ascontiguousarray(reference.reshape(*reference.shape[:2], self.recipe.channels)[..., ::-1])
+        miniatures = good.reshape(-1, MINIATURE_SIDE, MINIATURE_SIDE)
+        return make_gate(self.recipe.quality.without(off), shaped, tuple(miniatures))
+
 
 def read_bundle(path: Path) -> Bundle:
     """Return the bundle in the folder `path` after checking every file of it.
@@ -315,7 +337,14 @@ def open_detector(bundle: Bundle, threads: int, cache: Path | None = None) -> Op
     return OpenVinoDetector(bundle.path / NETWORK, bundle.path / RESIDUAL, "f32", threads, cache)
 
 
-def open_inspector(bundle: Bundle, *, threads: int, clock_ns: ClockNs, cache: Path | None = None) -> Inspector:
+def open_inspector(
+    bundle: Bundle,
+    *,
+    threads: int,
+    clock_ns: ClockNs,
+    cache: Path | None = None,
+    quality_off: Collection[QualityCheck] = (),
+) -> Inspector:
     """Return an inspector of the bundle's part that has passed the golden check on this machine.
 
     Raises:
@@ -327,7 +356,7 @@ def open_inspector(bundle: Bundle, *, threads: int, clock_ns: ClockNs, cache: Pa
         raise DataError(
             f"{bundle.path} gives other answers here than where it was calibrated ({problems[0]}): recalibrate here"
         )
-    return Inspector(bundle.recipe, detector, bundle.ignore(), clock_ns)
+    return Inspector(bundle.recipe, detector, bundle.ignore(), clock_ns, bundle.gate(quality_off))
 
 
 def self_test(bundle: Bundle, detector: Detector) -> tuple[str, ...]:

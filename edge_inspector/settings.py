@@ -10,6 +10,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from pydantic_settings import SettingsError as EnvironmentFault
 
 from edge_inspector.errors import SettingsError
+from edge_inspector.inspection.recipe import QualityCheck
 from edge_inspector.wire.topics import DEFAULT_ROOT, check_name, check_root
 
 _GROUPS = frozenset({"serial", "lot", "view"})
@@ -82,6 +83,8 @@ class CaptureSettings(_Section):
     """Asked of the camera; its own where not set."""
     height: int | None = Field(None, ge=16, le=16384)
     """As width."""
+    frozen: int = Field(3, ge=0, le=1000)
+    """So many pictures in a row that are equal bit by bit, and later ones, are INVALID; 0 is never."""
 
 
 SourceSettings: TypeAlias = Annotated[FolderSettings | CaptureSettings, Field(discriminator="kind")]
@@ -94,6 +97,8 @@ class PartSettings(_Section):
     """Appears in results; no space, control character or + # / $."""
     bundle: Path
     """Folder that `edge-inspector train` wrote."""
+    quality_off: tuple[QualityCheck, ...] = ()
+    """Limits of the picture's quality not to be held: dark, saturated, low_contrast, blurred, moved, wrong_part."""
 
 
 class ShiftSettings(_Section):
@@ -125,6 +130,8 @@ class StationSettings(_Section):
     """Which parts' thumbnails are published."""
     threads: int = Field(0, ge=0, le=64)
     """Processors for the graphs; 0 is all."""
+    parts_per_hour: int = Field(600, ge=0, le=1_000_000)
+    """Of this station; the drift charts have at most one false alarm a month at this rate. 0 is no charts."""
     shift: tuple[ShiftSettings, ...] = Field(SHIFTS, min_length=1)
     """When shifts begin."""
 

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from edge_inspector.bundle import (
     write_bundle,
 )
 from edge_inspector.errors import DataError
-from edge_inspector.inspection.model import Verdict
+from edge_inspector.inspection.model import Reason, Verdict
 
 
 @pytest.fixture
@@ -242,3 +243,25 @@ def test_the_promise_can_be_read_aloud(bundle: Bundle) -> None:
 
     assert words.startswith("At most 13.9% of good parts get a verdict other than OK, at 95% confidence, from 20 good")
     assert "provisional" in words
+
+
+def test_a_bundle_from_before_the_quality_gate_still_runs(bundle: Bundle) -> None:
+    """Without limits and without good miniatures it judges as it did."""
+    files = {name: digest for name, digest in bundle.manifest.files.items() if name != "good.png"}
+    old = replace(bundle, manifest=bundle.manifest.model_copy(update={"files": files}))
+    inspection = open_inspector(old, threads=1, clock_ns=lambda: 0).inspect(jpeg(np.zeros_like(a_part(1))))
+
+    assert old.gate() is None
+    assert inspection.judgement.verdict in (Verdict.OK, Verdict.NG)
+    assert inspection.judgement.quality == ()
+
+
+def test_a_black_picture_is_refused_unless_the_check_is_switched_off(bundle: Bundle) -> None:
+    """As a station is told to by `quality_off`; the other checks still find something wrong with it."""
+    black = jpeg(np.zeros_like(a_part(1)))
+    strict = open_inspector(bundle, threads=1, clock_ns=lambda: 0).inspect(black).judgement
+    milder = open_inspector(bundle, threads=1, clock_ns=lambda: 0, quality_off=["dark"]).inspect(black).judgement
+
+    assert strict.reason is Reason.DARK
+    assert strict.score is not None
+    assert milder.reason is Reason.LOW_CONTRAST

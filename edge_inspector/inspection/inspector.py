@@ -1,7 +1,7 @@
 """One arrival in, one judgement out."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol, TypeAlias
 
 import numpy as np
@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from edge_inspector.inspection.blobs import find_blobs
 from edge_inspector.inspection.decide import decide
 from edge_inspector.inspection.header import UnreadablePictureError
-from edge_inspector.inspection.model import AnomalyMap, Image, Judgement, Picture, Reason
-from edge_inspector.inspection.preprocess import IgnoreMask, Placement, as_image, prepare
+from edge_inspector.inspection.model import AnomalyMap, Image, Judgement, Picture, Reason, Verdict
+from edge_inspector.inspection.preprocess import IgnoreMask, Placement, as_image, as_picture, shrink
+from edge_inspector.inspection.quality import Gate, Quality
 from edge_inspector.inspection.recipe import Recipe
 from edge_inspector.inspection.score import area_level
 
@@ -55,12 +56,18 @@ class Inspector:
     """Judges pictures of one part. The clock is given, in nanoseconds, and only measures."""
 
     def __init__(
-        self, recipe: Recipe, detector: Detector, ignore: IgnoreMask | None, clock_ns: Callable[[], int]
+        self,
+        recipe: Recipe,
+        detector: Detector,
+        ignore: IgnoreMask | None,
+        clock_ns: Callable[[], int],
+        gate: Gate | None = None,
     ) -> None:
         self.recipe = recipe
         self.detector = detector
         self._ignore = ignore
         self._clock_ns = clock_ns
+        self._gate = gate
 
     def inspect(self, image: bytes | Image) -> Inspection:
         """Judge one picture. A picture that cannot be judged is INVALID, never an exception."""
@@ -68,17 +75,33 @@ class Inspector:
         try:
             pixels = as_image(image, recipe.channels)
             watch.lap("decode")
-            picture, placement = prepare(pixels, recipe)
+            seen, placement = shrink(pixels, recipe)
+            picture = as_picture(seen, recipe)
             watch.lap("resize")
         except UnreadablePictureError as error:
             return Inspection(Judgement(error.reason, error.detail), None, watch.laps)
+        quality = None
+        if self._gate is not None:
+            quality = self._gate.measure(seen, picture)
+            watch.lap("quality")
         features = self.detector.network(picture)
         watch.lap("network")
         amap = self._masked(self.detector.residual(picture, features))
         watch.lap("residual")
-        judgement = judge(amap, recipe, placement)
+        judgement = self._held_back(judge(amap, recipe, placement), quality)
         watch.lap("decide")
         return Inspection(judgement, Evidence(pixels, picture, features, amap, placement), watch.laps)
+
+    def _held_back(self, judgement: Judgement, quality: Quality | None) -> Judgement:
+        """Return INVALID where the picture may not be judged; score and blobs stay, so that no defect is hidden."""
+        if self._gate is None or quality is None:
+            return judgement
+        measured = replace(judgement, quality=quality.numbers())
+        refusal = self._gate.refuse(quality)
+        if refusal is None or judgement.verdict is Verdict.ERROR:
+            return measured
+        reason, detail = refusal
+        return replace(measured, reason=reason, detail=f"{detail} (else: {judgement.detail})")
 
     def _masked(self, amap: AnomalyMap) -> AnomalyMap:
         if self._ignore is None:

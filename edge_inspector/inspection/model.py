@@ -46,6 +46,18 @@ class Reason(Enum):
         "restore the camera's settings or teach anew",
     )
     NOT_A_FILE = 106, Verdict.INVALID, "something named like a picture is no regular file", "remove it from the folder"
+    DARK = 107, Verdict.INVALID, "the picture is too dark", "check the light, the exposure and the lens cap"
+    SATURATED = 108, Verdict.INVALID, "too much of the picture is white", "check the light, the exposure, stray light"
+    LOW_CONTRAST = 109, Verdict.INVALID, "the picture has hardly any contrast", "check for dirt or mist on the lens"
+    BLURRED = 110, Verdict.INVALID, "the picture is blurred", "check focus, vibration and exposure time"
+    WRONG_PART = (
+        111,
+        Verdict.INVALID,
+        "the picture is unlike every good one: another part, or none",
+        "check which part is active and whether one lies there",
+    )
+    MOVED = 112, Verdict.INVALID, "the part is not where it was taught", "check fixture, trigger and camera mount"
+    FROZEN = 113, Verdict.INVALID, "the camera gives the same picture again and again", "restart the camera"
     EXCEPTION = 201, Verdict.ERROR, "the inspection failed", "see the log; send `edge-inspector diagnose`"
     NOT_FINITE = 202, Verdict.ERROR, "the anomaly map holds values that are no numbers", "teach the part anew"
     LATE = 203, Verdict.ERROR, "no answer within the deadline", "raise deadline_ms or use a smaller detector"
@@ -128,6 +140,8 @@ class Judgement:
     score: float | None = None
     """Level / threshold: 1.0 is the limit; None where nothing could be measured."""
     blobs: tuple[Blob, ...] = ()
+    quality: tuple[tuple[str, float], ...] = ()
+    """What was measured of the picture, by name."""
 
     @property
     def verdict(self) -> Verdict:

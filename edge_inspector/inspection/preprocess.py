@@ -87,18 +87,36 @@ def prepare(image: Image, recipe: Recipe) -> tuple[Picture, Placement]:
     Raises:
         UnreadablePictureError: the region does not fit, or the depth is not the one that taught the part.
     """
+    seen, placement = shrink(image, recipe)
+    return as_picture(seen, recipe), placement
+
+
+def shrink(image: Image, recipe: Recipe) -> tuple[NDArray[np.uint8], Placement]:
+    """Return what the camera saw of the part at the detector's size, uint8, in the camera's channels.
+
+    Raises:
+        UnreadablePictureError: the region does not fit, or the depth is not the one that taught the part.
+    """
     placement = place(image, recipe)
     cut = image[placement.y : placement.y + placement.height, placement.x : placement.x + placement.width]
     shrinks = recipe.width < placement.width or recipe.height < placement.height
     method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
     if cut.shape[:2] != (recipe.height, recipe.width):
         cut = cv2.resize(cut, (recipe.width, recipe.height), interpolation=method)
-    picture = _to_8_bits(cut, recipe.window)
-    if recipe.normalise == "local":
-        picture = _normalise_locally(picture)
+    return _to_8_bits(cut, recipe.window), placement
+
+
+def as_picture(seen: NDArray[np.uint8], recipe: Recipe) -> Picture:
+    """Return the detector's picture of what the camera saw, uint8 (height, width, channels)."""
+    picture = _normalise_locally(seen) if recipe.normalise == "local" else seen
     if recipe.channels == 1:
-        return np.ascontiguousarray(picture)[..., None], placement
-    return cast("Picture", cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)), placement
+        return np.ascontiguousarray(picture)[..., None]
+    return cast("Picture", cv2.cvtColor(picture, cv2.COLOR_BGR2RGB))
+
+
+def as_grey(seen: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return a grey or blue-green-red picture in grey."""
+    return seen if seen.ndim == 2 else cast("NDArray[np.uint8]", cv2.cvtColor(seen, cv2.COLOR_BGR2GRAY))
 
 
 def place(image: NDArray[np.generic], recipe: Recipe) -> Placement:

@@ -1,6 +1,7 @@
 """What "inspect this part" means, in numbers that are kept with the bundle."""
 
-from typing import Annotated, Literal, Self
+from collections.abc import Collection
+from typing import Annotated, Literal, Self, TypeAlias
 
 import numpy as np
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
@@ -17,6 +18,11 @@ def float32_up(value: float) -> float:
 
 
 Limit = Annotated[float, Field(gt=0, le=1e38, allow_inf_nan=False), AfterValidator(float32_up)]
+
+
+Finite = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+QualityCheck: TypeAlias = Literal["dark", "saturated", "low_contrast", "blurred", "moved", "wrong_part"]
+"""What a picture is held against before its verdict counts."""
 
 
 class _Frozen(BaseModel):
@@ -64,6 +70,35 @@ class Decision(_Frozen):
         return self.threshold if self.review is None else self.review
 
 
+class QualityLimits(_Frozen):
+    """Beyond which a picture is INVALID; None is never. Learned with room to spare (lab/limits.py)."""
+
+    dark: Finite | None = None
+    """Least brightness, 0 to 255."""
+    saturated: Finite | None = None
+    """Greatest share of white pixels."""
+    low_contrast: Finite | None = None
+    """Least standard deviation of the grey values."""
+    blurred: Finite | None = None
+    """Least focus."""
+    moved: Finite | None = None
+    """Greatest offset from the reference picture, in shares of the picture's side."""
+    wrong_part: Finite | None = None
+    """Greatest unlikeness to the most similar good picture."""
+
+    def without(self, names: Collection[str]) -> Self:
+        """Return the limits with some of them switched off."""
+        return self.model_copy(update=dict.fromkeys(names))
+
+
+class UsualQuality(_Frozen):
+    """What the tune pictures measured, one number a picture: drift is held against it."""
+
+    brightness: tuple[Finite, ...] = ()
+    focus: tuple[Finite, ...] = ()
+    offset: tuple[Finite, ...] = ()
+
+
 class Recipe(_Frozen):
     """How a camera picture becomes the detector's picture, and the detector's map a verdict."""
 
@@ -84,6 +119,9 @@ class Recipe(_Frozen):
     window: Window | None = None
     """Set where the camera gives 16 bits."""
     decision: Decision
+    quality: QualityLimits = QualityLimits()
+    """No limits in a bundle from before there were any."""
+    usual: UsualQuality = UsualQuality()
 
     @model_validator(mode="after")
     def _sound(self) -> Self:

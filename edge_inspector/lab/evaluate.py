@@ -60,6 +60,14 @@ class Evaluation:
         return Rate(sum(judged.accepted for judged in self.defective), len(self.defective))
 
     @property
+    def refused(self) -> dict[str, int]:
+        """How many pictures were INVALID, by truth: a defective part that cannot be judged is hidden, not found."""
+        return {
+            truth: sum(judged.verdict is Verdict.INVALID for judged in parts)
+            for truth, parts in (("good", self.good), ("defective", self.defective))
+        }
+
+    @property
     def image_auroc(self) -> float | None:
         """Chance that a defective part scores higher than a good one; None where a class is missing."""
         if not self.good or not self.defective:
@@ -89,6 +97,7 @@ class Evaluation:
             "image_auroc": self.image_auroc,
             "image_ap": self.image_ap,
             "f1": self.f1,
+            "refused": self.refused,
             **_rate("miss_rate", self.miss),
             **_rate("false_reject_rate", self.false_reject),
             "confusion": {

@@ -9,6 +9,7 @@ from edge_inspector.errors import DataError
 from edge_inspector.inspection.inspector import Detector, Inspector
 from edge_inspector.inspection.model import AnomalyMap, Image, Reason, Verdict
 from edge_inspector.inspection.preprocess import IgnoreMask
+from edge_inspector.inspection.quality import Gate
 from edge_inspector.inspection.recipe import Recipe
 from edge_inspector.inspection.score import area_level
 
@@ -25,6 +26,8 @@ class Material:
     """Graphs, weights, reference picture and mask, by file name."""
     detector: Detector
     ignore: IgnoreMask | None
+    gate: Gate | None = None
+    """Refuses pictures that cannot be judged."""
 
     def map_of(self, image: bytes | Image) -> AnomalyMap | None:
         """Return the anomaly map of a picture, None where the picture is INVALID.
@@ -32,7 +35,7 @@ class Material:
         Raises:
             DataError: the map is not finite.
         """
-        inspection = Inspector(self.recipe, self.detector, self.ignore, lambda: 0).inspect(image)
+        inspection = Inspector(self.recipe, self.detector, self.ignore, lambda: 0, self.gate).inspect(image)
         if inspection.judgement.reason is Reason.NOT_FINITE:
             raise DataError("an anomaly map is not finite: the network is damaged, teach the part anew")
         if inspection.evidence is None or inspection.judgement.verdict is Verdict.INVALID:
@@ -55,4 +58,5 @@ def material_of(bundle: Bundle, threads: int) -> Material:
         contents={name: (bundle.path / name).read_bytes() for name in kept},
         detector=bundles.open_detector(bundle, threads),
         ignore=bundle.ignore(),
+        gate=bundle.gate(),
     )

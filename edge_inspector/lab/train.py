@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from safetensors.torch import save as save_tensors
 
 from edge_inspector import __version__
-from edge_inspector.bundle import IGNORE, NETWORK, RESIDUAL, Bundle, DetectorCard, Provenance
+from edge_inspector.bundle import IGNORE, NETWORK, REFERENCE, RESIDUAL, Bundle, DetectorCard, Provenance
 from edge_inspector.detectors.backbones import seen_by
 from edge_inspector.detectors.kinds import check_size, nearest_size, teach
 from edge_inspector.detectors.lesson import Budget, Lesson, Pictures, Progress, Taught
@@ -34,6 +34,7 @@ from edge_inspector.lab.calibrate import calibrate
 from edge_inspector.lab.corrupt import corrupt
 from edge_inspector.lab.dataset import GoodPicture, find_good, read_picture, split
 from edge_inspector.lab.export import to_onnx
+from edge_inspector.lab.limits import with_limits
 from edge_inspector.lab.material import Material
 from edge_inspector.lab.threshold import Target, check_target
 
@@ -97,7 +98,7 @@ def train(order: Order) -> Bundle:
         contents[IGNORE] = bytes(cv2.imencode(".png", ignore.astype(np.uint8) * 255)[1])
     card = DetectorCard(kind=order.detector.kind, settings=order.detector.model_dump(exclude={"kind"}), engine=ENGINE)
     provenance = _provenance(order, sets.fit, sets.tune, steps, order.clock() - start)
-    material = Material(recipe, card, provenance, contents, detector, ignore)
+    material = with_limits(Material(recipe, card, provenance, contents, detector, ignore), sets.tune, fit, tune)
     return calibrate(
         material,
         sets,
@@ -230,7 +231,7 @@ def _deploy(order: Order, taught: Taught, lesson: Lesson) -> tuple[OpenVinoDetec
             NETWORK: paths[0].read_bytes(),
             RESIDUAL: paths[1].read_bytes(),
             "weights.safetensors": save_tensors({k: v.contiguous() for k, v in network.state_dict().items()}),
-            "reference.png": bytes(cv2.imencode(".png", np.median(lesson.tune, axis=0).astype(np.uint8)[..., ::-1])[1]),
+            REFERENCE: bytes(cv2.imencode(".png", np.median(lesson.tune, axis=0).astype(np.uint8)[..., ::-1])[1]),
         }
     return detector, contents, fitted.steps
 

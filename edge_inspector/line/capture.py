@@ -9,8 +9,9 @@ from pathlib import Path
 from random import Random
 
 import cv2
+import numpy as np
 
-from edge_inspector.inspection.model import Frame, Identity, Image, Reason, Unreadable
+from edge_inspector.inspection.model import Arrival, Frame, Identity, Image, Reason, Unreadable
 from edge_inspector.line.source import Accepted, Idle, Now, Opened, SourceEvent, Trouble
 from edge_inspector.line.triggers import Trigger, identity_of
 from edge_inspector.settings import CaptureSettings
@@ -50,6 +51,9 @@ class CaptureSource:
         self._rng = rng
         self._triggers = triggers
         self._waiting: list[Trigger] = []
+        self._last: Image | None = None
+        self._equal = 1
+        """How many pictures in a row, the last one included, were equal bit by bit."""
 
     def events(self, wanted: Callable[[], bool]) -> Generator[SourceEvent]:
         """Yield a picture at every interval; opens the camera again, later and later, when it gives none."""
@@ -105,10 +109,12 @@ class CaptureSource:
                     if not fetched or image is None or not image.size:
                         self._waiting = [*asked, *self._waiting]
                         return
+                    frozen = self._is_frozen(image)
                     for trigger in asked:
-                        yield Accepted(Frame(identity_of(trigger, self._station), image), trigger.accepted_ns)
+                        identity = identity_of(trigger, self._station)
+                        yield Accepted(self._arrival(identity, image, frozen=frozen), trigger.accepted_ns)
                     if by_itself and wanted():
-                        yield self._accept(image, grabbed)
+                        yield self._accept(image, grabbed, frozen=frozen)
                 if now - said >= _SECOND_NS // 2:
                     said = now
                     yield Idle()
@@ -146,7 +152,7 @@ class CaptureSource:
             yield exposed
             exposed = self._monotonic_ns()
 
-    def _accept(self, image: Image, grabbed_ns: int) -> Accepted:
+    def _accept(self, image: Image, grabbed_ns: int, *, frozen: bool) -> Accepted:
         identity = Identity(
             id=self._new_id(),
             station=self._station,
@@ -154,4 +160,15 @@ class CaptureSource:
             captured_ns=self._now_ns(),
             captured_source="grab",
         )
-        return Accepted(Frame(identity, image), grabbed_ns)
+        return Accepted(self._arrival(identity, image, frozen=frozen), grabbed_ns)
+
+    def _is_frozen(self, image: Image) -> bool:
+        """Say whether the camera repeats itself: its noise alone makes two real pictures differ."""
+        same = self._last is not None and np.array_equal(self._last, image)
+        self._last, self._equal = image, self._equal + 1 if same else 1
+        return 0 < self._settings.frozen <= self._equal
+
+    def _arrival(self, identity: Identity, image: Image, *, frozen: bool) -> Arrival:
+        if frozen:
+            return Unreadable(identity, Reason.FROZEN, f"{self._equal} pictures in a row are equal bit by bit")
+        return Frame(identity, image)

@@ -101,7 +101,9 @@ def open_parts(station: StationSettings, cache: Path) -> tuple[Mapping[str, Bund
     for part in station.part:
         try:
             bundle = read_bundle(part.bundle)
-            inspector = open_inspector(bundle, threads=threads, clock_ns=time.perf_counter_ns, cache=cache)
+            inspector = open_inspector(
+                bundle, threads=threads, clock_ns=time.perf_counter_ns, cache=cache, quality_off=part.quality_off
+            )
             golden = partial(self_test, bundle, inspector.detector)
         except DataError as error:
             logger.warning("station %s, part %s: %s", station.name, part.name, error)

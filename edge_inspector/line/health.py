@@ -17,6 +17,8 @@ PACKML: dict[StateName, int] = {
     "STOPPING": 7,
 }
 """ISA-TR88.00.02 state numbers (reference MQTT.md, States)."""
+_WARNINGS = frozenset({"drift"})
+"""What asks for a look, while every verdict stands."""
 _RUNNING_NS = 60_000_000_000
 """A part within the last minute keeps the state from flickering."""
 
@@ -99,7 +101,9 @@ class Vitals:
 
     def alarms(self, now_ns: int) -> tuple[Alarm, ...]:
         """Return what is wrong, by code."""
-        found = [Alarm(code, "error", message) for code, message in self._faults.items()]
+        found = [
+            Alarm(code, "warning" if code in _WARNINGS else "error", message) for code, message in self._faults.items()
+        ]
         if self._source is not None and not self._source.open:
             found.append(Alarm("source", "error", self._source.detail))
         if self._part_ready:

@@ -235,6 +235,11 @@ class Ledger:
         rows = self._rows("SELECT payload FROM entry WHERE seq BETWEEN ? AND ? ORDER BY seq", first, last)
         return tuple(row[0] for row in rows)
 
+    def last_results(self, most: int) -> tuple[str, ...]:
+        """Return the newest results, oldest first, as they were published."""
+        rows = self._rows("SELECT payload FROM entry WHERE seq IS NOT NULL ORDER BY seq DESC LIMIT ?", most)
+        return tuple(row[0] for row in reversed(rows))
+
     def active_part(self) -> str:
         """Return the part that was active last; empty at the first start."""
         return self._meta("active_part")

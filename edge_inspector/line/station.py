@@ -8,12 +8,15 @@ from pathlib import Path
 from random import Random
 from typing import assert_never
 
+import numpy as np
+
 from edge_inspector.bundle import Bundle
 from edge_inspector.inspection.inspector import Evidence
 from edge_inspector.inspection.model import Judgement
 from edge_inspector.line.capture import CaptureSource
 from edge_inspector.line.changeover import ActivePart, GoldenCheck
 from edge_inspector.line.commands import Asked
+from edge_inspector.line.drift import Charts, make_charts
 from edge_inspector.line.folder import FolderSource
 from edge_inspector.line.ledger import Ledger, open_ledger
 from edge_inspector.line.legacy import Legacy
@@ -120,6 +123,7 @@ class Station:
             inboxes=self._inboxes,
             paused=self._paused,
             queue_full=self._arrivals.full,
+            charts=_charts(self._station, self._bundles),
             stop=self._stop,
             signs=self._signs,
             now_ns=self._world.now_ns,
@@ -269,6 +273,17 @@ def _legacy(settings: Settings, bundles: Mapping[str, Bundle]) -> Legacy | None:
     if not settings.mqtt.legacy:
         return None
     return Legacy({name: bundle.recipe.decision.threshold for name, bundle in bundles.items()})
+
+
+def _charts(station: StationSettings, bundles: Mapping[str, Bundle]) -> Mapping[str, Charts]:
+    if not station.parts_per_hour:
+        return {}
+    return {
+        name: make_charts(
+            bundle.recipe, bundle.manifest.calibration.levels, station.parts_per_hour, np.random.default_rng(0)
+        )
+        for name, bundle in bundles.items()
+    }
 
 
 def _nothing(_evidence: Evidence, _judgement: Judgement) -> tuple[bytes, ...]:

@@ -14,14 +14,16 @@ from edge_inspector.engines.openvino import ENGINE
 from edge_inspector.errors import DiskError
 from edge_inspector.line.changeover import ActivePart, GoldenCheck, GoldenOutcome, Reply
 from edge_inspector.line.commands import AckStatus, Asked, Finished
+from edge_inspector.line.drift import SUBGROUP, Charts, Drift
 from edge_inspector.line.health import PACKML, Alarm, StateName, Vitals
 from edge_inspector.line.ledger import Ledger
 from edge_inspector.line.link import Inbox
 from edge_inspector.line.plc import Ready
 from edge_inspector.line.publisher import Wake
+from edge_inspector.line.shifts import ShiftTurn, turn_at
 from edge_inspector.line.source import Now
 from edge_inspector.line.state import StateValue
-from edge_inspector.line.ticks import Reports
+from edge_inspector.line.ticks import Answered, Fault, Report, Reports
 from edge_inspector.settings import StationSettings
 from edge_inspector.wire.messages import (
     Alarms,
@@ -30,6 +32,7 @@ from edge_inspector.wire.messages import (
     Health,
     Info,
     RecipeMessage,
+    Result,
     SourceHealth,
     Undelivered,
     utc,
@@ -41,6 +44,8 @@ _HEALTH_EVERY_NS = 10_000_000_000
 _STAGE_LIMIT_NS = 15_000_000_000
 """A stage's loop turns at least once a second; slower than this and it hangs."""
 _KNOCK_S = 0.25
+_SHIFT = "shift change"
+"""Who asks for the golden check that begins a shift."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +76,8 @@ class Desk:
     inboxes: Mapping[str, Inbox] = field(repr=False)
     paused: threading.Event = field(repr=False)
     queue_full: Callable[[], bool] = field(repr=False)
+    charts: Mapping[str, Charts] = field(repr=False)
+    """By part."""
     stop: threading.Event = field(repr=False)
     signs: "queue.SimpleQueue[Alive]" = field(repr=False)
     now_ns: Now = field(repr=False)
@@ -84,6 +91,8 @@ class Supervisor:
         self._desk = desk
         self._vitals = Vitals(stages, _STAGE_LIMIT_NS, desk.why_not[desk.active_part], desk.monotonic_ns())
         self._active = desk.active_part
+        self._drift = Drift(desk.charts)
+        self._turn = self._turn_now()
         self._pending: Asked | None = None
         self._golden: Reply = queue.SimpleQueue()
         self._state: StateName = "STARTING"
@@ -98,9 +107,11 @@ class Supervisor:
         self._say("info", self._info().encode())
         self._say_recipe()
         self._say_alarms()
+        self._remember_drift()
         while not self._desk.stop.is_set():
             self._hear()
             self._obey()
+            self._check_at_shift_change()
             now = self._desk.monotonic_ns()
             self._publish(now)
             if self._vitals.alive(now):
@@ -112,13 +123,30 @@ class Supervisor:
 
     def _hear(self) -> None:
         """Take in reports for at most a quarter of a second."""
-        now = self._desk.monotonic_ns
         try:
-            self._vitals.take(self._desk.reports.get(timeout=_KNOCK_S), now())
+            self._take(self._desk.reports.get(timeout=_KNOCK_S))
             while True:
-                self._vitals.take(self._desk.reports.get_nowait(), now())
+                self._take(self._desk.reports.get_nowait())
         except queue.Empty:
             return
+
+    def _take(self, report: Report) -> None:
+        self._vitals.take(report, self._desk.monotonic_ns())
+        if isinstance(report, Answered) and self._drift.take(report.result):
+            self._say_drift()
+
+    def _say_drift(self) -> None:
+        alarm = self._drift.alarm
+        self._vitals.take(Fault("drift", alarm, active=bool(alarm)), self._desk.monotonic_ns())
+
+    def _remember_drift(self) -> None:
+        """Take up the charts where an earlier run left them."""
+        try:
+            for payload in self._desk.ledger.last_results(2 * SUBGROUP):
+                self._drift.take(Result.model_validate_json(payload))
+        except DiskError as error:
+            logger.warning("the drift charts begin anew: %s", error)
+        self._say_drift()
 
     def _obey(self) -> None:
         """Carry out what was asked; a golden check takes a moment, its answer is looked for at every turn."""
@@ -144,6 +172,16 @@ class Supervisor:
                 return "rejected", f"nobody here does {asked.name}"
         return "done", ""
 
+    def _turn_now(self) -> ShiftTurn:
+        return turn_at(self._desk.now_ns(), self._desk.station.shift, None)
+
+    def _check_at_shift_change(self) -> None:
+        """Have the golden pictures of the active part judged when a shift begins; nobody waits for an answer."""
+        turn = self._turn_now()
+        if turn != self._turn and self._pending is None:
+            self._turn = turn
+            self._begin_check(Asked("self_check", _SHIFT))
+
     def _begin_check(self, asked: Asked) -> tuple[AckStatus, str]:
         """Have the golden pictures judged: of the active part, or of the one to change over to."""
         part = self._active if asked.name == "self_check" else str(asked.args.get("part", ""))
@@ -166,7 +204,8 @@ class Supervisor:
         if asked.name == "self_check" or not problem:
             self._vitals.set_part(problem)
         finished = Finished(asked, "rejected", problem) if problem else Finished(asked, "done")
-        self._desk.inboxes["state"].put(finished)
+        if (asked.by, asked.correlation_id) != (_SHIFT, ""):
+            self._desk.inboxes["state"].put(finished)
 
     def _change_over(self, part: str) -> None:
         try:
@@ -252,6 +291,7 @@ class Supervisor:
             engine=ENGINE,
             source=SourceHealth(open=source.open, detail=source.detail),
             last_error=self._vitals.last_error,
+            drift=self._drift.points,
         )
 
     def _info(self) -> Info:

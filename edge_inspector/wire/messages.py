@@ -139,7 +139,7 @@ def result_of(
         margin=None if score is None else round(1 - score, 6),
         blobs=tuple(BlobMessage.of(blob) for blob in judgement.blobs[:MAX_BLOBS]),
         images=images,
-        quality={},
+        quality=dict(judgement.quality),
         bundle=bundle,
         captured_at=utc(identity.captured_ns),
         captured_at_source=identity.captured_source,
@@ -208,6 +208,19 @@ class SourceHealth(BaseModel):
     detail: str
 
 
+class ChartHealth(BaseModel):
+    """The last subgroup of parts on one drift chart."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    chart: Literal["score", "brightness", "focus", "offset", "review"]
+    value: float
+    """Mean normal score of the ranks among the taught parts, 0 is usual; for `review` the share of REVIEW parts."""
+    limit: float
+    """That the value, or its amount, must not exceed."""
+    drifted: bool
+
+
 class Health(Message):
     """How the station is."""
 
@@ -221,6 +234,8 @@ class Health(Message):
     engine: str
     source: SourceHealth
     last_error: str
+    drift: tuple[ChartHealth, ...] = ()
+    """Empty until the first subgroup of parts is complete."""
 
 
 class Info(Message):

@@ -16,7 +16,8 @@ from edge_inspector.detectors.same import SameConv2d, SameConvTranspose2d
 from edge_inspector.detectors.settings import KINDS, parse_settings
 from edge_inspector.engines.openvino import OpenVinoNetwork
 from edge_inspector.errors import UsageError
-from edge_inspector.lab.corrupt import corrupt, keep
+from edge_inspector.lab.augment import Augment
+from edge_inspector.lab.corrupt import corrupt
 from edge_inspector.lab.export import to_onnx
 
 PARAMETERS = [
@@ -156,7 +157,7 @@ def test_each_kind_is_taught_and_sees_a_bright_spot(kind: str) -> None:
         tune=good[8:12],
         planted=spot[:4],
         corrupt=corrupt,
-        augment=keep,
+        augment=Augment(""),
         levels=lambda maps: [float(amap.max()) for amap in maps],
         budget=Budget(6, None),
         seed=0,

@@ -23,7 +23,7 @@ from edge_inspector.detectors.reconstruction import (
 )
 from edge_inspector.detectors.settings import CaeSettings, Loss
 from edge_inspector.errors import DataError
-from edge_inspector.lab.corrupt import keep
+from edge_inspector.lab.augment import Augment
 from edge_inspector.lab.metrics import auroc
 
 SCORES = st.lists(st.integers(0, 5).map(float), min_size=1, max_size=12)
@@ -36,8 +36,8 @@ def a_lesson(budget: Budget) -> Lesson:
         fit=fit,
         tune=fit[:2],
         planted=fit[:2],
-        corrupt=keep,
-        augment=keep,
+        corrupt=Augment(""),
+        augment=Augment(""),
         levels=lambda maps: [float(amap.max()) for amap in maps],
         budget=budget,
         seed=0,

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from edge_inspector.lab.corrupt import LINES, NOISE, corrupt, flip, keep
+from edge_inspector.lab.corrupt import LINES, NOISE, corrupt
 
 GREY = np.full((4, 64, 48, 1), 128, np.uint8)
 
@@ -54,12 +54,12 @@ def test_the_noise_is_a_tenth_of_the_range() -> None:
 
 
 @settings(deadline=None, max_examples=20)
-@given(change=st.sampled_from([corrupt, flip, keep]), seed=st.integers(0, 99))
-def test_the_good_pictures_are_left_as_they_were(change: object, seed: int) -> None:
+@given(seed=st.integers(0, 99))
+def test_the_good_pictures_are_left_as_they_were(seed: int) -> None:
     """What was spoiled is a copy, of the same shape and kind."""
     pictures = np.random.default_rng(seed).integers(0, 256, (3, 16, 20, 3), np.uint8)
     before = pictures.copy()
-    found = change(pictures, np.random.default_rng(seed))  # type: ignore[operator]
+    found = corrupt(pictures, np.random.default_rng(seed))
 
     assert np.array_equal(pictures, before)
     assert found.shape == pictures.shape
@@ -73,12 +73,3 @@ def test_chance_is_fresh_and_can_be_repeated() -> None:
 
     assert not np.array_equal(first, second)
     assert np.array_equal(first, corrupt(GREY, np.random.default_rng(0)))
-
-
-def test_a_flipped_picture_is_a_mirror_image() -> None:
-    """Each is one of four, and all four come."""
-    picture = np.arange(12, dtype=np.uint8).reshape(1, 3, 4, 1)
-    mirrored = {picture[:, ::down, ::across].tobytes(): (down, across) for down in (1, -1) for across in (1, -1)}
-    seen = {mirrored[one.tobytes()] for one in flip(np.repeat(picture, 60, 0), np.random.default_rng(0))}
-
-    assert len(seen) == 4

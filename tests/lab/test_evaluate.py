@@ -16,7 +16,7 @@ from edge_inspector.lab.dataset import digest_of
 from edge_inspector.lab.evaluate import Evaluation, Judged, evaluate
 
 KEYS = {
-    "rule", "images", "image_auroc", "image_ap", "f1", "confusion", "per_defect", "ms_p50", "ms_p95",
+    "rule", "images", "image_auroc", "image_ap", "f1", "refused", "confusion", "per_defect", "ms_p50", "ms_p95",
     "miss_rate", "miss_rate_low", "miss_rate_high",
     "false_reject_rate", "false_reject_rate_low", "false_reject_rate_high",
 }  # fmt: skip
@@ -108,6 +108,15 @@ def test_only_ok_is_accepted() -> None:
     assert (found.false_reject.hits, found.false_reject.parts) == (4, 5)
     assert (found.miss.hits, found.miss.parts) == (1, 5)
     assert found.f1 == pytest.approx(2 * 4 / (2 * 4 + 4 + 1))
+
+
+def test_what_the_quality_gate_hides_is_counted() -> None:
+    """A defective part that is INVALID was not found: it is no miss, and no merit either."""
+    parts = [("good", Reason.WITHIN_LIMIT), ("good", Reason.DARK), ("hole", Reason.MOVED), ("hole", Reason.WRONG_PART)]
+    found = Evaluation("calibrated", tuple(judged(defect, reason, 0.5) for defect, reason in parts))
+
+    assert found.refused == {"good": 1, "defective": 2}
+    assert found.as_json()["refused"] == {"good": 1, "defective": 2}
 
 
 def test_a_picture_that_cannot_be_judged_ranks_above_all_others() -> None:

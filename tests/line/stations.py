@@ -14,6 +14,7 @@ from brokers import until
 from daemons import STATION, Subscriber, drop
 from factories import a_part, a_recipe, png
 
+from edge_inspector.bundle import Bundle
 from edge_inspector.inspection.inspector import Features, Inspector
 from edge_inspector.inspection.model import AnomalyMap, Picture
 from edge_inspector.line.ledger import Ledger, open_ledger
@@ -43,16 +44,25 @@ def a_map(level: float = 0.5) -> AnomalyMap:
 class Bench:
     """Station st1 with part washer; `level` is what the detector finds in the next picture.
 
-    `golden` is what the next golden checks find, by part; `now_ns` is the station's clock; while `hold` is not set the
-    detector does not come to an end.
+    `bundles` is what the station knows of its parts; `golden` is what the next golden checks find, by part; `now_ns`
+    is the station's clock; while `hold` is not set the detector does not come to an end.
     """
 
-    def __init__(self, folder: Path, port: int, *, mqtt: dict[str, Any] | None = None, **station: Any) -> None:  # noqa: ANN401 - a test factory
+    def __init__(
+        self,
+        folder: Path,
+        port: int,
+        *,
+        mqtt: dict[str, Any] | None = None,
+        bundles: dict[str, Bundle] | None = None,
+        **station: Any,  # noqa: ANN401 - a test factory
+    ) -> None:
         self.inbox = folder / "inbox"
         self.inbox.mkdir(exist_ok=True)
         self.level = 0.5
         self.hold = threading.Event()
         self.hold.set()
+        self._bundles = bundles or {}
         self.golden: dict[str, tuple[str, ...]] = {}
         self.now_ns: Callable[[], int] = time.time_ns
         self._folder = folder
@@ -76,7 +86,7 @@ class Bench:
         running = Station(
             self._settings,
             station,
-            {},
+            self._bundles,
             {
                 part.name: PartLine(inspector, None, golden=lambda name=part.name: self.golden.get(name, ()))
                 for part in station.part

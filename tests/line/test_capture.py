@@ -16,7 +16,7 @@ import pytest
 from brokers import until
 from factories import a_part
 
-from edge_inspector.inspection.model import Arrival, Frame, Unreadable
+from edge_inspector.inspection.model import Arrival, Frame, Reason, Unreadable
 from edge_inspector.line.capture import CaptureSource
 from edge_inspector.line.source import Accepted, Idle, Opened, SourceEvent, Trouble
 from edge_inspector.line.triggers import Trigger
@@ -105,6 +105,39 @@ def test_a_picture_is_taken_at_every_interval(video: Path) -> None:
     assert all(isinstance(arrival, Frame) for arrival in arrivals)
     steps = np.diff([brightness(arrival) for arrival in arrivals])
     assert (steps > 5).all()
+
+
+@pytest.fixture
+def still(tmp_path: Path) -> Path:
+    """Write a video whose first 5 frames differ and whose next 25 are one frame, as from a camera that hangs."""
+    path = tmp_path / "still.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), RATE, (160, 120))
+    for number in range(FRAMES):
+        writer.write(np.full((120, 160, 3), 20 * min(number, 5), np.uint8))
+    writer.release()
+    return path
+
+
+def test_a_camera_that_hangs_is_found_out(still: Path) -> None:
+    """The third picture that is equal bit by bit is INVALID, and all that follow, until one differs."""
+    with Watching(still, interval_ms=1) as watching:
+        until(lambda: sum(isinstance(a, Unreadable) for a in watching.arrivals) >= 5, "the frozen picture is refused")
+    refused = [isinstance(arrival, Unreadable) for arrival in watching.arrivals]
+    first = watching.arrivals[refused.index(True)]
+
+    assert isinstance(first, Unreadable)
+    assert first.reason is Reason.FROZEN
+    assert "3 pictures" in first.detail
+    assert refused[: refused.index(True)].count(False) >= 3
+    assert all(refused[refused.index(True) :][:5])
+
+
+def test_the_watch_for_a_hanging_camera_can_be_switched_off(still: Path) -> None:
+    """A line whose pictures are made by a program may give equal ones."""
+    with Watching(still, interval_ms=1, frozen=0) as watching:
+        until(lambda: len(watching.arrivals) >= 20, "twenty pictures")
+
+    assert all(isinstance(arrival, Frame) for arrival in watching.arrivals)
 
 
 def test_a_file_plays_at_its_own_speed(video: Path) -> None:

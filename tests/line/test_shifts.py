@@ -145,6 +145,24 @@ def test_a_shift_ends_with_its_own_counters(tmp_path: Path, heard: Subscriber) -
     assert second["shift"] != first["shift"]
 
 
+def test_a_shift_begins_with_a_golden_check(tmp_path: Path, heard: Subscriber) -> None:
+    """A part whose golden pictures come out differently is not ready from then on; the next shift looks again."""
+    bench = Bench(tmp_path, heard._port)
+    offset = _early() - time.time_ns()
+    bench.now_ns = lambda: time.time_ns() + offset
+    with bench:
+        wait_until_ready(heard)
+        bench.golden["washer"] = ("good-1.png: expected OK, got NG",)
+        bench.now_ns = lambda: time.time_ns() + offset + 8 * HOUR_NS
+        until(lambda: heard.last("plc/ready") == "0", "not ready")
+        until(lambda: "bundle" in heard.last("alarms")["active"], "the alarm")
+        bench.golden["washer"] = ()
+        bench.now_ns = lambda: time.time_ns() + offset + 16 * HOUR_NS
+        wait_until_ready(heard)
+
+    assert not heard.payloads("ack"), "nobody asked, nobody is answered"
+
+
 def test_a_restart_over_the_end_of_a_shift_loses_nothing(tmp_path: Path, heard: Subscriber) -> None:
     """Stopped in the evening, started in the morning: the shift's counters come then, once."""
     bench = Bench(tmp_path, heard._port)

@@ -117,6 +117,23 @@ def test_a_published_score_is_on_the_side_of_the_limit_where_the_verdict_is(scor
     assert result.margin == pytest.approx(1 - result.score)
 
 
+def test_what_was_measured_of_the_picture_is_published() -> None:
+    """By name, also where the picture could not be judged: with its score."""
+    result = result_of(
+        an_identity(),
+        a_judgement(Reason.BLURRED, quality=(("focus", 0.03), ("brightness", 120.5))),
+        ledger="l",
+        seq=1,
+        bundle=None,
+        images=(),
+        decided_ns=0,
+        timing_ms={},
+    )
+
+    assert (result.verdict, result.accept, result.score) == ("INVALID", False, 0.5)
+    assert result.quality == {"focus": 0.03, "brightness": 120.5}
+
+
 def test_the_yield_is_called_yield() -> None:
     """The word is taken in Python, not in JSON."""
     assert json.loads(COUNTERS.encode())["yield"] == 0.75
