@@ -6,11 +6,12 @@ from typing import Annotated
 
 import typer
 
-from edge_inspector.commands import judge, serve, show, teach
+from edge_inspector.commands import gather, judge, serve, show, teach
 from edge_inspector.commands.console import stderr
 from edge_inspector.errors import EdgeInspectorError
 
 COMMANDS = (
+    gather.collect,
     teach.train,
     teach.calibrate,
     judge.evaluate,
