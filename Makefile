@@ -5,6 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 SECONDS_TO_SHOW ?=
+# A real network camera for the tests.
+RTSP := gir1.2-gst-rtsp-server-1.0 python3-gi gstreamer1.0-plugins-base gstreamer1.0-plugins-good
 
 .PHONY: demo test test-slow lint dashboard clean
 
@@ -39,6 +41,8 @@ $(VENV)/demo: $(VENV)/base
 $(VENV)/test: $(VENV)/base
 	@command -v mosquitto >/dev/null && command -v mosquitto_sub >/dev/null && command -v chromium >/dev/null \
 	  || ( $(SUDO) apt-get update -qq && $(SUDO) apt-get install -qq -y --no-install-recommends mosquitto mosquitto-clients chromium fonts-dejavu-core )
+	@/usr/bin/python3 -c 'import gi; gi.require_version("GstRtspServer", "1.0")' 2>/dev/null \
+	  || ( $(SUDO) apt-get update -qq && $(SUDO) apt-get install -qq -y --no-install-recommends $(RTSP) ) || echo "no RTSP server: its tests are skipped"
 	$(BIN)/pip install -q -e '.[test]'
 	@touch $@ $(VENV)/demo
 

@@ -7,11 +7,12 @@ from typing import Annotated
 
 import typer
 
-from edge_inspector.commands import card, data, judge, lab, serve, show, teach
+from edge_inspector.commands import card, data, gather, judge, lab, serve, show, teach
 from edge_inspector.commands.console import stderr
 from edge_inspector.errors import EdgeInspectorError
 
 COMMANDS = (
+    gather.collect,
     teach.train,
     teach.calibrate,
     teach.pretrain,

@@ -13,7 +13,8 @@ from edge_inspector.errors import SettingsError
 from edge_inspector.inspection.recipe import QualityCheck
 from edge_inspector.wire.topics import DEFAULT_ROOT, check_name, check_root
 
-_GROUPS = frozenset({"serial", "lot", "view"})
+NAMED = ("part", "serial", "lot", "view", "group")
+"""What a folder, a file name or a sidecar may say of a picture."""
 
 
 def _name(value: str) -> str:
@@ -35,8 +36,15 @@ def _pattern(value: str) -> str:
         groups = set(re.compile(value).groupindex)
     except re.error as error:
         raise ValueError(f"no regular expression: {error}") from error
-    if not groups or not groups <= _GROUPS:
-        raise ValueError(f"expected named groups out of {', '.join(sorted(_GROUPS))}, got {sorted(groups) or 'none'}")
+    if not groups or not groups <= set(NAMED):
+        raise ValueError(f"expected named groups out of {', '.join(NAMED)}, got {sorted(groups) or 'none'}")
+    return value
+
+
+def _region(value: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
+    x, y, width, height = value
+    if x < 0 or y < 0 or width < 8 or height < 8:
+        raise ValueError(f"expected x, y from 0 and width, height from 8, got {list(value)}")
     return value
 
 
@@ -63,7 +71,19 @@ class FolderSettings(_Section):
     scan_ms: int = Field(1000, ge=10, le=60_000)
     """How often the folder is listed, events or not."""
     name_pattern: Annotated[str, AfterValidator(_pattern)] = r"(?P<serial>.*)"
-    """Regular expression over the file name without its ending; named groups serial, lot, view."""
+    """Regular expression over the file name without its ending; named groups part, serial, lot, view, group."""
+    subfolders: tuple[Literal["part", "serial", "lot", "view", "group"], ...] = ()
+    """What the names of sub-folders mean, outermost first; a picture must lie exactly so deep."""
+    sidecar_ms: int = Field(0, ge=0, le=60_000)
+    """Beside each picture comes NAME.json with part, serial, lot, view, group; so long it is waited for. 0: none."""
+
+    @model_validator(mode="after")
+    def _said_once(self) -> Self:
+        named = (*self.subfolders, *re.compile(self.name_pattern).groupindex)
+        twice = sorted({name for name in named if named.count(name) > 1})
+        if twice:
+            raise ValueError(f"subfolders and name_pattern both name {', '.join(twice)}: leave it out of one of them")
+        return self
 
 
 class CaptureSettings(_Section):
@@ -75,8 +95,8 @@ class CaptureSettings(_Section):
     """A number (/dev/videoN), a device path, a URL (rtsp://, http://) or a video file."""
     interval_ms: int = Field(1000, ge=1, le=86_400_000)
     """A picture is taken so often, where nothing else triggers."""
-    trigger: Literal["interval", "mqtt"] = "interval"
-    """`mqtt`: a picture is taken at `cmd/trigger` or `plc/cmd/trigger`."""
+    trigger: Literal["interval", "mqtt", "every_frame", "presence"] = "interval"
+    """`mqtt`: a picture at `cmd/trigger` or `plc/cmd/trigger`; `presence`: one of each part that enters `region`."""
     delay_ms: int = Field(0, ge=0, le=60_000)
     """From the trigger to the first frame that may be taken."""
     width: int | None = Field(None, ge=16, le=16384)
@@ -85,9 +105,34 @@ class CaptureSettings(_Section):
     """As width."""
     frozen: int = Field(3, ge=0, le=1000)
     """So many pictures in a row that are equal bit by bit, and later ones, are INVALID; 0 is never."""
+    pixel_format: Annotated[str, Field(pattern=r"^[ -~]{4}$")] | None = None
+    """FOURCC asked of the camera, such as `YUYV`; a camera that gives another one is not used."""
+    exposure: float | None = None
+    """Pinned, in the driver's unit, its automatic switched off; not touched where not set."""
+    gain: float | None = None
+    """As exposure."""
+    white_balance: float | None = None
+    """As exposure; kelvins."""
+    focus: float | None = None
+    """As exposure."""
+    region: Annotated[tuple[int, int, int, int], AfterValidator(_region)] | None = None
+    """x, y, width, height in camera pixels where `presence` looks; all of the picture where not set."""
+    presence_share: float = Field(0.05, gt=0, lt=1)
+    """A part is there when this share of the region differs from the empty one, and gone below half of it."""
+    presence_change: float = Field(25, gt=0, lt=255)
+    """Grey values that count as different."""
 
 
 SourceSettings: TypeAlias = Annotated[FolderSettings | CaptureSettings, Field(discriminator="kind")]
+
+
+class ViewSettings(_Section):
+    """One of several pictures of a part."""
+
+    name: Name
+    """As folder, file name or sidecar say it."""
+    bundle: Path | None = None
+    """What judges this view; the part's where not set."""
 
 
 class PartSettings(_Section):
@@ -99,6 +144,15 @@ class PartSettings(_Section):
     """Folder that `edge-inspector train` wrote."""
     quality_off: tuple[QualityCheck, ...] = ()
     """Limits of the picture's quality not to be held: dark, saturated, low_contrast, blurred, moved, wrong_part."""
+    view: tuple[ViewSettings, ...] = ()
+    """Where a part has several pictures, told apart by view: all of them make one verdict, the worst."""
+
+    @model_validator(mode="after")
+    def _several(self) -> Self:
+        names = [view.name for view in self.view]
+        if len(names) == 1 or len(set(names)) < len(names):
+            raise ValueError(f"part {self.name}: expected no view, or several of different names, got {names}")
+        return self
 
 
 class ShiftSettings(_Section):
@@ -132,6 +186,8 @@ class StationSettings(_Section):
     """Processors for the graphs; 0 is all."""
     parts_per_hour: int = Field(600, ge=0, le=1_000_000)
     """Of this station; the drift charts have at most one false alarm a month at this rate. 0 is no charts."""
+    views_ms: int = Field(2000, ge=10, le=600_000)
+    """From the first picture of a part with views to the last; a view that does not come makes the part INVALID."""
     shift: tuple[ShiftSettings, ...] = Field(SHIFTS, min_length=1)
     """When shifts begin."""
 
@@ -144,6 +200,13 @@ class StationSettings(_Section):
             found = [getattr(shift, what) for shift in self.shift]
             if len(set(found)) < len(found):
                 raise ValueError(f"station {self.name}: two shifts have the same {what}: {', '.join(found)}")
+        return self
+
+    @model_validator(mode="after")
+    def _views_can_be_kept(self) -> Self:
+        claims = isinstance(self.source, FolderSettings) and self.source.after != "keep"
+        if any(part.view for part in self.part) and not claims:
+            raise ValueError(f"station {self.name}: views need a folder source with after = move or delete")
         return self
 
 
@@ -260,9 +323,14 @@ _PATHS = frozenset({"path", "done", "bundle", "password_file", "ca", "certificat
 def _anchored(value: Any, folder: Path) -> Any:  # noqa: ANN401 - a TOML value is one of seven kinds
     if isinstance(value, dict):
         return {
-            key: str(folder / inner) if key in _PATHS and isinstance(inner, str) else _anchored(inner, folder)
+            key: str(folder / inner) if isinstance(inner, str) and _is_path(key, inner) else _anchored(inner, folder)
             for key, inner in value.items()
         }
     if isinstance(value, list):
         return [_anchored(inner, folder) for inner in value]
     return value
+
+
+def _is_path(key: str, value: str) -> bool:
+    """Say whether a text is a file's name: a device may also be a camera's number or a URL."""
+    return key in _PATHS or (key == "device" and not value.isdecimal() and "://" not in value)

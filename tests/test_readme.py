@@ -22,6 +22,7 @@ SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("[station.source] kind = folder", settings.FolderSettings),
     ("[station.source] kind = capture", settings.CaptureSettings),
     ("[[station.part]]", settings.PartSettings),
+    ("[[station.part.view]]", settings.ViewSettings),
     ("[mqtt]", settings.MqttSettings),
     ("[mqtt.tls]", settings.TlsSettings),
     ("[ledger]", settings.LedgerSettings),

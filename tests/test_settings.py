@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from edge_inspector.errors import SettingsError
 from edge_inspector.settings import (
+    CaptureSettings,
     FolderSettings,
     MqttSettings,
     Settings,
@@ -169,3 +170,30 @@ def test_every_key_that_a_settings_file_of_ours_shows_exists(config: Path) -> No
             unknown.append(f"[{section}] {key[1]}")
 
     assert not unknown
+
+
+@pytest.mark.parametrize(
+    ("device", "anchored"),
+    [
+        ("belt.avi", True),
+        ("clips/belt.avi", True),
+        ("0", False),
+        ("/dev/video0", False),
+        ("rtsp://10.0.0.7/main", False),
+    ],
+)
+def test_a_video_file_is_beside_the_settings(tmp_path: Path, device: str, *, anchored: bool) -> None:
+    """Like every other relative path; a camera's number and a URL are none."""
+    text = STATION.replace('kind = "folder"\npath = "in"', f'kind = "capture"\ndevice = "{device}"')
+    source = read_settings(written(tmp_path, text)).station[0].source
+
+    assert isinstance(source, CaptureSettings)
+    assert source.device == (str(tmp_path / device) if anchored else device)
+
+
+@pytest.mark.parametrize("region", ["[0, 0, 4, 4]", "[-1, 0, 100, 100]", "[0, 0, 100]"])
+def test_a_region_must_be_one(tmp_path: Path, region: str) -> None:
+    """Found before the camera is opened."""
+    keys = f'kind = "capture"\ndevice = "0"\nregion = {region}'
+    with pytest.raises(SettingsError, match="region"):
+        read_settings(written(tmp_path, STATION.replace('kind = "folder"\npath = "in"', keys)))

@@ -58,6 +58,13 @@ class Reason(Enum):
     )
     MOVED = 112, Verdict.INVALID, "the part is not where it was taught", "check fixture, trigger and camera mount"
     FROZEN = 113, Verdict.INVALID, "the camera gives the same picture again and again", "restart the camera"
+    BAD_NAME = (
+        114,
+        Verdict.INVALID,
+        "what names the part is missing or not allowed",
+        "correct the file's name, sub-folder or JSON file; `edge-inspector check` shows how they are read",
+    )
+    MISSING_VIEW = 115, Verdict.INVALID, "a view of the part did not come", "check that camera, or raise views_ms"
     EXCEPTION = 201, Verdict.ERROR, "the inspection failed", "see the log; send `edge-inspector diagnose`"
     NOT_FINITE = 202, Verdict.ERROR, "the anomaly map holds values that are no numbers", "teach the part anew"
     LATE = 203, Verdict.ERROR, "no answer within the deadline", "raise deadline_ms or use a smaller detector"
@@ -91,9 +98,13 @@ class Identity:
     serial: str = ""
     lot: str = ""
     view: str = ""
+    group: str = ""
+    """Of which batch of pictures it is one; `train --group` keeps a group together."""
     trigger_id: str = ""
     replayed: bool = False
     """Judged after its time (found at start): for the record, never for the PLC."""
+    camera: tuple[tuple[str, float], ...] = ()
+    """What the camera said it was set to for this picture: exposure, gain, white balance, focus."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +124,16 @@ class Unreadable:
     detail: str
 
 
-Arrival: TypeAlias = Frame | Unreadable
+@dataclass(frozen=True, slots=True)
+class Views:
+    """All pictures of one part; it gets one answer, the worst."""
+
+    identity: Identity
+    pictures: tuple[Frame | Unreadable, ...]
+    """What is missing is among them, unreadable."""
+
+
+Arrival: TypeAlias = Frame | Unreadable | Views
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,29 +1,39 @@
-"""A camera, network stream or video file, read with OpenCV: a picture at every interval, reopened when it dies."""
+"""A camera, network stream or video file as a source: pictures by trigger, reopened when it dies or hangs."""
 
-import contextlib
-import os
+import logging
 import queue
+import threading
 from collections.abc import Callable, Generator, Iterator
-from contextlib import closing
-from pathlib import Path
+from dataclasses import replace
 from random import Random
+from typing import TypeAlias
 
-import cv2
 import numpy as np
 
 from edge_inspector.inspection.model import Arrival, Frame, Identity, Image, Reason, Unreadable
+from edge_inspector.line.camera import Ended, Grabbed, Reader, Readings, Started
+from edge_inspector.line.presence import Presence
 from edge_inspector.line.source import Accepted, Idle, Now, Opened, SourceEvent, Trouble
 from edge_inspector.line.triggers import Trigger, identity_of
 from edge_inspector.settings import CaptureSettings
 
-_TIMEOUT_MS = 5000
+logger = logging.getLogger(__name__)
+
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.5, 30.0
 _SECOND_NS = 1_000_000_000
-_FAR_NS = 3600 * _SECOND_NS
+_OPENING_NS = 6 * _SECOND_NS
+"""So long may opening take: the backend's own limit is five seconds."""
+_LEAST_AGE_NS = _SECOND_NS
+_PERIODS = 3
+_KNOCK_S = 0.25
+_JOIN_S = 1.0
+"""For a reader that is well; one that hangs in the driver ends with the process."""
+
+CameraNews: TypeAlias = Trigger | Started | Grabbed | Ended
 
 
 class CaptureSource:
-    """Grabs without a pause, so that no frame in the driver's buffers is older than the picture asked for."""
+    """Hears a reader's frames and the triggers in one queue, so that a camera that hangs holds up nothing."""
 
     can_wait = False
     """A picture that finds the queue full is answered at once: the next part is already in front of the camera."""
@@ -39,7 +49,7 @@ class CaptureSource:
         monotonic_ns: Now,
         wait: Callable[[float], None],
         rng: Random,
-        triggers: "queue.SimpleQueue[Trigger]",
+        triggers: "queue.SimpleQueue[CameraNews]",
     ) -> None:
         self._settings = settings
         self._station = station
@@ -49,118 +59,182 @@ class CaptureSource:
         self._monotonic_ns = monotonic_ns
         self._wait = wait
         self._rng = rng
-        self._triggers = triggers
+        self._inbox = triggers
         self._waiting: list[Trigger] = []
         self._last: Image | None = None
         self._equal = 1
         """How many pictures in a row, the last one included, were equal bit by bit."""
+        self._due_ns = 0
+        self._presence = _presence(settings)
+        self._shape: tuple[int, ...] = ()
 
     def events(self, wanted: Callable[[], bool]) -> Generator[SourceEvent]:
-        """Yield a picture at every interval; opens the camera again, later and later, when it gives none."""
+        """Yield pictures by trigger; opens the camera again, later and later, when it gives none."""
         backoff = _FIRST_WAIT_S
         while True:
-            camera = self._open()
-            if camera.isOpened():
-                yield Opened(self._settings.device)
-                for event in self._watch(camera, wanted):
-                    backoff = _FIRST_WAIT_S
-                    yield event
-            camera.release()
-            yield Trouble(f"{self._settings.device} gives no picture: check cable, power and address")
-            yield from self._refuse_triggers()
+            for event in self._session(wanted):
+                backoff = _FIRST_WAIT_S if isinstance(event, Accepted) else backoff
+                yield event
             until = self._monotonic_ns() + int(backoff * self._rng.uniform(0.5, 1.0) * _SECOND_NS)
             backoff = min(_LONGEST_WAIT_S, 2 * backoff)
             while (left := until - self._monotonic_ns()) > 0:
-                self._wait(min(0.25, left / _SECOND_NS))
-                yield from self._refuse_triggers()
+                yield from self._refuse_for(min(_KNOCK_S, left / _SECOND_NS))
                 yield Idle()
 
     def done(self, arrival_id: str) -> None:
         """Let go of a picture: there is nothing to put away."""
 
-    def _open(self) -> cv2.VideoCapture:
-        device = self._settings.device
-        index = int(device) if device.isdecimal() else device
-        camera = cv2.VideoCapture()
-        limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, _TIMEOUT_MS, cv2.CAP_PROP_READ_TIMEOUT_MSEC, _TIMEOUT_MS]
-        is_stream = not device.isdecimal() and not os.path.exists(device)  # noqa: PTH110 - a URL is no path
-        camera.open(index, *((cv2.CAP_FFMPEG, limits) if is_stream else (cv2.CAP_ANY,)))
-        for name, value in (
-            (cv2.CAP_PROP_FRAME_WIDTH, self._settings.width),
-            (cv2.CAP_PROP_FRAME_HEIGHT, self._settings.height),
-        ):
-            if value is not None:
-                camera.set(name, value)
-        return camera
-
-    def _watch(self, camera: cv2.VideoCapture, wanted: Callable[[], bool]) -> Iterator[SourceEvent]:
-        """Yield pictures until the camera gives none."""
-        period = self._settings.interval_ms * 1_000_000
-        due = said = self._monotonic_ns()
-        with closing(self._frames(camera)) as frames:
-            for grabbed in frames:
+    def _session(self, wanted: Callable[[], bool]) -> Generator[SourceEvent]:
+        """Yield what happens from one opening to its end; a reader that hangs is waited for, with its alarm said."""
+        stop = threading.Event()
+        wishes: queue.SimpleQueue[int] = queue.SimpleQueue()
+        reader = self._reader(wishes, stop)
+        thread = threading.Thread(target=reader.run, name=f"{self._station} camera", daemon=True)
+        thread.start()
+        heard = said = self._monotonic_ns()
+        limit = _OPENING_NS
+        try:
+            while True:
+                news = self._hear()
                 now = self._monotonic_ns()
-                asked = self._due_triggers(grabbed)
-                by_itself = self._settings.trigger == "interval" and now >= due
-                if by_itself:
-                    due = max(due + period, now)
-                if asked or (by_itself and wanted()):
-                    fetched, image = camera.retrieve()
-                    if not fetched or image is None or not image.size:
-                        self._waiting = [*asked, *self._waiting]
-                        return
-                    frozen = self._is_frozen(image)
-                    for trigger in asked:
-                        identity = identity_of(trigger, self._station)
-                        yield Accepted(self._arrival(identity, image, frozen=frozen), trigger.accepted_ns)
-                    if by_itself and wanted():
-                        yield self._accept(image, grabbed, frozen=frozen)
-                if now - said >= _SECOND_NS // 2:
+                if isinstance(news, Ended):
+                    yield Trouble(news.detail)
+                    yield from self._refuse()
+                    return
+                if stop.is_set():
+                    yield from self._refuse()
+                elif isinstance(news, Started):
+                    heard, limit = now, max(_LEAST_AGE_NS, _PERIODS * news.period_ns)
+                    self._begin(wishes, now)
+                    yield Opened(news.detail)
+                elif isinstance(news, Grabbed):
+                    heard = now
+                    yield from self._take(news, wishes, wanted)
+                elif isinstance(news, Trigger):
+                    wishes.put(self._ready_ns(news))
+                if not stop.is_set() and now - heard > limit and self._inbox.empty():
+                    stop.set()
+                    yield Trouble(f"{self._settings.device} gives no picture: none for {(now - heard) / 1e9:.1f} s")
+                    yield from self._refuse()
+                if now - said >= _SECOND_NS // 2 or news is None:
                     said = now
                     yield Idle()
+        finally:
+            stop.set()
+            thread.join(_JOIN_S)
 
-    def _due_triggers(self, grabbed_ns: int) -> tuple[Trigger, ...]:
-        """Return the triggers that a frame grabbed at that time may answer: exposed at or after trigger + delay."""
-        with contextlib.suppress(queue.Empty):
-            while True:
-                self._waiting.append(self._triggers.get_nowait())
-        delay = self._settings.delay_ms * 1_000_000
-        due = tuple(trigger for trigger in self._waiting if trigger.accepted_ns + delay <= grabbed_ns)
+    def _reader(self, wishes: "queue.SimpleQueue[int]", stop: threading.Event) -> Reader:
+        return Reader(
+            settings=self._settings,
+            every=self._settings.trigger in ("every_frame", "presence"),
+            wishes=wishes,
+            say=self._inbox.put,
+            waiting=self._inbox.qsize,
+            stop=stop,
+            monotonic_ns=self._monotonic_ns,
+            wait=self._wait,
+        )
+
+    def _begin(self, wishes: "queue.SimpleQueue[int]", now: int) -> None:
+        """Ask for what is due: the triggers that came while the camera was opened, and the first picture."""
+        for trigger in self._waiting:
+            wishes.put(self._ready_ns(trigger))
+        if self._settings.trigger == "interval":
+            self._due_ns = now
+            wishes.put(now)
+        self._presence = _presence(self._settings)
+        self._shape = ()
+
+    def _hear(self, seconds: float = _KNOCK_S) -> CameraNews | None:
+        """Return the next news, None when there is none; a trigger is remembered until it is answered."""
+        try:
+            news = self._inbox.get(timeout=seconds)
+        except queue.Empty:
+            return None
+        if isinstance(news, Trigger):
+            self._waiting.append(news)
+        return news
+
+    def _take(
+        self, grabbed: Grabbed, wishes: "queue.SimpleQueue[int]", wanted: Callable[[], bool]
+    ) -> Iterator[SourceEvent]:
+        """Yield what one frame answers."""
+        image = grabbed.image
+        if image is None:
+            if self._settings.trigger == "every_frame" and wanted():
+                yield self._lost(grabbed)
+            return
+        self._note_shape(image)
+        due, chosen = self._answered_by(grabbed), self._chosen(grabbed.exposed_ns, image, wishes)
+        if chosen is not None and not wanted():
+            chosen = None
+        frozen = bool(due or chosen is not None) and self._is_frozen(image if chosen is None else chosen)
+        for trigger in due:
+            identity = replace(identity_of(trigger, self._station), camera=grabbed.readings)
+            yield Accepted(self._arrival(identity, image, frozen=frozen), trigger.accepted_ns)
+        if chosen is not None:
+            identity = self._identity(grabbed.readings)
+            yield Accepted(self._arrival(identity, chosen, frozen=frozen), grabbed.exposed_ns)
+
+    def _chosen(self, exposed_ns: int, image: Image, wishes: "queue.SimpleQueue[int]") -> Image | None:
+        """Return the picture that a frame makes by itself, None where it makes none."""
+        match self._settings.trigger:
+            case "interval" if exposed_ns >= self._due_ns:
+                period = self._settings.interval_ms * 1_000_000
+                self._due_ns = max(self._due_ns + period, exposed_ns)
+                wishes.put(self._due_ns)
+                return image
+            case "every_frame":
+                return image
+            case "presence":
+                return self._presence.see(image)
+            case _:
+                return None
+
+    def _note_shape(self, image: Image) -> None:
+        """Begin anew where the size of the pictures changes: each of another size is INVALID by its recipe."""
+        if self._shape and image.shape != self._shape:
+            logger.warning("%s: pictures changed from %s to %s", self._settings.device, self._shape, image.shape)
+            self._presence = _presence(self._settings)
+        self._shape = image.shape
+
+    def _ready_ns(self, trigger: Trigger) -> int:
+        """Return from when on a frame may answer a trigger."""
+        return trigger.accepted_ns + self._settings.delay_ms * 1_000_000
+
+    def _answered_by(self, grabbed: Grabbed) -> tuple[Trigger, ...]:
+        """Return the triggers that a frame answers: exposed at or after trigger + delay."""
+        due = tuple(trigger for trigger in self._waiting if self._ready_ns(trigger) <= grabbed.exposed_ns)
         self._waiting = [trigger for trigger in self._waiting if trigger not in due]
         return due
 
-    def _refuse_triggers(self) -> Iterator[Accepted]:
+    def _refuse_for(self, seconds: float) -> Iterator[Accepted]:
         """Answer triggers at once while there is no camera."""
-        for trigger in self._due_triggers(self._monotonic_ns() + _FAR_NS):
+        until = self._monotonic_ns() + int(seconds * _SECOND_NS)
+        while (left := until - self._monotonic_ns()) > 0:
+            self._hear(left / _SECOND_NS)
+            yield from self._refuse()
+
+    def _refuse(self) -> Iterator[Accepted]:
+        refused, self._waiting = self._waiting, []
+        for trigger in refused:
             identity = identity_of(trigger, self._station)
             detail = f"{self._settings.device} gives no picture"
             yield Accepted(Unreadable(identity, Reason.NO_PICTURE, detail), trigger.accepted_ns)
 
-    def _frames(self, camera: cv2.VideoCapture) -> Generator[int]:
-        """Grab frame after frame and yield from when on each was exposed: not before the one before it had come.
+    def _lost(self, grabbed: Grabbed) -> Accepted:
+        detail = "frames come faster than they can be taken in"
+        return Accepted(Unreadable(self._identity(()), Reason.OVERRUN, detail), grabbed.exposed_ns)
 
-        A file is played at its own speed.
-        """
-        rate = camera.get(cv2.CAP_PROP_FPS) if Path(self._settings.device).is_file() else 0
-        start, count = self._monotonic_ns(), 0
-        exposed = start
-        while camera.grab():
-            count += 1
-            if rate > 0:
-                ahead = start + int(count / rate * _SECOND_NS) - self._monotonic_ns()
-                self._wait(max(0.0, ahead / _SECOND_NS))
-            yield exposed
-            exposed = self._monotonic_ns()
-
-    def _accept(self, image: Image, grabbed_ns: int, *, frozen: bool) -> Accepted:
-        identity = Identity(
+    def _identity(self, readings: Readings) -> Identity:
+        return Identity(
             id=self._new_id(),
             station=self._station,
             part=self._part(),
             captured_ns=self._now_ns(),
             captured_source="grab",
+            camera=readings,
         )
-        return Accepted(self._arrival(identity, image, frozen=frozen), grabbed_ns)
 
     def _is_frozen(self, image: Image) -> bool:
         """Say whether the camera repeats itself: its noise alone makes two real pictures differ."""
@@ -172,3 +246,7 @@ class CaptureSource:
         if frozen:
             return Unreadable(identity, Reason.FROZEN, f"{self._equal} pictures in a row are equal bit by bit")
         return Frame(identity, image)
+
+
+def _presence(settings: CaptureSettings) -> Presence:
+    return Presence(settings.region, settings.presence_share, settings.presence_change)

@@ -5,6 +5,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import cv2
@@ -12,7 +13,11 @@ import cv2
 from edge_inspector.bundle import open_inspector, read_bundle
 from edge_inspector.engines.openvino import usable_processors
 from edge_inspector.errors import DataError, DiskError
+from edge_inspector.line.camera import described, open_camera, what_is_wrong_with
+from edge_inspector.line.claims import is_picture, read_sidecar
+from edge_inspector.line.folder import is_subfolder
 from edge_inspector.line.ledger import open_ledger
+from edge_inspector.line.naming import Names, printable, read_names
 from edge_inspector.line.probe import is_spoken_for, probe
 from edge_inspector.line.source import Now
 from edge_inspector.line.station import state_folder
@@ -21,6 +26,7 @@ from edge_inspector.wire.plcword import next_seq
 from edge_inspector.wire.topics import TOPICS
 
 _LEAST_FREE_MB = 500
+_EXAMPLES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,14 +44,19 @@ def check(settings: Settings, clock_ns: Now) -> Iterator[Finding]:
     for station in settings.station:
         yield from _check_parts(station, clock_ns)
         yield _check_source(station)
+        yield from _check_names(station)
         yield _check_broker(settings, station, clock_ns)
 
 
 def _check_parts(station: StationSettings, clock_ns: Now) -> Iterator[Finding]:
-    for part in station.part:
-        what = f"station {station.name}, part {part.name}"
+    wanted = [(part.name, part.bundle) for part in station.part]
+    wanted += [
+        (f"{part.name}, view {view.name}", view.bundle) for part in station.part for view in part.view if view.bundle
+    ]
+    for name, path in wanted:
+        what = f"station {station.name}, part {name}"
         try:
-            bundle = read_bundle(part.bundle)
+            bundle = read_bundle(path)
             open_inspector(bundle, threads=usable_processors(), clock_ns=clock_ns)
         except DataError as error:
             yield Finding(what, good=False, detail=str(error))
@@ -64,13 +75,63 @@ def _check_source(station: StationSettings) -> Finding:
                 return Finding(what, readable, f"{folder.path} is {'readable' if readable else 'no readable folder'}")
             return _check_writable(what, folder.path)
         case CaptureSettings() as capture:
-            device = int(capture.device) if capture.device.isdecimal() else capture.device
-            camera = cv2.VideoCapture(device)
-            good, image = camera.read()
-            camera.release()
-            if not good:
-                return Finding(what, good=False, detail=f"{capture.device} gives no picture")
-            return Finding(what, good=True, detail=f"{capture.device} gives {image.shape[1]}x{image.shape[0]} pixels")
+            return _check_camera(what, capture)
+
+
+def _check_camera(what: str, settings: CaptureSettings) -> Finding:
+    camera = cv2.VideoCapture()
+    try:
+        why = open_camera(camera, settings)
+        if why:
+            return Finding(what, good=False, detail=f"{settings.device} gives no picture: {why}")
+        good, image = camera.read()
+        why = what_is_wrong_with(image, settings.region) if good else "the first frame did not come"
+        if why:
+            return Finding(what, good=False, detail=f"{settings.device} gives no picture: {why}")
+        return Finding(what, good=True, detail=f"{described(camera, settings)}, frames of {image.shape}")
+    finally:
+        camera.release()
+
+
+def _check_names(station: StationSettings) -> Iterator[Finding]:
+    """Show how the pictures that lie in the folder now would be named: one put there for a test will do."""
+    folder = station.source
+    if not isinstance(folder, FolderSettings):
+        return
+    names = tuple(islice(_pictures_in(folder.path, len(folder.subfolders)), _EXAMPLES))
+    if not names:
+        detail = f"no picture lies in {folder.path}; put one there to see how it is read"
+        yield Finding(f"station {station.name}, names", good=True, detail=detail)
+    for name in names:
+        sidecar = read_sidecar(folder.path / name) if folder.sidecar_ms else None
+        yield _check_name(station, name, read_names(name, sidecar, folder))
+
+
+def _check_name(station: StationSettings, name: str, names: Names) -> Finding:
+    what = f"station {station.name}, picture {printable(name)}"
+    part = {part.name: part for part in station.part}.get(names.part or station.part[0].name)
+    views = () if part is None else tuple(view.name for view in part.view)
+    if names.fault:
+        return Finding(what, good=False, detail=names.fault)
+    if part is None:
+        return Finding(what, good=False, detail=f"{names.in_words()}: no bundle for that part")
+    if views and (names.view not in views or not names.serial):
+        expected = f"expected a serial and a view out of {', '.join(views)}"
+        return Finding(what, good=False, detail=f"{names.in_words()}: {expected}")
+    return Finding(what, good=True, detail=names.in_words())
+
+
+def _pictures_in(folder: Path, depth: int, below: str = "") -> Iterator[str]:
+    try:
+        entries = sorted(os.scandir(folder / below), key=lambda entry: entry.name)
+    except OSError:
+        return  # that the folder cannot be read has been said
+    for entry in entries:
+        name = os.path.join(below, entry.name)  # noqa: PTH118 - the name may hold bytes that are no text
+        if is_picture(entry.name):
+            yield name
+        elif depth and is_subfolder(entry):
+            yield from _pictures_in(folder, depth - 1, name)
 
 
 def _check_writable(what: str, folder: Path) -> Finding:

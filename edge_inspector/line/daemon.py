@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -24,7 +25,7 @@ from edge_inspector.line.stage import PartLine
 from edge_inspector.line.station import Station, World, state_folder
 from edge_inspector.line.supervisor import Alive
 from edge_inspector.line.systemd import notify, watchdog_seconds
-from edge_inspector.settings import Settings, StationSettings
+from edge_inspector.settings import PartSettings, Settings, StationSettings
 from edge_inspector.wire.messages import BundleMessage
 
 logger = logging.getLogger(__name__)
@@ -46,7 +47,7 @@ def serve(settings: Settings) -> int:
     world = World(time.time_ns, time.monotonic_ns, new_arrival_id, Random())  # noqa: S311 - jitter, not secrets
     stop, crashed = threading.Event(), threading.Event()
     signs: queue.SimpleQueue[Alive] = queue.SimpleQueue()
-    with _locked(settings.state_dir), _signals(stop), _crash_watch(crashed, stop):
+    with locked(settings.state_dir), _signals(stop), _crash_watch(crashed, stop):
         stations = [_station(settings, station, world, stop, signs) for station in settings.station]
         _keep_memory_small()
         threads = [threading.Thread(target=station.run, name="station") for station in stations]
@@ -100,20 +101,33 @@ def open_parts(station: StationSettings, cache: Path) -> tuple[Mapping[str, Bund
     threads = station.threads or usable_processors()
     for part in station.part:
         try:
-            bundle = read_bundle(part.bundle)
-            inspector = open_inspector(
-                bundle, threads=threads, clock_ns=time.perf_counter_ns, cache=cache, quality_off=part.quality_off
-            )
-            golden = partial(self_test, bundle, inspector.detector)
+            bundle, line = _open_line(part.bundle, part, threads, cache)
+            views = {view.name: _open_line(view.bundle, part, threads, cache)[1] for view in part.view if view.bundle}
         except DataError as error:
             logger.warning("station %s, part %s: %s", station.name, part.name, error)
             lines[part.name] = PartLine(None, None, str(error))
         else:
             bundles[part.name] = bundle
-            lines[part.name] = PartLine(inspector, _described(bundle), golden=golden)
+            golden = partial(_golden_of_all, {"": line, **views})
+            lines[part.name] = replace(line, golden=golden, views=views) if views else line
     if not bundles:
         raise DataError("; ".join(line.why_not for line in lines.values()))
     return bundles, lines
+
+
+def _open_line(path: Path, part: PartSettings, threads: int, cache: Path) -> tuple[Bundle, PartLine]:
+    bundle = read_bundle(path)
+    inspector = open_inspector(
+        bundle, threads=threads, clock_ns=time.perf_counter_ns, cache=cache, quality_off=part.quality_off
+    )
+    golden = partial(self_test, bundle, inspector.detector)
+    return bundle, PartLine(inspector, _described(bundle), golden=golden)
+
+
+def _golden_of_all(lines: Mapping[str, PartLine]) -> tuple[str, ...]:
+    """Judge the golden pictures of a part's bundle and of those of its views."""
+    found = ((view, problem) for view, line in lines.items() for problem in line.golden())
+    return tuple(f"view {view}: {problem}" if view else problem for view, problem in found)
 
 
 def _described(bundle: Bundle) -> BundleMessage:
@@ -134,7 +148,7 @@ def new_arrival_id() -> str:
 
 
 @contextmanager
-def _locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path) -> Iterator[None]:
     """Hold the state folder: two daemons would answer each part twice."""
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -1,47 +1,53 @@
 """A watched folder: events are hints, the scan is the truth, and a picture is claimed by a rename before it is read."""
 
-import errno
 import logging
 import os
 import queue
-import re
 import stat
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeAlias
 from uuid import NAMESPACE_URL, uuid5
 
-from watchdog.events import FileClosedEvent, FileMovedEvent, FileSystemEvent, FileSystemEventHandler
-from watchdog.observers import inotify_move_event_grouper
-from watchdog.observers.inotify import InotifyObserver
-
-from edge_inspector.inspection.header import SUFFIXES
 from edge_inspector.inspection.model import Frame, Identity, Reason, Unreadable
+from edge_inspector.line.claims import DONE, Claims, is_picture, read_sidecar
+from edge_inspector.line.hints import hints_from
 from edge_inspector.line.ledger import Ledger
+from edge_inspector.line.naming import Names, is_sidecar, read_names, with_part
 from edge_inspector.line.settle import Settling
 from edge_inspector.line.source import Accepted, Idle, Now, Opened, SourceEvent, Trouble
 from edge_inspector.settings import FolderSettings
 
 logger = logging.getLogger(__name__)
 
-CLAIMED, DONE = ".claimed", ".done"
-_BETWEEN = "--"
-_NAME_MAX = 255
 _LONGEST_WAIT_S = 1.0
 _HELD_BACK_S = 0.05
 """How soon to look again when complete pictures found the queue full; it drains in that time."""
 
-# watchdog holds back a file that was renamed away for half a second, to pair it with where it went, and every later
-# event behind it. We rename every picture away ourselves and need no pairs.
-inotify_move_event_grouper.InotifyMoveEventGrouper.delay = 0.0
+Joins: TypeAlias = Callable[[Ledger, Names], str]
+"""Says which part's arrival a picture belongs to; empty when it begins a part."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Found:
     name: str
+    """Path below the watched folder."""
     status: os.stat_result
+
+
+@dataclass(frozen=True, slots=True)
+class _Watch:
+    """What is remembered while the folder stays open."""
+
+    settling: Settling
+    kept: set[str] = field(default_factory=set)
+    """Pictures that were looked at and stay where they are."""
+    at_start: set[str] = field(default_factory=set)
+    """Pictures that waited before we came."""
+    alone_ns: dict[str, int] = field(default_factory=dict)
+    """Since when complete pictures have waited for their sidecars."""
 
 
 class FolderSource:
@@ -59,6 +65,7 @@ class FolderSource:
         new_id: Callable[[], str],
         open_ledger: Callable[[], Ledger],
         monotonic_ns: Now,
+        joins: Joins = lambda _ledger, _names: "",
     ) -> None:
         self._settings = settings
         self._station = station
@@ -66,8 +73,8 @@ class FolderSource:
         self._new_id = new_id
         self._open_ledger = open_ledger
         self._monotonic_ns = monotonic_ns
-        self._claimed = settings.path / CLAIMED
-        self._done_folder = settings.done or settings.path / DONE
+        self._joins = joins
+        self._claims = Claims(settings.path, settings.done or settings.path / DONE, settings.after)
 
     def events(self, wanted: Callable[[], bool]) -> Generator[SourceEvent]:
         """Yield pictures as they are complete; begins with those that an earlier run claimed."""
@@ -88,18 +95,8 @@ class FolderSource:
                 yield Idle()
 
     def done(self, arrival_id: str) -> None:
-        """Move or delete the claimed picture of an answered part; `keep` leaves everything as it is."""
-        for name in self._names(self._claimed) if self._settings.after != "keep" else ():
-            if name.startswith(arrival_id + _BETWEEN):
-                self._put_away(self._claimed / name)
-
-    def _put_away(self, path: Path) -> None:
-        if self._settings.after == "delete" and not path.is_dir():
-            path.unlink(missing_ok=True)
-            return
-        day = datetime.fromtimestamp(path.lstat().st_mtime, UTC).strftime("%Y-%m-%d")
-        (self._done_folder / day).mkdir(parents=True, exist_ok=True)
-        path.rename(self._done_folder / day / path.name)
+        """Move or delete the claimed pictures of an answered part; `keep` leaves everything as it is."""
+        self._claims.put_away(arrival_id)
 
     def _watch(self, ledger: Ledger, wanted: Callable[[], bool]) -> Generator[SourceEvent]:
         """Yield pictures until the folder fails.
@@ -108,97 +105,127 @@ class FolderSource:
             OSError: the folder is gone, unreadable or full.
         """
         hints: queue.SimpleQueue[str] = queue.SimpleQueue()
-        settling = Settling(self._settings.settle_ms * 1_000_000)
-        kept: set[str] = set()
-        if self._settings.after != "keep":
-            self._claimed.mkdir(exist_ok=True)
-        with _hints_from(self._settings.path, hints):
+        self._claims.make_folder()
+        with hints_from(self._settings.path, hints, deep=bool(self._settings.subfolders)):
             yield from self._left_over(ledger)
-            at_start = {found.name for found in self._scan()}
+            watch = _Watch(Settling(self._settings.settle_ms * 1_000_000))
+            watch.at_start.update(found.name for found in self._scan())
             while True:
                 yield Idle()
                 held_back = False
-                for found in self._complete(settling, kept) if wanted() else ():
+                for found in self._complete(watch) if wanted() else ():
                     if not wanted():
                         held_back = True
                         break
-                    settling.forget(found.name)
-                    yield self._accept(ledger, found, replayed=found.name in at_start, kept=kept)
-                    at_start.discard(found.name)
-                self._wait(hints, settling, _HELD_BACK_S if held_back else _LONGEST_WAIT_S)
+                    watch.settling.forget(found.name)
+                    yield self._accept(ledger, found, watch)
+                    watch.at_start.discard(found.name)
+                self._wait(hints, watch.settling, _HELD_BACK_S if held_back else _LONGEST_WAIT_S)
 
     def _left_over(self, ledger: Ledger) -> Iterator[Accepted]:
         """Yield what an earlier run claimed; what it had answered already is put away."""
-        for name in self._names(self._claimed) if self._settings.after != "keep" else ():
-            arrival_id, _, original = name.partition(_BETWEEN)
-            if ledger.is_answered(arrival_id):
-                self.done(arrival_id)
+        for claimed in self._claims.left_over():
+            if ledger.is_answered(claimed.arrival_id):
+                self.done(claimed.arrival_id)
             else:
-                path = self._claimed / name
-                yield self._read(path, self._identity(arrival_id, original, path.lstat(), replayed=True))
+                names = self._names(claimed.name, claimed.path)
+                status = claimed.path.lstat()
+                identity = self._identity(claimed.arrival_id, names, status, replayed=True)
+                yield self._read(claimed.path, identity, names.fault)
 
-    def _complete(self, settling: Settling, kept: set[str]) -> Iterator[_Found]:
+    def _complete(self, watch: _Watch) -> Iterator[_Found]:
         """Yield the complete pictures in the folder, oldest first."""
         found = self._scan()
-        settling.keep_only({one.name for one in found})
+        there = {one.name for one in found}
+        watch.settling.keep_only(there)
+        for name in watch.alone_ns.keys() - there:
+            del watch.alone_ns[name]
         now = self._monotonic_ns()
         for one in found:
-            if _key(one) not in kept and settling.is_complete(one.name, one.status, now):
+            if (
+                _key(one) not in watch.kept
+                and watch.settling.is_complete(one.name, one.status, now)
+                and self._is_described(one.name, watch, now)
+            ):
                 yield one
 
-    def _scan(self) -> tuple[_Found, ...]:
-        found = []
-        with os.scandir(self._settings.path) as entries:
+    def _is_described(self, name: str, watch: _Watch, now: int) -> bool:
+        """Whether the picture's sidecar is all there, or has been waited for long enough."""
+        content = self._sidecar(self._settings.path / name)
+        if not self._settings.sidecar_ms or (content is not None and is_sidecar(content)):
+            watch.alone_ns.pop(name, None)
+            return True
+        return now - watch.alone_ns.setdefault(name, now) >= self._settings.sidecar_ms * 1_000_000
+
+    def _scan(self, folder: str = "", depth: int = 0) -> tuple[_Found, ...]:
+        """Return the pictures in the folder and in as many levels of sub-folders as have a meaning."""
+        found: list[_Found] = []
+        with os.scandir(self._settings.path / folder) as entries:
             for entry in entries:
-                if _is_picture(entry.name):
-                    try:
-                        found.append(_Found(entry.name, entry.stat(follow_symlinks=False)))
-                    except FileNotFoundError:
-                        continue  # renamed or removed between the listing and the look: no part yet, or no more
+                name = os.path.join(folder, entry.name)  # noqa: PTH118
+                try:
+                    if is_picture(entry.name):
+                        found.append(_Found(name, entry.stat(follow_symlinks=False)))
+                    elif depth < len(self._settings.subfolders) and is_subfolder(entry):
+                        found.extend(self._scan(name, depth + 1))
+                except FileNotFoundError:
+                    continue  # renamed or removed between the listing and the look: no part yet, or no more
         return tuple(sorted(found, key=lambda one: (one.status.st_mtime_ns, one.name)))
 
-    def _accept(self, ledger: Ledger, found: _Found, *, replayed: bool, kept: set[str]) -> SourceEvent:
+    def _accept(self, ledger: Ledger, found: _Found, watch: _Watch) -> SourceEvent:
         path = self._settings.path / found.name
+        names = self._names(found.name, path)
+        replayed = found.name in watch.at_start
         if self._settings.after == "keep":
-            kept.add(_key(found))
+            watch.kept.add(_key(found))
             arrival_id = uuid5(NAMESPACE_URL, f"{self._station}/{os.fsencode(_key(found)).hex()}").hex
             if ledger.is_answered(arrival_id):
                 return Idle()
         else:
-            arrival_id = self._new_id()
-            claim = self._claimed / _claim_name(arrival_id, found.name)
+            joining = "" if names.fault else self._joins(ledger, names)
             try:
-                path.rename(claim)
+                claimed = self._claims.take(found.name, self._new_id(), joining=joining)
             except FileNotFoundError:
-                if not self._claimed.is_dir():
+                if not self._claims.is_there():
                     raise  # somebody tidied up: opening the folder again makes it anew
                 return Idle()  # taken back by whoever put it there: never accepted, so nothing to answer
-            path = claim
-        return self._read(path, self._identity(arrival_id, found.name, found.status, replayed=replayed))
+            if joining and ledger.is_answered(joining):
+                logger.warning("%s came after its part %s was answered", found.name, joining)
+                self.done(joining)
+                return Idle()
+            path, arrival_id = claimed.path, claimed.arrival_id
+        return self._read(path, self._identity(arrival_id, names, found.status, replayed=replayed), names.fault)
 
-    def _read(self, path: Path, identity: Identity) -> Accepted:
+    def _read(self, path: Path, identity: Identity, fault: str) -> Accepted:
         now = self._monotonic_ns()
         try:
             status = path.lstat()
             if not stat.S_ISREG(status.st_mode):
                 return Accepted(Unreadable(identity, Reason.NOT_A_FILE, "a folder, link or device, no file"), now)
+            if fault:
+                return Accepted(Unreadable(identity, Reason.BAD_NAME, fault), now)
             return Accepted(Frame(identity, path.read_bytes()), now)
         except OSError as error:
             return Accepted(Unreadable(identity, Reason.UNREADABLE, error.strerror or "cannot be read"), now)
 
-    def _identity(self, arrival_id: str, name: str, status: os.stat_result, *, replayed: bool) -> Identity:
-        stem = printable(Path(name).stem)
-        match = re.search(self._settings.name_pattern, stem)
-        groups = {} if match is None else match.groupdict()
+    def _names(self, name: str, path: Path) -> Names:
+        """Return what is known of a picture whose name is, or was, `name`; where nothing says the part: the active."""
+        return with_part(read_names(name, self._sidecar(path), self._settings), self._part())
+
+    def _sidecar(self, path: Path) -> bytes | None:
+        return read_sidecar(path) if self._settings.sidecar_ms else None
+
+    def _identity(self, arrival_id: str, names: Names, status: os.stat_result, *, replayed: bool) -> Identity:
         return Identity(
             id=arrival_id,
             station=self._station,
-            part=self._part(),
+            part=names.part,
             captured_ns=status.st_mtime_ns,
             captured_source="mtime",
-            serial=groups.get("serial") or "",
-            lot=groups.get("lot") or "",
-            view=groups.get("view") or "",
+            serial=names.serial,
+            lot=names.lot,
+            view=names.view,
+            group=names.group,
             replayed=replayed,
         )
 
@@ -220,65 +247,11 @@ class FolderSource:
         except queue.Empty:
             return
 
-    def _names(self, folder: Path) -> tuple[str, ...]:
-        try:
-            return tuple(sorted(os.listdir(folder)))  # noqa: PTH208 - names, with their undecodable bytes
-        except FileNotFoundError:
-            return ()
 
-
-class _Hints(FileSystemEventHandler):
-    """Passes on the names of files that are complete; runs in watchdog's thread."""
-
-    def __init__(self, hints: "queue.SimpleQueue[str]") -> None:
-        self._hints = hints
-
-    def dispatch(self, event: FileSystemEvent) -> None:
-        path = event.dest_path if isinstance(event, FileMovedEvent) else event.src_path
-        if path and isinstance(event, FileMovedEvent | FileClosedEvent):
-            self._hints.put(os.path.basename(os.fsdecode(path)))  # noqa: PTH119
-
-
-class _hints_from:  # noqa: N801 - reads as the verb it is
-    """Watch a folder while the block runs; where the system has no watches left, the scan alone must do."""
-
-    def __init__(self, folder: Path, hints: "queue.SimpleQueue[str]") -> None:
-        self._observer = InotifyObserver(generate_full_events=True)
-        self._folder = folder
-        self._hints = hints
-
-    def __enter__(self) -> None:
-        self._observer.schedule(_Hints(self._hints), str(self._folder), event_filter=[FileMovedEvent, FileClosedEvent])
-        try:
-            self._observer.start()
-        except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EMFILE):
-                raise
-            logger.warning("%s: %s; pictures are found by listing it alone", self._folder, error)
-
-    def __exit__(self, *_: object) -> None:
-        if self._observer.is_alive():
-            self._observer.stop()
-            self._observer.join()
-
-
-def printable(text: str) -> str:
-    """Return a name that can be published: bytes that are no UTF-8 and control characters become `_`."""
-    text = text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-    return "".join(char if char.isprintable() and char != "\ufffd" else "_" for char in text)
-
-
-def _is_picture(name: str) -> bool:
-    return not name.startswith(".") and os.path.splitext(name)[1].lower() in SUFFIXES  # noqa: PTH122
+def is_subfolder(entry: "os.DirEntry[str]") -> bool:
+    """Say whether a folder's pictures are looked at."""
+    return not entry.name.startswith(".") and entry.is_dir(follow_symlinks=False)
 
 
 def _key(found: _Found) -> str:
     return f"{found.name}\0{found.status.st_size}\0{found.status.st_mtime_ns}"
-
-
-def _claim_name(arrival_id: str, name: str) -> str:
-    """Return the claimed file's name, its beginning cut off where the file system would refuse the length."""
-    prefix = f"{arrival_id}{_BETWEEN}"
-    room = _NAME_MAX - len(prefix.encode())
-    raw = os.fsencode(name)
-    return prefix + os.fsdecode(raw[-room:])

@@ -157,6 +157,18 @@ class Ledger:
         row = self._one("SELECT payload FROM entry WHERE id = ?", arrival_id)
         return None if row is None else str(row[0])
 
+    def last_answer(self, part: str, serial: str, within_ns: int) -> str | None:
+        """Return the newest result of that serial as it was published, if it is no older than that."""
+        row = self._one(
+            "SELECT payload, 0 FROM entry WHERE n > (SELECT max(n) FROM entry) - 500 AND topic = 'result' AND "
+            "recorded_ns > ? AND json_extract(payload, '$.part') = ? AND json_extract(payload, '$.serial') = ? "
+            "ORDER BY n DESC LIMIT 1",
+            self._now_ns() - within_ns,
+            part,
+            serial,
+        )
+        return None if row is None else str(row[0])
+
     def entries_after(self, n: int, most: int) -> tuple[Entry, ...]:
         """Return the next lines for the broker, oldest first."""
         rows = self._rows(

@@ -3,20 +3,22 @@
 import logging
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias, assert_never
 
 from edge_inspector.errors import DiskError
 from edge_inspector.inspection.inspector import Evidence, Inspection, Inspector
-from edge_inspector.inspection.model import Arrival, Identity, Judgement, Reason, Unreadable
+from edge_inspector.inspection.model import Arrival, Frame, Identity, Judgement, Reason, Unreadable, Views
 from edge_inspector.inspection.picture import thumbnail
+from edge_inspector.inspection.worst import worst_of
 from edge_inspector.line.changeover import GoldenCheck, GoldenOutcome
 from edge_inspector.line.ledger import Ledger
 from edge_inspector.line.source import Accepted, Idle, Opened, Source, Trouble
 from edge_inspector.line.ticks import Answered, Fault, SourceState, Worker
 from edge_inspector.line.triggers import Trigger, identity_of
+from edge_inspector.line.views import Assembly
 from edge_inspector.wire.messages import BundleMessage, ImageMessage, Result, result_of
 
 logger = logging.getLogger(__name__)
@@ -33,6 +35,12 @@ class PartLine:
     why_not: str = ""
     golden: Callable[[], tuple[str, ...]] = tuple
     """Judges the bundle's golden pictures and returns what differs; for the judging thread alone."""
+    views: Mapping[str, "PartLine"] = field(default_factory=dict)
+    """What judges a view, where that is a bundle of its own."""
+
+    def for_view(self, view: str) -> "PartLine":
+        """Return what judges pictures of that view."""
+        return self.views.get(view, self)
 
 
 Announce: TypeAlias = Callable[[Answered], None]
@@ -49,6 +57,8 @@ class Intake:
     open_ledger: Callable[[], Ledger] = field(repr=False)
     announce: Announce = field(repr=False)
     paused: threading.Event
+    assembly: Assembly
+    """Puts several pictures of one part together."""
     station: str = ""
 
     def run(self) -> None:
@@ -59,7 +69,8 @@ class Intake:
                 self.worker.tick()
                 match event:
                     case Accepted():
-                        self._take(ledger, event)
+                        for part in self.assembly.add(event):
+                            self._take(ledger, part)
                     case Opened(detail=detail):
                         self.worker.reports.put(SourceState(open=True, detail=detail))
                     case Trouble(detail=detail):
@@ -68,6 +79,8 @@ class Intake:
                         pass
                     case _:
                         assert_never(event)
+                for part in self.assembly.overdue():
+                    self._take(ledger, part)
                 if self.worker.stopping():
                     return
 
@@ -141,6 +154,8 @@ class _Looked:
     thumb: bytes | None = None
     images: tuple[ImageMessage, ...] = ()
     shown: tuple[bytes, ...] = ()
+    view: str = ""
+    """The one that decided."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,9 +230,10 @@ class Answering:
 
     def _judge_and_record(self, ledger: Ledger, accepted: Accepted, died_with: frozenset[str]) -> None:
         arrival = accepted.arrival
-        identity = arrival.identity
-        part = self.parts.get(identity.part)
-        looked = self._guarded(part, arrival, died_with)
+        line = self.parts.get(arrival.identity.part)
+        looked = self._guarded(line, arrival, died_with)
+        identity = replace(arrival.identity, view=looked.view)
+        part = line and line.for_view(looked.view)
         begun = accepted.accepted_ns
 
         def build(ledger_id: str, seq: int, now_ns: int) -> Result:
@@ -243,25 +259,29 @@ class Answering:
 
     def _guarded(self, part: PartLine | None, arrival: Arrival, died_with: frozenset[str]) -> _Looked:
         """Judge, and draw what is shown of it; whatever goes wrong in either is an answer too."""
+        view = arrival.identity.view
         try:
-            inspection = self._inspect(part, arrival, died_with)
+            pictures = arrival.pictures if isinstance(arrival, Views) else (arrival,)
+            looks = tuple((one.identity.view, self._inspect(part, one, died_with)) for one in pictures)
+            view, inspection = worst_of(looks)
             thumb, images = self._thumb(arrival.identity, inspection)
             shown = () if inspection.evidence is None else self.show(inspection.evidence, inspection.judgement)
         except Exception as error:
             logger.exception("%s: the inspection failed", arrival.identity.id)
-            return _Looked(_without(Reason.EXCEPTION, f"{type(error).__name__}: {error}"))
-        return _Looked(inspection, thumb, images, shown)
+            return _Looked(_without(Reason.EXCEPTION, f"{type(error).__name__}: {error}"), view=view)
+        return _Looked(inspection, thumb, images, shown, view)
 
-    def _inspect(self, part: PartLine | None, arrival: Arrival, died_with: frozenset[str]) -> Inspection:
+    def _inspect(self, part: PartLine | None, arrival: Frame | Unreadable, died_with: frozenset[str]) -> Inspection:
         if arrival.identity.id in died_with:
             return _without(Reason.CRASHED, "the program ended while it judged this picture")
         if isinstance(arrival, Unreadable):
             return _without(arrival.reason, arrival.detail)
         if part is None:
             return _without(Reason.NO_RECIPE, f"no bundle for part {arrival.identity.part!r}")
-        if part.inspector is None:
-            return _without(Reason.NOT_READY, part.why_not)
-        return part.inspector.inspect(arrival.image)
+        line = part.for_view(arrival.identity.view)
+        if line.inspector is None:
+            return _without(Reason.NOT_READY, line.why_not)
+        return line.inspector.inspect(arrival.image)
 
     def _thumb(self, identity: Identity, inspection: Inspection) -> tuple[bytes | None, tuple[ImageMessage, ...]]:
         judgement, evidence = inspection.judgement, inspection.evidence

@@ -13,11 +13,11 @@ import numpy as np
 from edge_inspector.bundle import Bundle
 from edge_inspector.inspection.inspector import Evidence
 from edge_inspector.inspection.model import Judgement
-from edge_inspector.line.capture import CaptureSource
+from edge_inspector.line.capture import CameraNews, CaptureSource
 from edge_inspector.line.changeover import ActivePart, GoldenCheck
 from edge_inspector.line.commands import Asked
 from edge_inspector.line.drift import Charts, make_charts
-from edge_inspector.line.folder import FolderSource
+from edge_inspector.line.folder import FolderSource, Joins
 from edge_inspector.line.ledger import Ledger, open_ledger
 from edge_inspector.line.legacy import Legacy
 from edge_inspector.line.link import Dial, Inbox, Will
@@ -30,7 +30,8 @@ from edge_inspector.line.state import State
 from edge_inspector.line.supervisor import Alive, Desk, Supervisor
 from edge_inspector.line.ticks import Answered, Reports, Worker
 from edge_inspector.line.triggers import Trigger, TriggerDesk
-from edge_inspector.settings import CaptureSettings, FolderSettings, Settings, StationSettings
+from edge_inspector.line.views import Assembly
+from edge_inspector.settings import CaptureSettings, FolderSettings, Settings, SourceSettings, StationSettings
 from edge_inspector.wire.messages import AvailablePart
 
 _JOIN_S = 5.0
@@ -75,7 +76,7 @@ class Station:
         self._inboxes: dict[str, Inbox] = {name: queue.SimpleQueue() for name in ("results", "state", "plc")}
         self._arrivals: queue.Queue[Accepted] = queue.Queue(station.queue)
         self._deadlines: queue.SimpleQueue[Accepted | Trigger] = queue.SimpleQueue()
-        self._camera: queue.SimpleQueue[Trigger] = queue.SimpleQueue()
+        self._camera: queue.SimpleQueue[CameraNews] = queue.SimpleQueue()
         self._checks: queue.SimpleQueue[GoldenCheck] = queue.SimpleQueue()
         with self._open_ledger() as ledger:
             kept = ledger.active_part()
@@ -131,7 +132,17 @@ class Station:
         )
 
     def _judging(self, stop: threading.Event) -> dict[str, Callable[[], None]]:
-        source = self._source()
+        assembly = _assembly(self._station, self._world.monotonic_ns)
+        source = open_source(
+            self._station.source,
+            self._station.name,
+            self._for_intake.now,
+            world=self._world,
+            open_ledger=self._open_ledger,
+            wait=self._wait,
+            joins=assembly.joins,
+            news=self._camera,
+        )
         deadline_ns = self._station.deadline_ms * 1_000_000
         intake = Intake(
             source,
@@ -141,6 +152,7 @@ class Station:
             self._open_ledger,
             self._announce,
             self._paused,
+            assembly,
             self._station.name,
         )
         answering = Answering(
@@ -205,33 +217,6 @@ class Station:
         )
         return {"results": publisher.run, "state": state.run, "plc": plc.run}
 
-    def _source(self) -> Source:
-        settings = self._station.source
-        match settings:
-            case FolderSettings():
-                return FolderSource(
-                    settings,
-                    self._station.name,
-                    self._for_intake.now,
-                    new_id=self._world.new_id,
-                    open_ledger=self._open_ledger,
-                    monotonic_ns=self._world.monotonic_ns,
-                )
-            case CaptureSettings():
-                return CaptureSource(
-                    settings,
-                    self._station.name,
-                    self._for_intake.now,
-                    new_id=self._world.new_id,
-                    now_ns=self._world.now_ns,
-                    monotonic_ns=self._world.monotonic_ns,
-                    wait=self._wait,
-                    rng=self._world.rng,
-                    triggers=self._camera,
-                )
-            case _:
-                assert_never(settings)
-
     def _wait(self, seconds: float) -> None:
         self._stop.wait(seconds)
 
@@ -241,7 +226,7 @@ class Station:
         if not isinstance(source, CaptureSettings) or source.trigger != "mqtt":
             return None
         world = self._world
-        return TriggerDesk(part.now, world.new_id, world.monotonic_ns, world.now_ns, self._camera, self._deadlines)
+        return TriggerDesk(part.now, world.new_id, world.monotonic_ns, world.now_ns, self._camera.put, self._deadlines)
 
     def _worker(self, name: str, stop: threading.Event) -> Worker:
         return Worker(name, stop, self._reports, self._world.monotonic_ns)
@@ -264,9 +249,64 @@ class Station:
         self._reports.put(answered)
 
 
+def open_source(
+    settings: SourceSettings,
+    station: str,
+    part: Callable[[], str],
+    *,
+    world: World,
+    open_ledger: Callable[[], Ledger],
+    wait: Callable[[float], None],
+    joins: Joins = lambda _ledger, _names: "",
+    news: "queue.SimpleQueue[CameraNews] | None" = None,
+) -> Source:
+    """Return where a station's pictures come from; nothing is opened before its events are asked for.
+
+    Args:
+        settings: the source's.
+        station: its name.
+        part: says which part is inspected.
+        world: time and chance.
+        open_ledger: knows which pictures were answered.
+        wait: sleeps, unless the process ends.
+        joins: says which pictures are of one part.
+        news: where triggers come in.
+    """
+    match settings:
+        case FolderSettings():
+            return FolderSource(
+                settings,
+                station,
+                part,
+                new_id=world.new_id,
+                open_ledger=open_ledger,
+                monotonic_ns=world.monotonic_ns,
+                joins=joins,
+            )
+        case CaptureSettings():
+            return CaptureSource(
+                settings,
+                station,
+                part,
+                new_id=world.new_id,
+                now_ns=world.now_ns,
+                monotonic_ns=world.monotonic_ns,
+                wait=wait,
+                rng=world.rng,
+                triggers=queue.SimpleQueue() if news is None else news,
+            )
+        case _:
+            assert_never(settings)
+
+
 def state_folder(settings: Settings, station: StationSettings) -> Path:
     """Return where a station keeps its ledger."""
     return settings.state_dir / station.name
+
+
+def _assembly(station: StationSettings, monotonic_ns: Now) -> Assembly:
+    views = {part.name: tuple(view.name for view in part.view) for part in station.part if part.view}
+    return Assembly(views, station.views_ms * 1_000_000, monotonic_ns)
 
 
 def _legacy(settings: Settings, bundles: Mapping[str, Bundle]) -> Legacy | None:

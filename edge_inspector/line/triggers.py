@@ -42,7 +42,8 @@ class TriggerDesk:
     new_id: Callable[[], str] = field(repr=False)
     monotonic_ns: Now = field(repr=False)
     now_ns: Now = field(repr=False)
-    camera: "queue.SimpleQueue[Trigger]" = field(repr=False)
+    camera: Callable[[Trigger], None] = field(repr=False)
+    """Asks for the picture."""
     deadlines: "queue.SimpleQueue[Accepted | Trigger]" = field(repr=False)
 
     def repeated(self, ledger: Ledger, trigger_id: str) -> Repeated | None:
@@ -61,7 +62,7 @@ class TriggerDesk:
             return repeated
         trigger = Trigger(self.new_id(), trigger_id, self.part(), self.monotonic_ns(), self.now_ns())
         ledger.accept_trigger(trigger.id, trigger.trigger_id, trigger.part)
-        self.camera.put(trigger)
+        self.camera(trigger)
         self.deadlines.put(trigger)
         return trigger
 

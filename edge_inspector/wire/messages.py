@@ -139,7 +139,7 @@ def result_of(
         margin=None if score is None else round(1 - score, 6),
         blobs=tuple(BlobMessage.of(blob) for blob in judgement.blobs[:MAX_BLOBS]),
         images=images,
-        quality=dict(judgement.quality),
+        quality=dict((*judgement.quality, *identity.camera)),
         bundle=bundle,
         captured_at=utc(identity.captured_ns),
         captured_at_source=identity.captured_source,

@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import closing
+from functools import partial
 from itertools import count
 from pathlib import Path
 from random import Random
@@ -14,10 +15,13 @@ import cv2
 import numpy as np
 import pytest
 from brokers import until
-from factories import a_part
+from factories import a_part, jpeg
+from rtsp import RtspCamera, SilentServer, needs_rtsp
 
 from edge_inspector.inspection.model import Arrival, Frame, Reason, Unreadable
-from edge_inspector.line.capture import CaptureSource
+from edge_inspector.line import capture
+from edge_inspector.line.camera import Reader
+from edge_inspector.line.capture import CameraNews, CaptureSource
 from edge_inspector.line.source import Accepted, Idle, Opened, SourceEvent, Trouble
 from edge_inspector.line.triggers import Trigger
 from edge_inspector.settings import CaptureSettings
@@ -36,12 +40,63 @@ def video(tmp_path: Path) -> Path:
     return path
 
 
+class FakeCamera:
+    """A V4L2 camera, of which this machine has none: it keeps what it is set to, and may hang or give nonsense."""
+
+    def __init__(self, image: Any = None, kept: tuple[int, ...] = ()) -> None:  # noqa: ANN401 - a camera gives anything
+        self.image = np.zeros((120, 160, 3), np.uint8) if image is None else image
+        self.go_on = threading.Event()
+        self.go_on.set()
+        self.values = {cv2.CAP_PROP_FPS: 50.0, cv2.CAP_PROP_EXPOSURE: 157.0, cv2.CAP_PROP_AUTO_EXPOSURE: 3.0}
+        self._kept = kept
+
+    def open(self, *_: object) -> bool:
+        """Be there."""
+        return True
+
+    def isOpened(self) -> bool:  # noqa: N802 - OpenCV's
+        """Be open."""
+        return True
+
+    def set(self, what: int, value: float) -> bool:
+        """Keep some of what is asked."""
+        if what in self._kept:
+            self.values[what] = value
+        return what in self._kept
+
+    def get(self, what: int) -> float:
+        """Say what is kept; -1 for what is unknown."""
+        return self.values.get(what, -1.0)
+
+    def grab(self) -> bool:
+        """Give a frame in 20 ms, or hang."""
+        threading.Event().wait(0.02)
+        return self.go_on.wait(30)
+
+    def retrieve(self) -> tuple[bool, Any]:
+        """Give the frame."""
+        return True, self.image
+
+    def release(self) -> None:
+        """Be unplugged."""
+
+
+@pytest.fixture
+def plug(monkeypatch: pytest.MonkeyPatch) -> Callable[[FakeCamera], None]:
+    """Plug a camera in where OpenCV would find one."""
+
+    def plug(camera: FakeCamera) -> None:
+        monkeypatch.setattr(capture, "Reader", partial(Reader, capture=lambda: camera))
+
+    return plug
+
+
 class Watching:
     """A capture source at work in its own thread."""
 
     def __init__(self, device: Path | str, **keys: Any) -> None:  # noqa: ANN401 - a test factory
         self.events: list[SourceEvent] = []
-        self.triggers: queue.SimpleQueue[Trigger] = queue.SimpleQueue()
+        self.triggers: queue.SimpleQueue[CameraNews] = queue.SimpleQueue()
         self.is_wanted: Callable[[], bool] = lambda: True
         self._stop = threading.Event()
         numbers = count()
@@ -80,10 +135,20 @@ class Watching:
         """Return what kinds of events came."""
         return [type(event) for event in self.events.copy()]
 
+    def troubles(self) -> list[str]:
+        """Return what went wrong."""
+        return [event.detail for event in self.events.copy() if isinstance(event, Trouble)]
+
     @property
     def arrivals(self) -> list[Arrival]:
         """What was accepted, in order."""
         return [event.arrival for event in self.events.copy() if isinstance(event, Accepted)]
+
+
+def shapes_of(watching: Watching) -> list[tuple[int, ...]]:
+    """Return the shapes of the pictures that were accepted."""
+    images = [arrival.image for arrival in watching.arrivals if isinstance(arrival, Frame)]
+    return [image.shape for image in images if not isinstance(image, bytes)]
 
 
 def brightness(arrival: Arrival) -> float:
@@ -227,3 +292,152 @@ def test_a_still_picture_is_a_camera_that_ends_at_once(tmp_path: Path) -> None:
         until(lambda: watching.kinds().count(Trouble) >= 2, "the end", 20)
 
     assert len(watching.arrivals) <= 3
+
+
+def test_every_frame_is_a_part(video: Path) -> None:
+    """A line-scan camera or a gate before it has chosen already."""
+    with Watching(video, trigger="every_frame") as watching:
+        until(lambda: Trouble in watching.kinds(), "the end of the file")
+    grey = [round(brightness(arrival) / 5) for arrival in watching.arrivals[:FRAMES]]
+
+    assert grey == list(range(FRAMES))
+    assert len({arrival.identity.id for arrival in watching.arrivals}) == len(watching.arrivals)
+
+
+def test_a_camera_that_hangs_is_an_alarm_after_a_second(plug: Callable[[FakeCamera], None]) -> None:
+    """`read` may block for half a minute; nobody waits for it, and a trigger hears ERROR at once."""
+    camera = FakeCamera()
+    plug(camera)
+    with Watching("0", trigger="mqtt") as watching:
+        until(lambda: Opened in watching.kinds(), "the camera is open")
+        camera.go_on.clear()
+        begun = time.monotonic()
+        until(watching.troubles, "the alarm")
+        waited = time.monotonic() - begun
+        watching.triggers.put(Trigger("t1", "77", "washer", time.monotonic_ns(), time.time_ns()))
+        until(lambda: watching.arrivals, "the answer")
+        answered = time.monotonic() - begun - waited
+        opened = watching.kinds().count(Opened)
+        camera.go_on.set()
+        until(lambda: watching.kinds().count(Opened) > opened, "opened again", 20)
+
+    (arrival,) = watching.arrivals
+    assert isinstance(arrival, Unreadable)
+    assert arrival.reason is Reason.NO_PICTURE
+    assert 0.9 < waited < 3
+    assert answered < 1
+    assert "none for 1." in watching.troubles()[0]
+
+
+def test_a_stream_that_accepts_and_sends_nothing_is_trouble() -> None:
+    """A camera whose encoder has died still has a network; the station says so, and tries again and again."""
+    with SilentServer() as server, Watching(server.url) as watching:
+        until(lambda: server.accepted >= 2, "another try", 60)
+
+    assert "gives no picture" in watching.troubles()[0]
+    assert Idle in watching.kinds()
+    assert watching.arrivals == []
+
+
+def test_a_stream_that_dies_is_found_again(tmp_path: Path) -> None:
+    """Somebody takes the camera's power for a minute."""
+    needs_rtsp()
+    for number in range(100):
+        cv2.imwrite(str(tmp_path / f"{number:05}.png"), a_part(number))
+    camera = RtspCamera(tmp_path, 25)
+    with camera, Watching(camera.url) as watching:
+        until(lambda: len(watching.arrivals) >= 2, "pictures", 30)
+        camera.kill()
+        until(watching.troubles, "trouble", 20)
+        before = len(watching.arrivals)
+        with camera:
+            until(lambda: len(watching.arrivals) > before, "pictures again", 60)
+
+    assert watching.kinds().count(Opened) >= 2
+
+
+def test_pictures_that_change_their_size_are_passed_on(plug: Callable[[FakeCamera], None]) -> None:
+    """Somebody turns a knob at the camera: each picture is passed on as it is, and is INVALID by its recipe."""
+    camera = FakeCamera()
+    plug(camera)
+    with Watching("0", trigger="every_frame") as watching:
+        until(lambda: len(watching.arrivals) > 3, "pictures")
+        camera.image = np.zeros((64, 96, 3), np.uint8)
+        until(lambda: (64, 96, 3) in shapes_of(watching), "pictures of another size")
+
+    assert watching.troubles() == []
+
+
+def test_presence_begins_anew_when_the_size_changes(plug: Callable[[FakeCamera], None]) -> None:
+    """What was the empty belt can no longer be compared."""
+    camera = FakeCamera()
+    plug(camera)
+    with Watching("0", trigger="presence") as watching:
+        until(lambda: Opened in watching.kinds(), "the camera is open")
+        camera.image = np.zeros((64, 96, 3), np.uint8)
+        until(lambda: watching.kinds().count(Idle) > 1, "some frames")
+        camera.image = a_part(0, width=96, height=64)
+        until(lambda: watching.arrivals, "the part")
+
+    assert shapes_of(watching) == [(64, 96, 3)]
+
+
+def test_ffmpeg_hides_a_size_that_changes_in_the_stream(tmp_path: Path) -> None:
+    """A known limit: OpenCV scales to the size at the opening. When this fails, README's warning can go."""
+    path = tmp_path / "camera.mjpeg"
+    sizes = [(160, 120)] * 12 + [(96, 64)] * 12
+    path.write_bytes(b"".join(jpeg(a_part(0, width=width, height=height)) for width, height in sizes))
+    with Watching(path, trigger="every_frame") as watching:
+        until(lambda: Trouble in watching.kinds(), "the end of the file")
+
+    assert shapes_of(watching)[:24] == [(120, 160, 3)] * 24
+
+
+@pytest.mark.parametrize(
+    ("image", "said"),
+    [
+        (np.zeros((0, 0, 3), np.uint8), "zero size"),
+        (np.zeros((120, 160, 2), np.uint8), "(120, 160, 2) uint8"),
+        (np.zeros((120, 160), np.float32), "float32"),
+    ],
+    ids=["zero", "yuyv", "float"],
+)
+def test_a_frame_that_is_no_picture_is_trouble(plug: Callable[[FakeCamera], None], image: Any, said: str) -> None:  # noqa: ANN401
+    """A driver that was not told to convert, or is broken: never a part."""
+    plug(FakeCamera(image))
+    with Watching("0") as watching:
+        until(watching.troubles, "trouble")
+
+    assert said in watching.troubles()[0]
+    assert watching.arrivals == []
+
+
+def test_another_pixel_format_is_trouble(video: Path) -> None:
+    """A camera that was to send raw pixels and sends JPEG would be judged by its compression."""
+    with Watching(video, pixel_format="YUYV") as watching:
+        until(watching.troubles, "trouble")
+
+    assert "its pixel format is MJPG, expected YUYV" in watching.troubles()[0]
+    assert Opened not in watching.kinds()
+
+
+def test_a_region_outside_the_pictures_is_trouble(video: Path) -> None:
+    """Nothing could ever enter it."""
+    with Watching(video, trigger="presence", region=(100, 0, 100, 100)) as watching:
+        until(watching.troubles, "trouble")
+
+    assert "lies outside its pictures of 160x120" in watching.troubles()[0]
+
+
+def test_what_the_camera_is_set_to_is_kept_with_each_picture(plug: Callable[[FakeCamera], None]) -> None:
+    """Automatics are switched off; what a camera does not keep is said, and what it says it did is recorded."""
+    camera = FakeCamera(kept=(cv2.CAP_PROP_EXPOSURE, cv2.CAP_PROP_AUTO_EXPOSURE, cv2.CAP_PROP_GAIN))
+    plug(camera)
+    with Watching("0", exposure=80, gain=4, focus=12) as watching:
+        until(lambda: watching.arrivals, "a picture")
+    opened = next(event.detail for event in watching.events if isinstance(event, Opened))
+
+    assert dict(watching.arrivals[0].identity.camera) == {"exposure": 80, "gain": 4}
+    assert camera.values[cv2.CAP_PROP_AUTO_EXPOSURE] == 1
+    assert "focus 12 was asked for and is not kept" in opened
+    assert "exposure 80" in opened

@@ -17,8 +17,10 @@ from watchdog.observers.inotify import InotifyObserver
 
 from edge_inspector.inspection.header import UnreadablePictureError, read_header
 from edge_inspector.inspection.model import Arrival, Frame, Reason, Unreadable
-from edge_inspector.line.folder import CLAIMED, DONE, FolderSource, printable
+from edge_inspector.line.claims import CLAIMED, DONE
+from edge_inspector.line.folder import FolderSource
 from edge_inspector.line.ledger import open_ledger
+from edge_inspector.line.naming import printable
 from edge_inspector.line.source import Accepted, Opened, SourceEvent, Trouble
 from edge_inspector.settings import FolderSettings
 
@@ -485,3 +487,77 @@ def test_printable_is_printable() -> None:
 
         made.encode()
         assert made.isprintable()
+
+
+def test_subfolders_say_what_they_are_named_for(tmp_path: Path) -> None:
+    """A camera PC that makes a folder for each part and lot needs nothing more; judged pictures keep their place."""
+    with Watching(tmp_path, subfolders=("part", "lot"), settle_ms=50) as watching:
+        (watching.inbox / "nut" / "lot--7").mkdir(parents=True)
+        watching.move_in("nut/lot--7/S1.png")
+        (arrival,) = watching.wait_for(1)
+        watching.answer(arrival)
+    identity = arrival.identity
+
+    assert isinstance(arrival, Frame)
+    assert (identity.part, identity.lot, identity.serial) == ("nut", "lot--7", "S1")
+    (done,) = (watching.inbox / DONE).rglob("*.png")
+    assert done.parts[-3:-1] == ("nut", "lot--7")
+
+
+@pytest.mark.parametrize("name", ["S1.png", "nut/S1.png"])
+def test_a_picture_in_the_wrong_place_is_answered(tmp_path: Path, name: str) -> None:
+    """Nobody would ever look at it there: silence is no answer."""
+    with Watching(tmp_path, subfolders=("part", "lot"), settle_ms=50) as watching:
+        (watching.inbox / "nut").mkdir()
+        watching.move_in(name)
+        (arrival,) = watching.wait_for(1)
+
+    assert isinstance(arrival, Unreadable)
+    assert arrival.reason is Reason.BAD_NAME
+    assert "expected part/lot" in arrival.detail
+
+
+def test_a_picture_waits_for_its_sidecar(tmp_path: Path) -> None:
+    """Whichever of the two is written first; the sidecar is put away with the picture."""
+    with Watching(tmp_path, sidecar_ms=60_000) as watching:
+        watching.move_in("S1.png")
+        looks = len(watching.events)
+        until(lambda: len(watching.events) > looks + 3, "some looks at the folder")
+        before = watching.arrivals
+        watching.move_in("S1.json", b'{"part": "nut", "serial": 4711, "group": "g1"}')
+        (arrival,) = watching.wait_for(1)
+        watching.answer(arrival)
+    identity = arrival.identity
+
+    assert before == []
+    assert (identity.part, identity.serial, identity.group) == ("nut", "4711", "g1")
+    assert watching.names() == []
+    assert len(list((watching.inbox / DONE).rglob("*S1.json"))) == 1
+
+
+def test_a_sidecar_that_never_comes_is_an_answer(tmp_path: Path) -> None:
+    """INVALID: which part it is, nobody said."""
+    with Watching(tmp_path, sidecar_ms=100, scan_ms=50) as watching:
+        watching.move_in("S1.png")
+        (arrival,) = watching.wait_for(1)
+
+    assert isinstance(arrival, Unreadable)
+    assert (arrival.reason, arrival.identity.serial) == (Reason.BAD_NAME, "S1")
+
+
+def test_what_names_a_part_outlives_a_kill(tmp_path: Path) -> None:
+    """Sub-folder, name and sidecar are all there again when the picture is judged after a restart."""
+    keys: dict[str, Any] = {"subfolders": ("lot",), "sidecar_ms": 60_000, "settle_ms": 50}
+    with Watching(tmp_path, **keys) as first:
+        (first.inbox / "L7").mkdir()
+        first.move_in("L7/S1.json", b'{"part": "nut"}')
+        first.move_in("L7/S1.png")
+        (arrival,) = first.wait_for(1)
+    with Watching(tmp_path, **keys) as again:
+        (same,) = again.wait_for(1)
+        again.answer(same)
+    named = [(one.identity.id, one.identity.part, one.identity.lot, one.identity.serial) for one in (arrival, same)]
+
+    assert named[0] == named[1]
+    assert named[0][1:] == ("nut", "L7", "S1")
+    assert [path for path in (again.inbox / CLAIMED).rglob("*") if path.is_file()] == []

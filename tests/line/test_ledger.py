@@ -293,3 +293,17 @@ def test_a_folder_that_is_not_there_is_a_disk_fault(tmp_path: Path) -> None:
     """The message names the file."""
     with pytest.raises(DiskError, match=r"ledger\.db"):
         at_path(tmp_path / "nowhere" / "ledger.db")
+
+
+def test_the_newest_answer_of_a_serial_is_found(opens: Opens) -> None:
+    """Whatever the serial holds; another part, or a time too long ago, is none."""
+    ledger = opens()
+    serial = "x'; DROP TABLE entry; --"
+    for name in ("a", "b"):
+        ledger.record(a_result_builder(id=name, serial=serial), None)
+
+    assert '"id":"b"' in (ledger.last_answer("washer", serial, 60_000_000_000) or "")
+    assert ledger.last_answer("nut", serial, 60_000_000_000) is None
+    assert ledger.last_answer("washer", "x", 60_000_000_000) is None
+    assert ledger.last_answer("washer", serial, 1_000_000_000) is None
+    assert entries(ledger) == ["a", "b"]

@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +16,12 @@ from factories import a_frame, a_part, a_recipe, a_result_builder, an_identity, 
 
 from edge_inspector.errors import DiskError
 from edge_inspector.inspection.inspector import Features, Inspector
-from edge_inspector.inspection.model import AnomalyMap, Picture, Reason, Unreadable
+from edge_inspector.inspection.model import AnomalyMap, Picture, Reason, Unreadable, Views
 from edge_inspector.line.ledger import Ledger, open_ledger
 from edge_inspector.line.source import Accepted
 from edge_inspector.line.stage import Answering, Deadlines, Intake, PartLine
 from edge_inspector.line.ticks import Answered, Fault, Worker
+from edge_inspector.line.views import Assembly
 
 SECOND = 1_000_000_000
 Residual = Callable[[], AnomalyMap]
@@ -411,6 +412,7 @@ def test_a_camera_that_finds_the_queue_full_gets_its_error_at_once(bench: Bench)
         open_ledger=bench.open_ledger,
         announce=bench.said.append,
         paused=threading.Event(),
+        assembly=Assembly({}, SECOND, time.monotonic_ns),
     )
 
     intake.run()
@@ -418,3 +420,20 @@ def test_a_camera_that_finds_the_queue_full_gets_its_error_at_once(bench: Bench)
     assert bench.arrivals.qsize() == 16
     assert [answered.result.id for answered in bench.said] == ["a16", "a17", "a18", "a19"]
     assert {answered.result.reason_code for answered in bench.said} == {Reason.OVERRUN.number}
+
+
+def test_each_view_is_judged_by_its_own_bundle(bench: Bench) -> None:
+    """Top is good; side's bundle is not ready: one answer, ERROR, and it says which view."""
+    bench.parts["washer"] = replace(bench.parts["washer"], views={"side": PartLine(None, None, "side differs")})
+    identity = an_identity(id="a1", view="")
+    pictures = tuple(a_frame(png(a_part(0)), id="a1", view=view) for view in ("top", "side"))
+    with bench.at_work(bench.answering()):
+        bench.take(Accepted(Views(identity, pictures), time.monotonic_ns()))
+        (answered,) = bench.wait_for(1)
+        bench.wait_until_let_go("a1")
+    result = answered.result
+
+    assert (result.verdict, result.view) == ("ERROR", "side")
+    assert result.reason == "view side: side differs"
+    assert result.score is not None
+    assert bench.let_go == ["a1"]

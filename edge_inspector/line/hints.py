@@ -1,0 +1,56 @@
+"""What the file system says of a folder by itself: names of files that are complete. Hints, never the truth."""
+
+import errno
+import logging
+import os
+import queue
+from pathlib import Path
+
+from watchdog.events import FileClosedEvent, FileMovedEvent, FileSystemEvent, FileSystemEventHandler
+from watchdog.observers import inotify_move_event_grouper
+from watchdog.observers.inotify import InotifyObserver
+
+logger = logging.getLogger(__name__)
+
+# watchdog holds back a file that was renamed away for half a second, to pair it with where it went, and every later
+# event behind it. We rename every picture away ourselves and need no pairs.
+inotify_move_event_grouper.InotifyMoveEventGrouper.delay = 0.0
+
+
+class _Hints(FileSystemEventHandler):
+    """Passes on the names of files that are complete; runs in watchdog's thread."""
+
+    def __init__(self, folder: Path, hints: "queue.SimpleQueue[str]") -> None:
+        self._folder = folder
+        self._hints = hints
+
+    def dispatch(self, event: FileSystemEvent) -> None:
+        path = event.dest_path if isinstance(event, FileMovedEvent) else event.src_path
+        if path and isinstance(event, FileMovedEvent | FileClosedEvent):
+            self._hints.put(os.path.relpath(os.fsdecode(path), self._folder))
+
+
+class hints_from:  # noqa: N801 - reads as the verb it is
+    """Watch a folder while the block runs; where the system has no watches left, the scan alone must do."""
+
+    def __init__(self, folder: Path, hints: "queue.SimpleQueue[str]", *, deep: bool) -> None:
+        self._observer = InotifyObserver(generate_full_events=True)
+        self._folder = folder
+        self._hints = hints
+        self._deep = deep
+
+    def __enter__(self) -> None:
+        wanted = [FileMovedEvent, FileClosedEvent]
+        hints = _Hints(self._folder, self._hints)
+        self._observer.schedule(hints, str(self._folder), recursive=self._deep, event_filter=wanted)
+        try:
+            self._observer.start()
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EMFILE):
+                raise
+            logger.warning("%s: %s; pictures are found by listing it alone", self._folder, error)
+
+    def __exit__(self, *_: object) -> None:
+        if self._observer.is_alive():
+            self._observer.stop()
+            self._observer.join()

@@ -1,0 +1,95 @@
+"""Before commissioning: how the pictures that lie in the folder are read, and what the camera gives."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from factories import a_part, png
+
+from edge_inspector.line.check import Finding, _check_names, _check_source
+from edge_inspector.settings import Settings, StationSettings
+
+VIEWS = [{"name": "top"}, {"name": "side"}]
+
+
+def a_station(source: dict[str, Any], **part: Any) -> StationSettings:  # noqa: ANN401 - a test factory
+    """Return the settings of a station that knows washers."""
+    parts = [{"name": "washer", "bundle": "b", **part}]
+    (station,) = Settings(station=({"name": "st1", "source": source, "part": parts},)).station
+    return station
+
+
+def found(folder: Path, pictures: dict[str, dict[str, Any] | None], part: dict[str, Any], **keys: Any) -> list[Finding]:  # noqa: ANN401
+    """Return what is said of pictures, some with a JSON file beside them."""
+    for name, sidecar in pictures.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(png(a_part(0)))
+        if sidecar is not None:
+            path.with_suffix(".json").write_text(json.dumps(sidecar))
+    return list(_check_names(a_station({"kind": "folder", "path": folder, **keys}, **part)))
+
+
+@pytest.mark.parametrize(
+    ("keys", "name", "sidecar", "part", "good", "said"),
+    [
+        ({}, "S1.png", None, {}, True, "serial 'S1'"),
+        ({"subfolders": ["part", "lot"]}, "washer/L7/S1.png", None, {}, True, "part 'washer', serial 'S1', lot 'L7'"),
+        ({"name_pattern": r"(?P<serial>\d+)_(?P<view>\w+)"}, "17_top.png", None, {"view": VIEWS}, True, "view 'top'"),
+        ({"sidecar_ms": 100}, "S1.png", {"part": "washer", "group": "g1"}, {}, True, "group 'g1'"),
+        ({"subfolders": ["part"]}, "nut/S1.png", None, {}, False, "part 'nut', serial 'S1': no bundle for that part"),
+        ({"subfolders": ["part"]}, "S1.png", None, {}, False, "expected part"),
+        ({"sidecar_ms": 100}, "S1.png", None, {}, False, "no JSON object beside it"),
+        ({}, "S1.png", None, {"view": VIEWS}, False, "expected a serial and a view out of top, side"),
+    ],
+)
+def test_a_test_picture_shows_how_names_are_read(
+    tmp_path: Path,
+    keys: dict[str, Any],
+    name: str,
+    sidecar: dict[str, Any] | None,
+    part: dict[str, Any],
+    *,
+    good: bool,
+    said: str,
+) -> None:
+    """One picture put into the folder is worth more than a page on regular expressions."""
+    (finding,) = found(tmp_path / "inbox", {name: sidecar}, part, **keys)
+
+    assert (finding.good, finding.what) == (good, f"station st1, picture {name}")
+    assert said in finding.detail
+
+
+def test_three_pictures_are_enough(tmp_path: Path) -> None:
+    """A folder may hold a million; an empty one says what to do."""
+    assert len(found(tmp_path / "many", {f"S{number}.png": None for number in range(9)}, {})) == 3
+    (finding,) = found(tmp_path / "none", {}, {})
+
+    assert finding.good
+    assert "put one there" in finding.detail
+
+
+@pytest.mark.parametrize(
+    ("keys", "good", "said"),
+    [
+        ({}, True, "160x120 MJPG, frames of (120, 160, 3)"),
+        ({"exposure": 80}, True, "exposure 80 was asked for and is not kept"),
+        ({"pixel_format": "YUYV"}, False, "its pixel format is MJPG, expected YUYV"),
+        ({"region": [100, 100, 100, 100]}, False, "lies outside its pictures"),
+        ({"device": "/nonexistent/video7"}, False, "/nonexistent/video7 gives no picture"),
+    ],
+)
+def test_a_camera_says_what_it_does_not_do(tmp_path: Path, keys: dict[str, Any], *, good: bool, said: str) -> None:
+    """Found at the bench, not by a shift of false rejects."""
+    path = tmp_path / "camera.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 25, (160, 120))
+    for _ in range(5):
+        writer.write(np.zeros((120, 160, 3), np.uint8))
+    writer.release()
+    finding = _check_source(a_station({"kind": "capture", "device": str(path), **keys}))
+
+    assert finding.good == good
+    assert said in finding.detail
