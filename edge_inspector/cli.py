@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from edge_inspector.commands import judge, serve, show, teach
+from edge_inspector.commands import judge, past, serve, show, teach
 from edge_inspector.commands.console import stderr
 from edge_inspector.errors import EdgeInspectorError
 
@@ -18,6 +18,9 @@ COMMANDS = (
     judge.bench,
     serve.check,
     serve.run,
+    past.history,
+    past.explain,
+    past.diagnose,
     serve.schema,
     show.demo,
 )

@@ -11,7 +11,9 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
+from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from random import Random
 from types import FrameType
@@ -19,11 +21,12 @@ from types import FrameType
 from edge_inspector.bundle import Bundle, open_inspector, read_bundle, self_test
 from edge_inspector.engines.openvino import usable_processors
 from edge_inspector.errors import DataError, DiskError, SettingsError
-from edge_inspector.line.ledger import open_ledger
+from edge_inspector.line.ledger_file import prepare_ledger
 from edge_inspector.line.stage import PartLine
 from edge_inspector.line.station import Station, World, state_folder
-from edge_inspector.line.supervisor import Alive
+from edge_inspector.line.supervisor import Alive, Restart
 from edge_inspector.line.systemd import notify, watchdog_seconds
+from edge_inspector.line.trace import trace_of
 from edge_inspector.settings import Settings, StationSettings
 from edge_inspector.wire.messages import BundleMessage
 
@@ -31,6 +34,8 @@ logger = logging.getLogger(__name__)
 
 _M_ARENA_MAX = -8
 
+LOG = "edge-inspector.log"
+"""In the state folder."""
 SOFTWARE = 70
 """Exit status when a thread died of a fault of ours; systemd starts the service again."""
 
@@ -45,8 +50,8 @@ def serve(settings: Settings) -> int:
     """
     world = World(time.time_ns, time.monotonic_ns, new_arrival_id, Random())  # noqa: S311 - jitter, not secrets
     stop, crashed = threading.Event(), threading.Event()
-    signs: queue.SimpleQueue[Alive] = queue.SimpleQueue()
-    with _locked(settings.state_dir), _signals(stop), _crash_watch(crashed, stop):
+    signs: queue.SimpleQueue[Alive | Restart] = queue.SimpleQueue()
+    with _locked(settings.state_dir), _log_kept(settings.state_dir), _signals(stop), _crash_watch(crashed, stop):
         stations = [_station(settings, station, world, stop, signs) for station in settings.station]
         _keep_memory_small()
         threads = [threading.Thread(target=station.run, name="station") for station in stations]
@@ -54,15 +59,16 @@ def serve(settings: Settings) -> int:
             thread.start()
         notify(os.environ, "READY=1", "STATUS=running")
         logger.warning("READY: %s", ", ".join(station.name for station in settings.station))
-        _watch(stop, signs, len(stations))
+        restart = _watch(stop, signs, len(stations))
+        stop.set()
         notify(os.environ, "STOPPING=1")
         for thread in threads:
             thread.join()
-    return SOFTWARE if crashed.is_set() else 0
+    return SOFTWARE if crashed.is_set() or restart else 0
 
 
-def _watch(stop: threading.Event, signs: "queue.SimpleQueue[Alive]", stations: int) -> None:
-    """Feed the watchdog as long as every station shows that all its stages turn."""
+def _watch(stop: threading.Event, signs: "queue.SimpleQueue[Alive | Restart]", stations: int) -> bool:
+    """Feed the watchdog as long as every station shows that all its stages turn; says whether one wants a new start."""
     period = (watchdog_seconds(os.environ) or 10.0) / 4
     last: dict[str, float] = {}
     while not stop.wait(min(1.0, period)):
@@ -70,23 +76,35 @@ def _watch(stop: threading.Event, signs: "queue.SimpleQueue[Alive]", stations: i
         status = []
         while not signs.empty():
             sign = signs.get()
+            if isinstance(sign, Restart):
+                logger.error("station %s: %s", sign.station, sign.why)
+                return True
             last[sign.station] = now
             status.append(sign.status)
         if len(last) == stations and all(now - at <= 2 * period for at in last.values()):
             notify(os.environ, "WATCHDOG=1", *(f"STATUS={', '.join(sorted(set(status)))}" for _ in status[:1]))
+    return False
 
 
 def _station(
-    settings: Settings, station: StationSettings, world: World, stop: threading.Event, signs: "queue.SimpleQueue[Alive]"
+    settings: Settings,
+    station: StationSettings,
+    world: World,
+    stop: threading.Event,
+    signs: "queue.SimpleQueue[Alive | Restart]",
 ) -> Station:
     folder = state_folder(settings, station)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DiskError(f"{folder}: {error.strerror}") from error
-    open_ledger(folder / "ledger.db", world.new_id, world.now_ns).__exit__()
+    ledger = prepare_ledger(folder / "ledger.db", world.new_id, world.now_ns)
     bundles, parts = open_parts(station, settings.state_dir / "engine-cache")
-    return Station(settings, station, bundles, parts, world=world, stop=stop, signs=signs)
+    parts = {
+        name: replace(line, trace=trace_of(bundles[name].recipe, settings)) if name in bundles else line
+        for name, line in parts.items()
+    }
+    return Station(settings, station, bundles, parts, world=world, stop=stop, signs=signs, prepared=ledger)
 
 
 def open_parts(station: StationSettings, cache: Path) -> tuple[Mapping[str, Bundle], Mapping[str, PartLine]]:
@@ -145,6 +163,22 @@ def _locked(folder: Path) -> Iterator[None]:
         except BlockingIOError as error:
             raise SettingsError(f"another daemon uses state_dir {folder}: stop it or give this one its own") from error
         yield
+
+
+@contextmanager
+def _log_kept(folder: Path) -> Iterator[None]:
+    """Keep the newest log lines in a file too, at most two megabytes: `diagnose` takes them."""
+    try:
+        kept = RotatingFileHandler(folder / LOG, maxBytes=1_000_000, backupCount=1, encoding="utf-8")
+    except OSError as error:
+        raise DiskError(f"{folder / LOG}: {error.strerror}") from error
+    kept.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logging.getLogger().addHandler(kept)
+    try:
+        yield
+    finally:
+        logging.getLogger().removeHandler(kept)
+        kept.close()
 
 
 @contextmanager
