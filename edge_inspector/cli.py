@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from edge_inspector.commands import card, data, gather, judge, lab, serve, show, teach
+from edge_inspector.commands import card, data, gather, judge, lab, past, serve, show, teach
 from edge_inspector.commands.console import stderr
 from edge_inspector.errors import EdgeInspectorError
 
@@ -22,6 +22,9 @@ COMMANDS = (
     judge.bench,
     serve.check,
     serve.run,
+    past.history,
+    past.explain,
+    past.diagnose,
     serve.schema,
     show.demo,
 )

@@ -27,6 +27,10 @@ class DiskError(EdgeInspectorError):
     exit_status = 74
 
 
+class DamagedError(DiskError):
+    """A database is damaged: it is set aside at the next start."""
+
+
 class SettingsError(EdgeInspectorError):
     """The settings file or the environment is not valid."""
 

@@ -188,6 +188,16 @@ class StationSettings(_Section):
     """Of this station; the drift charts have at most one false alarm a month at this rate. 0 is no charts."""
     views_ms: int = Field(2000, ge=10, le=600_000)
     """From the first picture of a part with views to the last; a view that does not come makes the part INVALID."""
+    errors_to_restart: int = Field(10, ge=0, le=10_000)
+    """So many parts in a row that the program itself failed at: alarm, and it starts again; 0 is never."""
+    ng_in_a_row: int = Field(0, ge=0, le=10_000)
+    """So many NG in a row: an alarm that the process is to be looked at; 0 is never."""
+    ng_rate_percent: float = Field(0, ge=0, lt=100)
+    """More NG than this among the last `ng_rate_parts`: the same alarm; 0 is never."""
+    ng_rate_parts: int = Field(100, ge=2, le=10_000)
+    """Over how many parts the rate is taken."""
+    ng_stops: bool = False
+    """Whether `plc/ready` is 0 while that alarm is on; `plc/cmd/reset` or `cmd/self_check` ends it."""
     shift: tuple[ShiftSettings, ...] = Field(SHIFTS, min_length=1)
     """When shifts begin."""
 
@@ -249,6 +259,41 @@ class LedgerSettings(_Section):
 
     thumb_mb: int = Field(200, ge=1, le=100_000)
     """Thumbnails kept for the broker while it is away; the oldest go first, results never."""
+    undelivered_rows: int = Field(200_000, ge=100, le=10_000_000)
+    """Results and events that wait for the broker; beyond that the oldest are not sent, `cmd/resend` fetches them."""
+    keep_days: int = Field(365, ge=1, le=36_500)
+    """Results, events and the audit trail are kept so long."""
+    keep_rows: int = Field(2_000_000, ge=1_000, le=100_000_000)
+    """Of each at most so many; the oldest go first. A result takes about 2 kB."""
+    reserve_mb: int = Field(64, ge=1, le=10_000)
+    """Disk space held back for verdicts; it is given up when the disk is full."""
+    alarm_free_mb: int = Field(1_000, ge=1, le=10_000_000)
+    """Less free disk space than this is an alarm."""
+
+    @model_validator(mode="after")
+    def _what_waits_is_kept(self) -> Self:
+        if self.undelivered_rows > self.keep_rows:
+            raise ValueError(f"undelivered_rows {self.undelivered_rows} is more than keep_rows {self.keep_rows}")
+        return self
+
+
+class ArchiveSettings(_Section):
+    """Pictures of judged parts, kept for later."""
+
+    keep: Literal["all", "not_ok", "none"] = "all"
+    """Which parts' pictures are kept, as they came from the camera."""
+    overlays: Literal["all", "not_ok", "none"] = "not_ok"
+    """For which of them the picture with heat map and boxes is kept too; `explain` can draw it later."""
+    path: Path | None = None
+    """Where; default `archive` in the station's state folder. Each station has its own folder in it."""
+    ok_days: int = Field(30, ge=1, le=36_500)
+    """OK parts' pictures are kept so long."""
+    not_ok_days: int = Field(365, ge=1, le=36_500)
+    """All others'."""
+    max_mb: int = Field(20_000, ge=1, le=100_000_000)
+    """Size of a station's archive; beyond it the oldest go: OK first, then INVALID, ERROR, REVIEW, NG, pinned last."""
+    min_free_mb: int = Field(2_000, ge=1, le=100_000_000)
+    """Disk space left free; below it the oldest go likewise, and nothing is kept when that is not enough."""
 
 
 class Settings(BaseSettings):
@@ -270,6 +315,8 @@ class Settings(BaseSettings):
     """The broker."""
     ledger: LedgerSettings = LedgerSettings()
     """The store of results."""
+    archive: ArchiveSettings = ArchiveSettings()
+    """Pictures of judged parts."""
 
     @classmethod
     def settings_customise_sources(

@@ -26,6 +26,7 @@ SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("[mqtt]", settings.MqttSettings),
     ("[mqtt.tls]", settings.TlsSettings),
     ("[ledger]", settings.LedgerSettings),
+    ("[archive]", settings.ArchiveSettings),
 )
 
 

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
+from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from random import Random
 from types import FrameType
@@ -20,11 +21,12 @@ from types import FrameType
 from edge_inspector.bundle import Bundle, open_inspector, read_bundle, self_test
 from edge_inspector.engines.openvino import usable_processors
 from edge_inspector.errors import DataError, DiskError, SettingsError
-from edge_inspector.line.ledger import open_ledger
+from edge_inspector.line.ledger_file import prepare_ledger
 from edge_inspector.line.stage import PartLine
 from edge_inspector.line.station import Station, World, state_folder
-from edge_inspector.line.supervisor import Alive
+from edge_inspector.line.supervisor import Alive, Restart
 from edge_inspector.line.systemd import notify, watchdog_seconds
+from edge_inspector.line.trace import trace_of
 from edge_inspector.settings import PartSettings, Settings, StationSettings
 from edge_inspector.wire.messages import BundleMessage
 
@@ -32,6 +34,8 @@ logger = logging.getLogger(__name__)
 
 _M_ARENA_MAX = -8
 
+LOG = "edge-inspector.log"
+"""In the state folder."""
 SOFTWARE = 70
 """Exit status when a thread died of a fault of ours; systemd starts the service again."""
 
@@ -46,8 +50,8 @@ def serve(settings: Settings) -> int:
     """
     world = World(time.time_ns, time.monotonic_ns, new_arrival_id, Random())  # noqa: S311 - jitter, not secrets
     stop, crashed = threading.Event(), threading.Event()
-    signs: queue.SimpleQueue[Alive] = queue.SimpleQueue()
-    with locked(settings.state_dir), _signals(stop), _crash_watch(crashed, stop):
+    signs: queue.SimpleQueue[Alive | Restart] = queue.SimpleQueue()
+    with locked(settings.state_dir), _log_kept(settings.state_dir), _signals(stop), _crash_watch(crashed, stop):
         stations = [_station(settings, station, world, stop, signs) for station in settings.station]
         _keep_memory_small()
         threads = [threading.Thread(target=station.run, name="station") for station in stations]
@@ -55,15 +59,16 @@ def serve(settings: Settings) -> int:
             thread.start()
         notify(os.environ, "READY=1", "STATUS=running")
         logger.warning("READY: %s", ", ".join(station.name for station in settings.station))
-        _watch(stop, signs, len(stations))
+        restart = _watch(stop, signs, len(stations))
+        stop.set()
         notify(os.environ, "STOPPING=1")
         for thread in threads:
             thread.join()
-    return SOFTWARE if crashed.is_set() else 0
+    return SOFTWARE if crashed.is_set() or restart else 0
 
 
-def _watch(stop: threading.Event, signs: "queue.SimpleQueue[Alive]", stations: int) -> None:
-    """Feed the watchdog as long as every station shows that all its stages turn."""
+def _watch(stop: threading.Event, signs: "queue.SimpleQueue[Alive | Restart]", stations: int) -> bool:
+    """Feed the watchdog as long as every station shows that all its stages turn; says whether one wants a new start."""
     period = (watchdog_seconds(os.environ) or 10.0) / 4
     last: dict[str, float] = {}
     while not stop.wait(min(1.0, period)):
@@ -71,26 +76,34 @@ def _watch(stop: threading.Event, signs: "queue.SimpleQueue[Alive]", stations: i
         status = []
         while not signs.empty():
             sign = signs.get()
+            if isinstance(sign, Restart):
+                logger.error("station %s: %s", sign.station, sign.why)
+                return True
             last[sign.station] = now
             status.append(sign.status)
         if len(last) == stations and all(now - at <= 2 * period for at in last.values()):
             notify(os.environ, "WATCHDOG=1", *(f"STATUS={', '.join(sorted(set(status)))}" for _ in status[:1]))
+    return False
 
 
 def _station(
-    settings: Settings, station: StationSettings, world: World, stop: threading.Event, signs: "queue.SimpleQueue[Alive]"
+    settings: Settings,
+    station: StationSettings,
+    world: World,
+    stop: threading.Event,
+    signs: "queue.SimpleQueue[Alive | Restart]",
 ) -> Station:
     folder = state_folder(settings, station)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DiskError(f"{folder}: {error.strerror}") from error
-    open_ledger(folder / "ledger.db", world.new_id, world.now_ns).__exit__()
-    bundles, parts = open_parts(station, settings.state_dir / "engine-cache")
-    return Station(settings, station, bundles, parts, world=world, stop=stop, signs=signs)
+    ledger = prepare_ledger(folder / "ledger.db", world.new_id, world.now_ns)
+    bundles, parts = open_parts(settings, station)
+    return Station(settings, station, bundles, parts, world=world, stop=stop, signs=signs, prepared=ledger)
 
 
-def open_parts(station: StationSettings, cache: Path) -> tuple[Mapping[str, Bundle], Mapping[str, PartLine]]:
+def open_parts(settings: Settings, station: StationSettings) -> tuple[Mapping[str, Bundle], Mapping[str, PartLine]]:
     """Return a station's bundles and what judges each part; a bundle that differs makes its part alone not ready.
 
     Raises:
@@ -98,11 +111,12 @@ def open_parts(station: StationSettings, cache: Path) -> tuple[Mapping[str, Bund
     """
     bundles: dict[str, Bundle] = {}
     lines: dict[str, PartLine] = {}
-    threads = station.threads or usable_processors()
     for part in station.part:
         try:
-            bundle, line = _open_line(part.bundle, part, threads, cache)
-            views = {view.name: _open_line(view.bundle, part, threads, cache)[1] for view in part.view if view.bundle}
+            bundle, line = _open_line(part.bundle, part, settings, station)
+            views = {
+                view.name: _open_line(view.bundle, part, settings, station)[1] for view in part.view if view.bundle
+            }
         except DataError as error:
             logger.warning("station %s, part %s: %s", station.name, part.name, error)
             lines[part.name] = PartLine(None, None, str(error))
@@ -115,13 +129,17 @@ def open_parts(station: StationSettings, cache: Path) -> tuple[Mapping[str, Bund
     return bundles, lines
 
 
-def _open_line(path: Path, part: PartSettings, threads: int, cache: Path) -> tuple[Bundle, PartLine]:
+def _open_line(path: Path, part: PartSettings, settings: Settings, station: StationSettings) -> tuple[Bundle, PartLine]:
     bundle = read_bundle(path)
     inspector = open_inspector(
-        bundle, threads=threads, clock_ns=time.perf_counter_ns, cache=cache, quality_off=part.quality_off
+        bundle,
+        threads=station.threads or usable_processors(),
+        clock_ns=time.perf_counter_ns,
+        cache=settings.state_dir / "engine-cache",
+        quality_off=part.quality_off,
     )
-    golden = partial(self_test, bundle, inspector.detector)
-    return bundle, PartLine(inspector, _described(bundle), golden=golden)
+    trace, golden = trace_of(bundle.recipe, settings), partial(self_test, bundle, inspector.detector)
+    return bundle, PartLine(inspector, _described(bundle), trace=trace, golden=golden)
 
 
 def _golden_of_all(lines: Mapping[str, PartLine]) -> tuple[str, ...]:
@@ -161,6 +179,22 @@ def locked(folder: Path) -> Iterator[None]:
         except BlockingIOError as error:
             raise SettingsError(f"another daemon uses state_dir {folder}: stop it or give this one its own") from error
         yield
+
+
+@contextmanager
+def _log_kept(folder: Path) -> Iterator[None]:
+    """Keep the newest log lines in a file too, at most two megabytes: `diagnose` takes them."""
+    try:
+        kept = RotatingFileHandler(folder / LOG, maxBytes=1_000_000, backupCount=1, encoding="utf-8")
+    except OSError as error:
+        raise DiskError(f"{folder / LOG}: {error.strerror}") from error
+    kept.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logging.getLogger().addHandler(kept)
+    try:
+        yield
+    finally:
+        logging.getLogger().removeHandler(kept)
+        kept.close()
 
 
 @contextmanager

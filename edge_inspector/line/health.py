@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from edge_inspector.line.ticks import Answered, Fault, Report, Said, SourceState, Tick
+from edge_inspector.line.ticks import Answered, Archived, Fault, Report, Said, SourceState, Tick
 
 StateName: TypeAlias = Literal["STARTING", "READY", "RUNNING", "PAUSED", "DEGRADED", "ERROR", "STOPPING"]
 
@@ -19,6 +19,10 @@ PACKML: dict[StateName, int] = {
 """ISA-TR88.00.02 state numbers (reference MQTT.md, States)."""
 _WARNINGS = frozenset({"drift"})
 """What asks for a look, while every verdict stands."""
+_DISABLING = {"ledger", "ledger_damaged"}
+"""Without a ledger nothing can be answered."""
+_FADES_NS = {"taken_over": 120_000_000_000}
+"""What is over when nobody reports it any more; whose end nobody else can see."""
 _RUNNING_NS = 60_000_000_000
 """A part within the last minute keeps the state from flickering."""
 
@@ -43,7 +47,9 @@ class Vitals:
         self._source: SourceState | None = None
         self._links: dict[str, bool] = {}
         self._faults: dict[str, str] = {}
+        self._reported_ns: dict[str, int] = {}
         self._answered_ns: int | None = None
+        self.archived = Archived(0, 0)
         self.last_error = part_ready
 
     def take(self, report: Report, now_ns: int) -> None:
@@ -61,10 +67,13 @@ class Vitals:
                 if active:
                     self.last_error = self.last_error if code in self._faults else message
                     self._faults[code] = message
+                    self._reported_ns[code] = now_ns
                 else:
                     self._faults.pop(code, None)
             case Answered():
                 self._answered_ns = now_ns
+            case Archived():
+                self.archived = report
 
     def set_part(self, problem: str) -> None:
         """Learn whether the active part can be judged; empty is yes."""
@@ -90,7 +99,7 @@ class Vitals:
             return "STOPPING"
         if self._source is None:
             return "STARTING"
-        if self._part_ready or "ledger" in self._faults or not self.alive(now_ns):
+        if self._part_ready or _DISABLING & self._faults.keys() or not self.alive(now_ns):
             return "ERROR"
         if paused:
             return "PAUSED"
@@ -102,7 +111,9 @@ class Vitals:
     def alarms(self, now_ns: int) -> tuple[Alarm, ...]:
         """Return what is wrong, by code."""
         found = [
-            Alarm(code, "warning" if code in _WARNINGS else "error", message) for code, message in self._faults.items()
+            Alarm(code, "warning" if code in _WARNINGS else "error", message)
+            for code, message in self._faults.items()
+            if code not in _FADES_NS or now_ns - self._reported_ns[code] <= _FADES_NS[code]
         ]
         if self._source is not None and not self._source.open:
             found.append(Alarm("source", "error", self._source.detail))

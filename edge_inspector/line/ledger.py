@@ -1,46 +1,30 @@
 """The store: a result, its thumbnail and its counters are one commit, and the broker reads it through a cursor."""
 
+import functools
+import itertools
+import json
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
-from edge_inspector.errors import DiskError
-from edge_inspector.inspection.model import Verdict
+from edge_inspector.errors import DamagedError, DiskError
+from edge_inspector.inspection.model import Identity, Verdict
+from edge_inspector.line.chain import START, chained
+from edge_inspector.line.high_water import BLOCK, HighWater
+from edge_inspector.line.migrations import migrate
+from edge_inspector.line.reserve import Reserve
 from edge_inspector.wire.messages import Counters, Result, utc
 
-SCHEMA_VERSION = 1
 _PLC_BLOCK = 1000
 """PLC sequence numbers reserved at once: one commit in a thousand words, and never the same number twice."""
-_SCHEMA = """
-CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
-CREATE TABLE entry(
-    n INTEGER PRIMARY KEY AUTOINCREMENT,
-    topic TEXT NOT NULL,
-    seq INTEGER UNIQUE,
-    id TEXT UNIQUE,
-    verdict TEXT,
-    recorded_ns INTEGER NOT NULL,
-    payload TEXT NOT NULL
-) STRICT;
-CREATE TABLE thumb(n INTEGER PRIMARY KEY REFERENCES entry(n), id TEXT NOT NULL, jpeg BLOB NOT NULL) STRICT;
-CREATE TABLE tally(part TEXT NOT NULL, verdict TEXT NOT NULL, replayed INTEGER NOT NULL, parts INTEGER NOT NULL,
-    PRIMARY KEY(part, verdict, replayed)) STRICT;
-CREATE TABLE shift_tally(shift_ns INTEGER NOT NULL, part TEXT NOT NULL, verdict TEXT NOT NULL,
-    replayed INTEGER NOT NULL, parts INTEGER NOT NULL, PRIMARY KEY(shift_ns, part, verdict, replayed)) STRICT;
-CREATE TABLE accepted_trigger(id TEXT PRIMARY KEY, trigger_id TEXT NOT NULL, part TEXT NOT NULL,
-    accepted_ns INTEGER NOT NULL) STRICT;
-CREATE INDEX trigger_by_id ON accepted_trigger(trigger_id, accepted_ns);
-CREATE TABLE feedback(id TEXT NOT NULL, agree INTEGER NOT NULL, comment TEXT NOT NULL, by TEXT NOT NULL,
-    recorded_ns INTEGER NOT NULL) STRICT;
-CREATE TABLE attempt(id TEXT PRIMARY KEY) STRICT;
-CREATE TABLE late(id TEXT NOT NULL, recorded_ns INTEGER NOT NULL, payload TEXT NOT NULL) STRICT;
-CREATE TABLE dead(n INTEGER NOT NULL, topic TEXT NOT NULL, recorded_ns INTEGER NOT NULL, reason TEXT NOT NULL) STRICT;
-CREATE TABLE audit(recorded_ns INTEGER NOT NULL, command TEXT NOT NULL, by TEXT NOT NULL, status TEXT NOT NULL,
-    payload TEXT NOT NULL) STRICT;
-"""
+_WAL_BYTES = 16_000_000
+"""What stays of the write-ahead log once it has been longer; it is written back every 4 MB."""
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,17 +47,46 @@ class Backlog:
     oldest_ns: int | None
     refused: int = 0
     """Given up, because the broker does not allow them."""
+    passed_over: int = 0
+    """Results that were not sent because too many waited; `cmd/resend` fetches them."""
+
+
+class _RoomMadeError(DiskError):
+    """The disk was full; the reserve was given up, so that the same may be tried again."""
+
+
+def _with_reserve(
+    write: "Callable[Concatenate[Ledger, _P], _T]",
+) -> "Callable[Concatenate[Ledger, _P], _T]":
+    """Try a commit a second time when the reserve made room for it."""
+
+    @functools.wraps(write)
+    def again(ledger: "Ledger", /, *values: _P.args, **named: _P.kwargs) -> _T:
+        try:
+            return write(ledger, *values, **named)
+        except _RoomMadeError:
+            return write(ledger, *values, **named)
+
+    return again
 
 
 class Ledger:
     """One thread's connection to a station's ledger; every thread opens its own."""
 
     def __init__(
-        self, connection: sqlite3.Connection, now_ns: Callable[[], int], shift_ns: Callable[[int], int]
+        self,
+        connection: sqlite3.Connection,
+        now_ns: Callable[[], int],
+        shift_ns: Callable[[int], int],
+        high_water: HighWater,
+        reserve: Reserve,
     ) -> None:
         self._db = connection
         self._now_ns = now_ns
         self._shift_ns = shift_ns
+        self._high_water = high_water
+        self._reserve = reserve
+        self._seq_mark = 0
         self.id = self._meta("ledger")
 
     def __enter__(self) -> Self:
@@ -82,6 +95,7 @@ class Ledger:
     def __exit__(self, *_: object) -> None:
         self._db.close()
 
+    @_with_reserve
     def record(self, build: Callable[[str, int, int], Result], thumb: bytes | None) -> Result | None:
         """Commit the answer to a part; None when it has one already: the first answer stands.
 
@@ -99,10 +113,17 @@ class Ledger:
             payload = result.encode().decode()
             if self._one("SELECT 1 FROM entry WHERE id = ?", result.id):
                 self._db.execute("INSERT INTO late VALUES(?, ?, ?)", (result.id, now, payload))
+                self._db.execute("DELETE FROM attempt WHERE id = ?", (result.id,))
                 return None
+            if seq > self._seq_mark:
+                self._seq_mark = self._high_water.rise(seq=seq + BLOCK).seq
             inserted = self._db.execute(
-                "INSERT INTO entry(topic, seq, id, verdict, recorded_ns, payload) VALUES('result', ?, ?, ?, ?, ?)",
-                (seq, result.id, result.verdict, now, payload),
+                "INSERT INTO entry(topic, seq, id, verdict, recorded_ns, payload, part, serial, lot, chain) "
+                "VALUES('result', ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    *(seq, result.id, result.verdict, now, payload, result.part, result.serial, result.lot),
+                    self._chain("entry", "result", seq, result.id, now, payload),
+                ),
             )
             if thumb is not None:
                 self._db.execute("INSERT INTO thumb VALUES(?, ?, ?)", (inserted.lastrowid, result.id, thumb))
@@ -118,35 +139,60 @@ class Ledger:
             self._set("seq", str(seq))
         return result
 
+    @_with_reserve
     def record_event(self, payload: bytes) -> None:
         """Commit an event; it is published like a result."""
+        now, text = self._now_ns(), payload.decode()
         with self._commit():
+            chain = self._chain("entry", "event", None, None, now, text)
             self._db.execute(
-                "INSERT INTO entry(topic, recorded_ns, payload) VALUES('event', ?, ?)",
-                (self._now_ns(), payload.decode()),
+                "INSERT INTO entry(topic, recorded_ns, payload, chain) VALUES('event', ?, ?, ?)", (now, text, chain)
             )
 
+    @_with_reserve
     def record_command(self, command: str, by: str, status: str, payload: str) -> None:
         """Commit who asked for what, and what became of it."""
+        row = (self._now_ns(), command, by, status, payload)
         with self._commit():
-            row = (self._now_ns(), command, by, status, payload)
-            self._db.execute("INSERT INTO audit VALUES(?, ?, ?, ?, ?)", row)
+            self._db.execute(
+                "INSERT INTO audit(recorded_ns, command, by, status, payload, chain) VALUES(?, ?, ?, ?, ?, ?)",
+                (*row, self._chain("audit", *row)),
+            )
 
+    def last_audited(self, command: str) -> str:
+        """Return the newest payload of a command in the audit trail; empty when there is none."""
+        row = self._one("SELECT payload, 0 FROM audit WHERE command = ? ORDER BY n DESC LIMIT 1", command)
+        return "" if row is None else str(row[0])
+
+    @_with_reserve
+    def accept_picture(self, identity: Identity) -> None:
+        """Note a picture that only the memory holds: if the process dies now, the next start answers it.
+
+        Not synced, as `begin_attempt`.
+        """
+        with self._unsynced(), self._commit():
+            row = (identity.id, json.dumps(asdict(identity), ensure_ascii=False))
+            self._db.execute("INSERT OR REPLACE INTO attempt(id, begun, identity) VALUES(?, 0, ?)", row)
+
+    def open_pictures(self) -> tuple[Identity, ...]:
+        """Return the pictures that the memory held when the process ended, oldest first; they are gone."""
+        rows = self._rows("SELECT identity FROM attempt WHERE identity <> '' ORDER BY rowid")
+        return tuple(Identity(**json.loads(row[0])) for row in rows)
+
+    @_with_reserve
     def begin_attempt(self, arrival_id: str) -> None:
         """Note that a part is about to be judged: if the process dies now, the next start knows which picture it was.
 
         Not synced: it must outlive the process, not the power, and after a power cut the picture is judged again.
         """
-        self._db.execute("PRAGMA synchronous=NORMAL")
-        try:
-            with self._commit():
-                self._db.execute("INSERT OR REPLACE INTO attempt VALUES(?)", (arrival_id,))
-        finally:
-            self._db.execute("PRAGMA synchronous=FULL")
+        with self._unsynced(), self._commit():
+            self._db.execute(
+                "INSERT INTO attempt(id, begun) VALUES(?, 1) ON CONFLICT(id) DO UPDATE SET begun = 1", (arrival_id,)
+            )
 
     def open_attempts(self) -> frozenset[str]:
         """Return the parts that were being judged when the process ended."""
-        return frozenset(row[0] for row in self._rows("SELECT id FROM attempt"))
+        return frozenset(row[0] for row in self._rows("SELECT id FROM attempt WHERE begun"))
 
     def is_answered(self, arrival_id: str) -> bool:
         """Say whether a part has its verdict."""
@@ -179,16 +225,93 @@ class Ledger:
         )
         return tuple(Entry(row[0], row[1], row[2].encode(), row[3], row[4]) for row in rows)
 
+    def newest(self) -> int:
+        """Return the newest line for the broker."""
+        return self._newest("entry")
+
     def cursor(self) -> int:
         """Return the last line that the broker acknowledged, with all before it."""
         return int(self._meta("cursor"))
 
+    @_with_reserve
     def move_cursor(self, n: int) -> None:
         """Commit that the broker acknowledged line `n` and all before it; their thumbnails are no longer needed."""
         with self._commit():
             self._set("cursor", str(n))
             self._db.execute("DELETE FROM thumb WHERE n <= ?", (n,))
+            self._db.execute("INSERT OR IGNORE INTO delivered VALUES(?, ?)", (n, self._now_ns()))
 
+    @_with_reserve
+    def pass_over(self, most: int) -> int:
+        """Commit that all but the newest `most` waiting lines are not sent, and return how many results those were.
+
+        They stay in the ledger, `results_between` finds them.
+        """
+        newest = self._newest("entry")
+        first, last = self.cursor(), newest - most
+        if last <= first:
+            return 0
+        with self._commit():
+            row = self._one("SELECT count(seq), 0 FROM entry WHERE n > ? AND n <= ?", first, last)
+            passed = row[0] if row else 0
+            self._set("passed_over", str(int(self._meta("passed_over")) + passed))
+            self._set("cursor", str(last))
+            self._db.execute("DELETE FROM thumb WHERE n <= ?", (last,))
+            self._db.execute("INSERT OR IGNORE INTO delivered VALUES(?, 0)", (last,))
+        return passed
+
+    @_with_reserve
+    def retire(self, before_ns: int, keep_rows: int, most: int = 500) -> int:
+        """Remove the oldest delivered lines that are too old or too many, at most `most`, and return how many.
+
+        The chain goes on: an anchor keeps the digest of the last one removed.
+        """
+        rows = self._rows(
+            "SELECT n, recorded_ns, chain FROM entry WHERE n <= ? ORDER BY n LIMIT ?", self.cursor(), most
+        )
+        excess = self._newest("entry") - keep_rows
+        going = tuple(itertools.takewhile(lambda row: row[0] <= excess or row[1] < before_ns, rows))
+        if going:
+            last, _, chain = going[-1]
+            with self._commit():
+                # An accepted trigger without a result counts as unanswered: both go together.
+                self._db.execute(
+                    "DELETE FROM accepted_trigger WHERE id IN (SELECT id FROM entry WHERE n <= ? AND id IS NOT NULL)",
+                    (last,),
+                )
+                self._db.execute("DELETE FROM entry WHERE n <= ?", (last,))
+                self._db.execute("DELETE FROM dead WHERE n <= ?", (last,))
+                self._db.execute("DELETE FROM delivered WHERE n < ?", (last,))
+                self._anchor("entry", last, chain)
+        return len(going)
+
+    @_with_reserve
+    def retire_audit(self, before_ns: int, keep_rows: int, most: int = 500) -> int:
+        """Remove the oldest of the audit trail by the same rules, with what operators said and what came late."""
+        rows = self._rows("SELECT n, recorded_ns, chain FROM audit ORDER BY n LIMIT ?", most)
+        excess = self._newest("audit") - keep_rows
+        going = tuple(itertools.takewhile(lambda row: row[0] <= excess or row[1] < before_ns, rows))
+        with self._commit():
+            if going:
+                last, _, chain = going[-1]
+                self._db.execute("DELETE FROM audit WHERE n <= ?", (last,))
+                self._anchor("audit", last, chain)
+            self._db.execute("DELETE FROM late WHERE recorded_ns < ?", (before_ns,))
+            self._db.execute("DELETE FROM feedback WHERE recorded_ns < ?", (before_ns,))
+            self._db.execute("DELETE FROM shift_tally WHERE shift_ns < ?", (before_ns,))
+        return len(going)
+
+    @_with_reserve
+    def forget_triggers(self, before_ns: int, most: int = 500) -> int:
+        """Remove triggers that were accepted and answered before then; the same id is a new request later."""
+        with self._commit():
+            return self._db.execute(
+                "DELETE FROM accepted_trigger WHERE rowid IN (SELECT t.rowid FROM accepted_trigger AS t "
+                "WHERE accepted_ns < ? AND EXISTS (SELECT 1 FROM entry WHERE entry.id = t.id) LIMIT ?)",
+                (before_ns, most),
+            ).rowcount
+
+    @_with_reserve
     def bury(self, n: int, topic: str, reason: str) -> None:
         """Commit that the broker refused a message; it is not sent again."""
         with self._commit():
@@ -198,8 +321,10 @@ class Ledger:
         """Return how much the broker has not acknowledged."""
         row = self._one("SELECT count(*), min(recorded_ns) FROM entry WHERE n > ?", self.cursor())
         dead = self._one("SELECT count(*), 0 FROM dead")
-        return Backlog(row[0], row[1], dead[0]) if row and dead else Backlog(0, None)
+        passed_over = int(self._meta("passed_over"))
+        return Backlog(row[0], row[1], dead[0], passed_over) if row and dead else Backlog(0, None)
 
+    @_with_reserve
     def trim_thumbs(self, max_bytes: int) -> None:
         """Drop the oldest waiting thumbnails beyond `max_bytes`."""
         size = self._one("SELECT coalesce(sum(length(jpeg)), 0) FROM thumb")
@@ -209,6 +334,7 @@ class Ledger:
             half = "SELECT n FROM thumb ORDER BY n LIMIT (SELECT count(*) / 2 + 1 FROM thumb)"
             self._db.execute(f"DELETE FROM thumb WHERE n IN ({half})")  # noqa: S608 - a constant
 
+    @_with_reserve
     def accept_trigger(self, arrival_id: str, trigger_id: str, part: str) -> None:
         """Commit that a trigger will be answered: before the exposure, so that a crash cannot lose it."""
         with self._commit():
@@ -232,6 +358,7 @@ class Ledger:
         )
         return tuple(rows)
 
+    @_with_reserve
     def record_feedback(self, arrival_id: str, *, agree: bool, comment: str, by: str) -> bool:
         """Commit an operator's word on a verdict; False when there is no such result."""
         if not self.is_answered(arrival_id):
@@ -256,15 +383,18 @@ class Ledger:
         """Return the part that was active last; empty at the first start."""
         return self._meta("active_part")
 
+    @_with_reserve
     def set_active_part(self, part: str) -> None:
         """Commit a changeover."""
         with self._commit():
             self._set("active_part", part)
+            self._high_water.rise(active_part=part)
 
     def shift_seen_ns(self) -> int:
         """Return the beginning of the shift that was on when the ledger was last told of one."""
         return int(self._meta("shift_ns"))
 
+    @_with_reserve
     def set_shift(self, start_ns: int) -> None:
         """Commit that a shift has begun and the ones before it are reported."""
         with self._commit():
@@ -280,23 +410,26 @@ class Ledger:
         rows = self._rows("SELECT part, verdict, replayed, parts FROM tally")
         return _counted(rows, int(self._meta("counters_since")), parts_per_minute)
 
+    @_with_reserve
     def reset_counters(self) -> None:
         """Begin to count anew; results stay."""
         with self._commit():
             self._db.execute("DELETE FROM tally")
             self._set("counters_since", str(self._now_ns()))
 
+    @_with_reserve
     def reserve_plc_numbers(self) -> int:
         """Return the first of a thousand PLC sequence numbers that no word has used, also after a power cut."""
         with self._commit():
             first = int(self._meta("plc_seq"))
             self._set("plc_seq", str(first + _PLC_BLOCK))
+            self._high_water.rise(plc_seq=first + _PLC_BLOCK)
         return first
 
     def _meta(self, key: str) -> str:
         row = self._one("SELECT value FROM meta WHERE key = ?", key)
         if row is None:
-            raise DiskError(f"the ledger has no {key}: it is damaged, set it aside and start again")
+            raise DamagedError(f"the ledger has no {key}: it is set aside at the next start")
         return str(row[0])
 
     def _set(self, key: str, value: str) -> None:
@@ -315,7 +448,7 @@ class Ledger:
         try:
             return self._db.execute(query, values).fetchall()
         except sqlite3.Error as error:
-            raise DiskError(f"the ledger cannot be read: {error}") from error
+            raise self._fault("read", error) from error
 
     @contextmanager
     def _commit(self) -> Iterator[None]:
@@ -335,7 +468,48 @@ class Ledger:
         except sqlite3.Error as error:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
-            raise DiskError(f"the ledger cannot be written: {error}") from error
+            raise self._fault("written", error) from error
+
+    def _fault(self, done: str, error: sqlite3.Error) -> DiskError:
+        """Return what a failure of the database means; a full disk frees the reserve."""
+        message = f"the ledger cannot be {done}: {error}"
+        code = getattr(error, "sqlite_errorcode", 0)
+        if is_damage(error):
+            return DamagedError(f"{message}; it is set aside at the next start")
+        if code in _FULL and self._reserve.free():
+            return _RoomMadeError(message)
+        return DiskError(message)
+
+    @contextmanager
+    def _unsynced(self) -> Iterator[None]:
+        self._db.execute("PRAGMA synchronous=NORMAL")
+        try:
+            yield
+        finally:
+            self._db.execute("PRAGMA synchronous=FULL")
+
+    def _chain(self, records: str, *values: str | int | None) -> str:
+        """Return the next digest of a chain and keep it as the newest."""
+        chain = chained(self._meta(f"{records}_chain"), *values)
+        self._set(f"{records}_chain", chain)
+        return chain
+
+    def _anchor(self, records: str, n: int, chain: str) -> None:
+        self._db.execute("DELETE FROM anchor WHERE records = ?", (records,))
+        self._db.execute("INSERT INTO anchor VALUES(?, ?, ?, ?)", (records, n, chain, self._now_ns()))
+
+    def _newest(self, records: str) -> int:
+        row = self._one("SELECT seq, 0 FROM sqlite_sequence WHERE name = ?", records)
+        return 0 if row is None else row[0]
+
+
+_FULL = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE, sqlite3.SQLITE_IOERR_FSYNC)
+_DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+def is_damage(error: sqlite3.Error) -> bool:
+    """Whether SQLite says that the file itself is damaged, and not that the disk is full or another has it."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGE
 
 
 def open_ledger(
@@ -355,38 +529,46 @@ def open_ledger(
     Raises:
         DiskError: the file is damaged, of a newer version, or cannot be written.
     """
+    high_water = HighWater(path.with_name("high-water.json"))
+    connection = None
     try:
         connection = sqlite3.connect(path, isolation_level=None, timeout=10)
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=FULL")
-        if not connection.execute("SELECT 1 FROM sqlite_master").fetchone():
-            _create(connection, new_id(), now_ns())
-        row = connection.execute("SELECT value FROM meta WHERE key = 'schema'").fetchone()
+        connection.execute(f"PRAGMA journal_size_limit={_WAL_BYTES}")
+        migrate(connection, lambda: _new_values(new_id(), now_ns(), high_water))
+        return Ledger(connection, now_ns, shift_ns, high_water, Reserve(path.with_name("reserve")))
     except sqlite3.Error as error:
-        raise DiskError(f"the ledger {path} cannot be opened: {error}") from error
-    if row != (str(SCHEMA_VERSION),):
-        found = row[0] if row else "none"
-        raise DiskError(f"the ledger {path} has version {found}, this program writes {SCHEMA_VERSION}; upgrade it")
-    return Ledger(connection, now_ns, shift_ns)
+        _close(connection)
+        kind = DamagedError if is_damage(error) else DiskError
+        raise kind(f"the ledger {path} cannot be opened: {error}") from error
+    except DamagedError:
+        _close(connection)
+        raise
+    except DiskError as error:
+        _close(connection)
+        raise DiskError(f"the ledger {path} {error}") from error
 
 
-def _create(connection: sqlite3.Connection, ledger_id: str, now_ns: int) -> None:
-    meta: Mapping[str, object] = {
-        "schema": SCHEMA_VERSION,
+def _close(connection: sqlite3.Connection | None) -> None:
+    if connection is not None:
+        connection.close()
+
+
+def _new_values(ledger_id: str, now_ns: int, high_water: HighWater) -> Mapping[str, object]:
+    """Return what a new ledger begins with: numbers above those of any ledger before it."""
+    marks = high_water.read()
+    return {
         "ledger": ledger_id,
-        "seq": 0,
+        "seq": marks.seq,
         "cursor": 0,
-        "plc_seq": 0,
+        "plc_seq": marks.plc_seq,
         "counters_since": now_ns,
-        "active_part": "",
+        "active_part": marks.active_part,
         "shift_ns": now_ns,
+        "entry_chain": START,
+        "audit_chain": START,
     }
-    connection.execute("BEGIN EXCLUSIVE")
-    if not connection.execute("SELECT 1 FROM sqlite_master").fetchone():
-        for statement in filter(str.strip, _SCHEMA.split(";")):
-            connection.execute(statement)
-        connection.executemany("INSERT INTO meta VALUES(?, ?)", [(key, str(value)) for key, value in meta.items()])
-    connection.execute("COMMIT")
 
 
 def _counted(rows: list[tuple[str, str, int, int]], since_ns: int, parts_per_minute: float) -> Counters:

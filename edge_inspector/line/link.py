@@ -18,7 +18,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from edge_inspector.errors import SettingsError
-from edge_inspector.line.ticks import Worker
+from edge_inspector.line.ticks import Fault, Worker
 from edge_inspector.settings import MqttSettings
 
 logger = logging.getLogger(__name__)
@@ -29,6 +29,10 @@ _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.1, 15.0
 _CONNECT_TIMEOUT_S = 5.0
 _GOODBYE_S = 1.0
 _QUEUED = 1000
+_TAKEN_OVER = 0x8E
+"""MQTT 5 reason code: another client has connected with our name."""
+_SHORT_NS, _FIGHTS = 5_000_000_000, 3
+"""So many connections in a row that the broker ended so soon mean the same: mosquitto 2.0.11 gives no reason code."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +97,8 @@ class Link:
         self._version = version
         self._last: mqtt.MQTTMessageInfo | None = None
         self._topics: dict[int, str] = {}
+        self.ends: queue.SimpleQueue[int] = queue.SimpleQueue()
+        """The reason code with which the connection ended."""
 
     def publish(
         self, topic: str, payload: bytes | str, qos: int, *, retain: bool, name: str = "", correlation: bytes = b""
@@ -155,22 +161,36 @@ def links(dial: Dial, worker: Worker, rng: Random, while_away: Callable[[], obje
     """
     wait = _FIRST_WAIT_S
     why = ""
+    short = 0
     while not worker.stopping():
         link = connect(dial)
         if isinstance(link, Link):
             wait, why = _FIRST_WAIT_S, ""
             worker.say(f"{worker.name} connected")
+            begun = worker.monotonic_ns()
             try:
                 yield link
             finally:
                 link.close()
                 worker.say(f"{worker.name} disconnected")
+            code = 0 if link.ends.empty() else link.ends.get()
+            short = short + 1 if code and worker.monotonic_ns() - begun < _SHORT_NS else 0
+            if code == _TAKEN_OVER or short >= _FIGHTS:
+                worker.reports.put(Fault("taken_over", _taken_over(dial)))
+                wait = _LONGEST_WAIT_S  # whoever fights for a name at full speed leaves it to nobody
         elif link != why:
             why = link
             logger.warning("%s: no connection to the broker: %s", worker.name, why)
         while_away()
         worker.pause(wait * rng.uniform(0.5, 1.0))
         wait = min(_LONGEST_WAIT_S, 2 * wait)
+
+
+def _taken_over(dial: Dial) -> str:
+    return (
+        f"the broker ends the connection {dial.client_id} again and again: another client uses this name; "
+        "two daemons have the same station name, rename one or stop it"
+    )
 
 
 def connect(dial: Dial) -> "Link | str":
@@ -187,6 +207,7 @@ def connect(dial: Dial) -> "Link | str":
 
     def on_disconnect(_c: mqtt.Client, _u: object, _flags: object, code: Any, _p: object) -> None:  # noqa: ANN401
         answers.put(str(code))
+        link.ends.put(code.value)
         dial.inbox.put(Lost(link, str(code)))
 
     def on_publish(_c: mqtt.Client, _u: object, mid: int, code: Any, _p: object) -> None:  # noqa: ANN401

@@ -6,6 +6,7 @@ import queue
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from random import Random
 
 from edge_inspector.errors import DiskError
@@ -56,18 +57,35 @@ class Publisher:
     rng: Random = field(repr=False)
     thumb_bytes: int
     """Most bytes of thumbnails that wait for the broker."""
+    most_waiting: int = 1_000_000
+    """Most lines that wait for the broker; beyond that the oldest are passed over."""
 
     def run(self) -> None:
         """Publish until stopped, over any number of connections."""
+        again: deque[Resend] = deque()
         with self.open_ledger() as ledger:
-            for link in links(self.dial, self.worker, self.rng, self._forget):
-                _Session(self, ledger, link).run()
+            for link in links(self.dial, self.worker, self.rng, partial(self._wait, ledger, again)):
+                self._pass_over(ledger)
+                _Session(self, ledger, link, again).run()
 
-    def _forget(self) -> None:
-        """Empty the inbox: what was committed stands in the ledger."""
+    def _wait(self, ledger: Ledger, again: "deque[Resend]") -> None:
+        """Empty the inbox: what was committed stands in the ledger. A backlog that is too long loses its oldest."""
         with contextlib.suppress(queue.Empty):
             while True:
-                self.inbox.get_nowait()
+                message = self.inbox.get_nowait()
+                if isinstance(message, Resend):
+                    again.append(message)
+        self._pass_over(ledger)
+
+    def _pass_over(self, ledger: Ledger) -> None:
+        try:
+            passed = ledger.pass_over(self.most_waiting)
+        except DiskError as error:
+            self.worker.reports.put(Fault("delivery", str(error)))
+            return
+        if passed:
+            message = f"more than {self.most_waiting} results waited for the broker: the oldest were not sent"
+            self.worker.reports.put(Fault("undelivered", f"{message}; cmd/resend fetches them"))
 
     @property
     def inbox(self) -> Inbox:
@@ -78,11 +96,13 @@ class Publisher:
 class _Session:
     """One connection's worth of publishing; begins where the cursor stands, so a line may be sent twice."""
 
-    def __init__(self, publisher: Publisher, ledger: Ledger, link: Link) -> None:
+    def __init__(self, publisher: Publisher, ledger: Ledger, link: Link, again: "deque[Resend]") -> None:
         self._publisher = publisher
         self._ledger = ledger
         self._link = link
         self._under_way: deque[_UnderWay] = deque()
+        self._again = again
+        self._sent_again: set[int] = set()
         self._saved = self._cursor = self._sent = ledger.cursor()
 
     def run(self) -> None:
@@ -91,6 +111,7 @@ class _Session:
         while alive and not worker.stopping():
             worker.tick()
             self._send()
+            self._send_again()
             self._keep(lambda: self._ledger.trim_thumbs(self._publisher.thumb_bytes))
             alive = self._hear() and not self._stalled()
             self._settle()
@@ -99,6 +120,8 @@ class _Session:
 
     def _send(self) -> None:
         room = WINDOW - len(self._under_way)
+        if not self._under_way and self._cursor == self._ledger.newest():
+            self._publisher.worker.reports.put(Fault("undelivered", "", active=False))
         for entry in self._ledger.entries_after(self._sent, room) if room else ():
             self._sent = entry.n
             mids = {mid for mid in (self._publish(entry), self._publish_thumb(entry)) if mid is not None}
@@ -131,25 +154,39 @@ class _Session:
                     case Acknowledged(link=link) if link is self._link:
                         self._acknowledge(message)
                     case Resend():
-                        self._send_again(message)
+                        self._again.append(message)
                     case _:
                         pass
                 message = self._publisher.inbox.get_nowait()
         except queue.Empty:
             return True
 
-    def _send_again(self, wish: Resend) -> None:
-        """Publish results from the ledger once more, marked as replayed; the cursor has nothing to do with it."""
+    def _send_again(self) -> None:
+        """Publish results from the ledger once more, marked as replayed; the cursor has nothing to do with it.
+
+        A windowful at a time: the client drops what it is given beyond its queue without a word.
+        """
+        if not self._again or self._sent_again:
+            return
+        wish = self._again.popleft()
+        last = min(wish.last, wish.first + WINDOW - 1)
         topic = topic_of("result")
-        for payload in self._ledger.results_between(wish.first, wish.last):
+        for payload in self._ledger.results_between(wish.first, last):
             result = Result.model_validate_json(payload).model_copy(update={"replayed": True})
             whole = f"{self._publisher.base}/{topic.name}"
-            self._link.publish(whole, result.encode(), topic.qos, retain=topic.retain, name=result.id)
+            mid = self._link.publish(whole, result.encode(), topic.qos, retain=topic.retain, name=result.id)
+            if mid is not None:
+                self._sent_again.add(mid)
+        if last < wish.last:
+            self._again.appendleft(Resend(last + 1, wish.last))
+            if not self._sent_again:
+                self._publisher.inbox.put(Wake())  # none of these numbers is in the ledger: go on at once
 
     def _acknowledge(self, message: Acknowledged) -> None:
         refused = self._link.refusal(message)
         if refused:
             self._publisher.worker.reports.put(refusal_fault(refused, message.refused))
+        self._sent_again.discard(message.mid)
         for line in self._under_way:
             if message.mid in line.mids:
                 line.mids.discard(message.mid)

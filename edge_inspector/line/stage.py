@@ -13,13 +13,15 @@ from edge_inspector.inspection.inspector import Evidence, Inspection, Inspector
 from edge_inspector.inspection.model import Arrival, Frame, Identity, Judgement, Reason, Unreadable, Views
 from edge_inspector.inspection.picture import thumbnail
 from edge_inspector.inspection.worst import worst_of
+from edge_inspector.line.archive import Keepsake
 from edge_inspector.line.changeover import GoldenCheck, GoldenOutcome
 from edge_inspector.line.ledger import Ledger
 from edge_inspector.line.source import Accepted, Idle, Opened, Source, Trouble
-from edge_inspector.line.ticks import Answered, Fault, SourceState, Worker
+from edge_inspector.line.ticks import Answered, Fault, SourceState, Worker, ledger_fault
+from edge_inspector.line.trace import frame_digest
 from edge_inspector.line.triggers import Trigger, identity_of
 from edge_inspector.line.views import Assembly
-from edge_inspector.wire.messages import BundleMessage, ImageMessage, Result, result_of
+from edge_inspector.wire.messages import BundleMessage, ImageMessage, Result, Trace, result_of
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +35,8 @@ class PartLine:
     inspector: Inspector | None
     bundle: BundleMessage | None
     why_not: str = ""
+    trace: Trace = field(default_factory=Trace)
+    """What all its verdicts are made with."""
     golden: Callable[[], tuple[str, ...]] = tuple
     """Judges the bundle's golden pictures and returns what differs; for the judging thread alone."""
     views: Mapping[str, "PartLine"] = field(default_factory=dict)
@@ -65,6 +69,7 @@ class Intake:
         """Take in until stopped; triggers that an earlier run accepted and did not answer come first."""
         with self.open_ledger() as ledger, closing(self.source.events(self._wanted)) as events:
             self._answer_open_triggers(ledger)
+            self._answer_open_pictures(ledger)
             for event in events:
                 self.worker.tick()
                 match event:
@@ -91,11 +96,26 @@ class Intake:
             identity = identity_of(trigger, self.station, replayed=True)
             answer_without_picture(ledger, identity, judgement, self.worker, self.announce, 0.0)
 
+    def _answer_open_pictures(self, ledger: Ledger) -> None:
+        """Answer the pictures that waited in memory when the program ended: they are gone with it."""
+        died_with = ledger.open_attempts()
+        for identity in ledger.open_pictures():
+            crashed = identity.id in died_with
+            judgement = (
+                Judgement(Reason.CRASHED, "the program ended while it judged this picture")
+                if crashed
+                else Judgement(Reason.RESTARTED, "the program ended while the picture waited")
+            )
+            answer_without_picture(ledger, replace(identity, replayed=True), judgement, self.worker, self.announce, 0.0)
+
     def _wanted(self) -> bool:
         blocked = self.source.can_wait and self.arrivals.full()
         return not (self.worker.stopping() or self.paused.is_set() or blocked)
 
     def _take(self, ledger: Ledger, accepted: Accepted) -> None:
+        identity = accepted.arrival.identity
+        if not (self.source.can_wait or identity.trigger_id):
+            self._note(ledger, identity)
         while not self.worker.stopping():
             try:
                 self.arrivals.put(accepted, timeout=0.5 if self.source.can_wait else 0)
@@ -107,6 +127,13 @@ class Intake:
             else:
                 self.deadlines.put(accepted)
                 return
+
+    def _note(self, ledger: Ledger, identity: Identity) -> None:
+        """Note a picture that is nowhere but in memory; the answer itself waits for the disk, this does not."""
+        try:
+            ledger.accept_picture(identity)
+        except DiskError as error:
+            self.worker.reports.put(ledger_fault(error))
 
     def _overrun(self, ledger: Ledger, identity: Identity) -> None:
         judgement = Judgement(Reason.OVERRUN, f"{self.arrivals.maxsize} pictures wait already")
@@ -137,7 +164,7 @@ def answer_without_picture(
         try:
             result = ledger.record(build, None)
         except DiskError as error:
-            worker.reports.put(Fault("ledger", str(error)))
+            worker.reports.put(ledger_fault(error))
             worker.pause(_RETRY_S)
             continue
         worker.reports.put(Fault("ledger", "", active=False))
@@ -174,6 +201,8 @@ class Answering:
     checks: "queue.SimpleQueue[GoldenCheck]" = field(default_factory=queue.SimpleQueue)
     show: Callable[[Evidence, Judgement], tuple[bytes, ...]] = lambda _evidence, _judgement: ()
     """Further pictures for who wants them (the prior system's topics)."""
+    keep: Callable[[Keepsake], None] = lambda _keepsake: None
+    """Takes a judged picture for the archive, without waiting."""
 
     def run(self) -> None:
         """Answer until stopped."""
@@ -215,7 +244,7 @@ class Answering:
                 self.worker.reports.put(Fault("ledger", "", active=False))
                 break
             except DiskError as error:
-                self.worker.reports.put(Fault("ledger", str(error)))
+                self.worker.reports.put(ledger_fault(error))
                 self.worker.pause(_RETRY_S)
         else:
             return
@@ -235,6 +264,9 @@ class Answering:
         identity = replace(arrival.identity, view=looked.view)
         part = line and line.for_view(looked.view)
         begun = accepted.accepted_ns
+        deciding = _deciding(arrival, looked.view)
+        frame = "" if deciding is None else frame_digest(deciding.image)
+        trace = (part.trace if part else Trace()).model_copy(update={"frame": frame})
 
         def build(ledger_id: str, seq: int, now_ns: int) -> Result:
             timing = dict(looked.inspection.timing_ms)
@@ -248,6 +280,7 @@ class Answering:
                 images=looked.images,
                 decided_ns=now_ns,
                 timing_ms=timing,
+                trace=trace,
             )
 
         result = ledger.record(build, looked.thumb)
@@ -256,6 +289,8 @@ class Answering:
             return
         self.announce(Answered(result, looked.thumb, live=not identity.replayed, shown=looked.shown))
         logger.info("%s %s %s %.0f ms", result.id, result.part, result.verdict, result.timing_ms["total"])
+        if deciding is not None:
+            self.keep(_keepsake(deciding, looked.inspection, part))
 
     def _guarded(self, part: PartLine | None, arrival: Arrival, died_with: frozenset[str]) -> _Looked:
         """Judge, and draw what is shown of it; whatever goes wrong in either is an answer too."""
@@ -307,6 +342,25 @@ def _golden_problems(line: PartLine) -> tuple[str, ...]:
         return line.golden()
     except (OSError, ValueError) as error:
         return (f"the golden pictures cannot be read: {error}",)
+
+
+def _deciding(arrival: Arrival, view: str) -> Frame | None:
+    """Return the picture that decided, None where there was none to look at."""
+    pictures = arrival.pictures if isinstance(arrival, Views) else (arrival,)
+    return next((one for one in pictures if isinstance(one, Frame) and one.identity.view == view), None)
+
+
+def _keepsake(frame: Frame, inspection: Inspection, part: PartLine | None) -> Keepsake:
+    inspector = part.inspector if part else None
+    return Keepsake(
+        id=frame.identity.id,
+        verdict=inspection.judgement.verdict,
+        captured_ns=frame.identity.captured_ns,
+        image=frame.image,
+        judgement=inspection.judgement,
+        evidence=inspection.evidence,
+        threshold=inspector.recipe.decision.threshold if inspector else 1.0,
+    )
 
 
 def _without(reason: Reason, detail: str) -> Inspection:

@@ -1,5 +1,6 @@
 """One station: its threads, wired by queues."""
 
+import json
 import queue
 import threading
 from collections.abc import Callable, Mapping
@@ -10,15 +11,19 @@ from typing import assert_never
 
 import numpy as np
 
+import edge_inspector
 from edge_inspector.bundle import Bundle
 from edge_inspector.inspection.inspector import Evidence
 from edge_inspector.inspection.model import Judgement
+from edge_inspector.line.archive import Archive, Shelf
 from edge_inspector.line.capture import CameraNews, CaptureSource
 from edge_inspector.line.changeover import ActivePart, GoldenCheck
 from edge_inspector.line.commands import Asked
+from edge_inspector.line.disclose import disclosed
 from edge_inspector.line.drift import Charts, make_charts
 from edge_inspector.line.folder import FolderSource, Joins
 from edge_inspector.line.ledger import Ledger, open_ledger
+from edge_inspector.line.ledger_file import Prepared
 from edge_inspector.line.legacy import Legacy
 from edge_inspector.line.link import Dial, Inbox, Will
 from edge_inspector.line.plc import Plc
@@ -27,14 +32,17 @@ from edge_inspector.line.shifts import turn_at
 from edge_inspector.line.source import Accepted, Now, Source
 from edge_inspector.line.stage import Answering, Deadlines, Intake, PartLine
 from edge_inspector.line.state import State
-from edge_inspector.line.supervisor import Alive, Desk, Supervisor
-from edge_inspector.line.ticks import Answered, Reports, Worker
+from edge_inspector.line.supervisor import Alive, Desk, Restart, Supervisor
+from edge_inspector.line.ticks import Answered, Fault, Reports, Worker
 from edge_inspector.line.triggers import Trigger, TriggerDesk
+from edge_inspector.line.upkeep import Upkeep
 from edge_inspector.line.views import Assembly
 from edge_inspector.settings import CaptureSettings, FolderSettings, Settings, SourceSettings, StationSettings
 from edge_inspector.wire.messages import AvailablePart
 
 _JOIN_S = 5.0
+_KEEPSAKES = 8
+"""Pictures that may wait for the archive: they are large."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +67,8 @@ class Station:
         *,
         world: World,
         stop: threading.Event,
-        signs: "queue.SimpleQueue[Alive]",
+        signs: "queue.SimpleQueue[Alive | Restart]",
+        prepared: Prepared | None = None,
     ) -> None:
         self._settings = settings
         self._station = station
@@ -71,6 +80,9 @@ class Station:
         self._base = f"{settings.mqtt.root}/{station.name}"
         self._folder = state_folder(settings, station)
         self._reports: Reports = queue.SimpleQueue()
+        self._prepared = prepared or Prepared(looked_over=True)
+        if self._prepared.set_aside:
+            self._reports.put(Fault("ledger_new", self._prepared.set_aside))
         self._commands: queue.SimpleQueue[Asked] = queue.SimpleQueue()
         self._paused = threading.Event()
         self._inboxes: dict[str, Inbox] = {name: queue.SimpleQueue() for name in ("results", "state", "plc")}
@@ -117,6 +129,7 @@ class Station:
                 AvailablePart(part=name, bundle=bundle.id, threshold=bundle.recipe.decision.threshold)
                 for name, bundle in self._bundles.items()
             ),
+            configuration=self._configuration(),
             ledger=ledger,
             folder=self._folder,
             reports=self._reports,
@@ -130,6 +143,15 @@ class Station:
             now_ns=self._world.now_ns,
             monotonic_ns=self._world.monotonic_ns,
         )
+
+    def _configuration(self) -> str:
+        """Return what this run begins with: settings, and the bundle and threshold of each part."""
+        parts = {
+            name: {"bundle": bundle.id, "threshold": bundle.recipe.decision.threshold}
+            for name, bundle in self._bundles.items()
+        }
+        said = {"parts": parts, "software": edge_inspector.__version__, "settings": disclosed(self._settings)}
+        return json.dumps(said, ensure_ascii=False, sort_keys=True)
 
     def _judging(self, stop: threading.Event) -> dict[str, Callable[[], None]]:
         assembly = _assembly(self._station, self._world.monotonic_ns)
@@ -155,6 +177,13 @@ class Station:
             assembly,
             self._station.name,
         )
+        archive = Archive(
+            Shelf(archive_folder(self._settings, self._station)),
+            self._settings.archive,
+            self._worker("archive", stop),
+            self._world.now_ns,
+            queue.Queue(_KEEPSAKES),
+        )
         answering = Answering(
             dict(self._parts),
             self._arrivals,
@@ -167,6 +196,7 @@ class Station:
             self._settings.mqtt.thumb_bytes,
             self._checks,
             self._legacy.show if self._legacy else _nothing,
+            archive.keep,
         )
         watching = Deadlines(
             self._deadlines,
@@ -176,7 +206,21 @@ class Station:
             deadline_ns,
             self._station.name,
         )
-        return {"intake": intake.run, "inspect": answering.run, "deadline": watching.run}
+        upkeep = Upkeep(
+            self._folder,
+            self._settings.ledger,
+            self._worker("upkeep", stop),
+            self._open_ledger,
+            self._world.now_ns,
+            self._prepared.looked_over,
+        )
+        return {
+            "intake": intake.run,
+            "inspect": answering.run,
+            "deadline": watching.run,
+            "upkeep": upkeep.run,
+            "archive": archive.run,
+        }
 
     def _talking(self, stop: threading.Event) -> dict[str, Callable[[], None]]:
         will = Will(f"{self._base}/availability", "offline")
@@ -187,6 +231,7 @@ class Station:
             self._open_ledger,
             self._world.rng,
             self._settings.ledger.thumb_mb * 1_000_000,
+            self._settings.ledger.undelivered_rows,
         )
         state = State(
             self._base,
@@ -307,6 +352,12 @@ def state_folder(settings: Settings, station: StationSettings) -> Path:
 def _assembly(station: StationSettings, monotonic_ns: Now) -> Assembly:
     views = {part.name: tuple(view.name for view in part.view) for part in station.part if part.view}
     return Assembly(views, station.views_ms * 1_000_000, monotonic_ns)
+
+
+def archive_folder(settings: Settings, station: StationSettings) -> Path:
+    """Return where a station keeps its pictures."""
+    path = settings.archive.path
+    return state_folder(settings, station) / "archive" if path is None else path / station.name
 
 
 def _legacy(settings: Settings, bundles: Mapping[str, Bundle]) -> Legacy | None:

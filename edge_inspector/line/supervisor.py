@@ -1,5 +1,7 @@
 """Watches over a station's stages and tells the world how it is; runs in the station's own thread."""
 
+import contextlib
+import json
 import logging
 import queue
 import shutil
@@ -17,16 +19,19 @@ from edge_inspector.line.commands import AckStatus, Asked, Finished
 from edge_inspector.line.drift import SUBGROUP, Charts, Drift
 from edge_inspector.line.health import PACKML, Alarm, StateName, Vitals
 from edge_inspector.line.ledger import Ledger
+from edge_inspector.line.ledger_file import mark_damaged
 from edge_inspector.line.link import Inbox
 from edge_inspector.line.plc import Ready
 from edge_inspector.line.publisher import Wake
 from edge_inspector.line.shifts import ShiftTurn, turn_at
 from edge_inspector.line.source import Now
 from edge_inspector.line.state import StateValue
-from edge_inspector.line.ticks import Answered, Fault, Report, Reports
+from edge_inspector.line.streak import Concern, Streak
+from edge_inspector.line.ticks import Answered, Fault, Report, Reports, ledger_fault
 from edge_inspector.settings import StationSettings
 from edge_inspector.wire.messages import (
     Alarms,
+    ArchiveHealth,
     AvailablePart,
     Event,
     Health,
@@ -57,6 +62,14 @@ class Alive:
 
 
 @dataclass(frozen=True, slots=True)
+class Restart:
+    """A station's wish for a new start: what is wrong with the process may be cured by it."""
+
+    station: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class Desk:
     """What a supervisor knows of its station, and the queues that it reads and writes."""
 
@@ -69,6 +82,8 @@ class Desk:
     """By part: empty, or why it cannot be judged."""
     checks: "queue.SimpleQueue[GoldenCheck]" = field(repr=False)
     available: tuple[AvailablePart, ...]
+    configuration: str
+    """The settings and bundles that this run begins with, as JSON that may be shown."""
     ledger: Ledger = field(repr=False)
     folder: Path
     reports: Reports = field(repr=False)
@@ -79,7 +94,7 @@ class Desk:
     charts: Mapping[str, Charts] = field(repr=False)
     """By part."""
     stop: threading.Event = field(repr=False)
-    signs: "queue.SimpleQueue[Alive]" = field(repr=False)
+    signs: "queue.SimpleQueue[Alive | Restart]" = field(repr=False)
     now_ns: Now = field(repr=False)
     monotonic_ns: Now = field(repr=False)
 
@@ -90,6 +105,9 @@ class Supervisor:
     def __init__(self, desk: Desk, stages: tuple[str, ...]) -> None:
         self._desk = desk
         self._vitals = Vitals(stages, _STAGE_LIMIT_NS, desk.why_not[desk.active_part], desk.monotonic_ns())
+        self._streak = Streak(desk.station)
+        self._concern = Concern()
+        self._restarting = False
         self._active = desk.active_part
         self._drift = Drift(desk.charts)
         self._turn = self._turn_now()
@@ -104,6 +122,7 @@ class Supervisor:
 
     def run(self) -> None:
         """Supervise until the stop signal."""
+        self._audit_configuration()
         self._say("info", self._info().encode())
         self._say_recipe()
         self._say_alarms()
@@ -112,6 +131,7 @@ class Supervisor:
             self._hear()
             self._obey()
             self._check_at_shift_change()
+            self._judge_the_run()
             now = self._desk.monotonic_ns()
             self._publish(now)
             if self._vitals.alive(now):
@@ -132,8 +152,15 @@ class Supervisor:
 
     def _take(self, report: Report) -> None:
         self._vitals.take(report, self._desk.monotonic_ns())
-        if isinstance(report, Answered) and self._drift.take(report.result):
-            self._say_drift()
+        match report:
+            case Answered(result=result):
+                self._streak.take(result)
+                if self._drift.take(result):
+                    self._say_drift()
+            case Fault(code="ledger_damaged", message=message, active=True):
+                self._leave_the_ledger(message)
+            case _:
+                pass
 
     def _say_drift(self) -> None:
         alarm = self._drift.alarm
@@ -147,6 +174,37 @@ class Supervisor:
         except DiskError as error:
             logger.warning("the drift charts begin anew: %s", error)
         self._say_drift()
+
+    def _judge_the_run(self) -> None:
+        """Raise an alarm when the verdicts together say that something is wrong; start again where that may help."""
+        concern = self._streak.concern()
+        if concern != self._concern:
+            self._concern = concern
+            self._take(Fault("errors", concern.errors, active=bool(concern.errors)))
+            self._take(Fault("process", concern.rejects, active=bool(concern.rejects)))
+        if concern.errors:
+            self._restart(concern.errors)
+
+    def _leave_the_ledger(self, message: str) -> None:
+        """Have a damaged ledger set aside by a new start; a new one begins then."""
+        try:
+            mark_damaged(self._desk.folder / "ledger.db")
+        except DiskError as error:
+            logger.warning("the ledger could not be marked as damaged: %s", error)  # the start looks at it anyway
+        self._restart(message)
+
+    def _restart(self, why: str) -> None:
+        if not self._restarting:
+            self._restarting = True
+            self._desk.signs.put(Restart(self._name, why))
+
+    def _audit_configuration(self) -> None:
+        """Keep what this run begins with, where it is not what the last one did."""
+        try:
+            if self._desk.ledger.last_audited("settings") != self._desk.configuration:
+                self._desk.ledger.record_command("settings", "start", "changed", self._desk.configuration)
+        except DiskError as error:
+            self._take(ledger_fault(error))
 
     def _obey(self) -> None:
         """Carry out what was asked; a golden check takes a moment, its answer is looked for at every turn."""
@@ -166,6 +224,7 @@ class Supervisor:
                 self._desk.paused.clear()
             case "reset_alarms":
                 self._vitals.forget_faults()
+                self._streak.forget()
             case "self_check" | "part":
                 return self._begin_check(asked)
             case _:
@@ -199,15 +258,26 @@ class Supervisor:
         if asked is None:
             return
         problem = "; ".join(outcome.problems[:3])
+        if asked.name == "part":
+            self._audit_changeover(asked.by, outcome.part, problem)
         if asked.name == "part" and not problem:
             self._change_over(outcome.part)
         if asked.name == "self_check" or not problem:
             self._vitals.set_part(problem)
+            self._streak.forget()
         finished = Finished(asked, "rejected", problem) if problem else Finished(asked, "done")
         if (asked.by, asked.correlation_id) != (_SHIFT, ""):
             self._desk.inboxes["state"].put(finished)
 
+    def _audit_changeover(self, by: str, part: str, problem: str) -> None:
+        said = json.dumps({"from": self._active, "to": part, "problem": problem}, ensure_ascii=False)
+        try:
+            self._desk.ledger.record_command("changeover", by, "rejected" if problem else "done", said)
+        except DiskError as error:
+            self._take(ledger_fault(error))
+
     def _change_over(self, part: str) -> None:
+        self._streak.forget()
         try:
             self._desk.ledger.set_active_part(part)
         except DiskError as error:
@@ -231,12 +301,24 @@ class Supervisor:
         news = (state, self._vitals.connected("results"), self._vitals.source, self._vitals.last_error)
         if news != self._said or now - self._said_ns >= _HEALTH_EVERY_NS:
             self._said, self._said_ns = news, now
-            self._say("health", self._health(now).encode())
+            health = self._health(now).encode()
+            self._say("health", health)
+            self._leave(health)
+
+    def _leave(self, health: bytes) -> None:
+        """Leave the newest health beside the ledger, for `diagnose`; not synced, and not missed on a full disk."""
+        part = self._desk.folder / "health.json.part"
+        with contextlib.suppress(OSError):
+            part.write_bytes(health)
+            part.replace(self._desk.folder / "health.json")
 
     def _say_ready(self, state: StateName) -> None:
         """Tell the PLC's thread of a change only: it ticks at every message, and every tick would bring one back."""
         ready = Ready(
-            ready=state in ("READY", "RUNNING") and not self._desk.queue_full() and not self._changing,
+            ready=state in ("READY", "RUNNING")
+            and not self._desk.queue_full()
+            and not self._changing
+            and not (self._concern.rejects and self._desk.station.ng_stops),
             packml=PACKML[state],
         )
         if ready != self._said_ready:
@@ -286,10 +368,18 @@ class Supervisor:
             since=utc(self._since_ns),
             stages=self._vitals.ages(now),
             broker="connected" if self._vitals.connected("results") else "disconnected",
-            undelivered=Undelivered(count=backlog.count, oldest_s=round(oldest_s, 1), refused=backlog.refused),
+            undelivered=Undelivered(
+                count=backlog.count,
+                oldest_s=round(oldest_s, 1),
+                refused=backlog.refused,
+                passed_over=backlog.passed_over,
+            ),
             disk_free_mb=shutil.disk_usage(self._desk.folder).free // 1_000_000,
             engine=ENGINE,
             source=SourceHealth(open=source.open, detail=source.detail),
+            archive=ArchiveHealth(
+                size_mb=self._vitals.archived.size // 1_000_000, dropped=self._vitals.archived.dropped
+            ),
             last_error=self._vitals.last_error,
             drift=self._drift.points,
         )

@@ -4,6 +4,8 @@ import os
 import socket
 from collections.abc import Mapping
 
+_PATIENCE_S = 0.5
+
 
 def notify(environment: Mapping[str, str], *fields: str) -> bool:
     """Send fields such as `READY=1`; False when not run by systemd. Never raises: a service must not die of its log."""
@@ -14,6 +16,7 @@ def notify(environment: Mapping[str, str], *fields: str) -> bool:
         address = "\0" + address[1:]  # an abstract socket
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as channel:
+            channel.settimeout(_PATIENCE_S)  # a manager that does not read must not stop the service
             channel.connect(address)
             channel.sendall("\n".join(fields).encode())
     except OSError:

@@ -5,6 +5,7 @@ import threading
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from edge_inspector.errors import DamagedError, DiskError
 from edge_inspector.line.source import Now
 from edge_inspector.wire.messages import Result
 
@@ -55,12 +56,27 @@ class Answered:
     """Pictures for the prior system's topics, where they are wanted."""
 
 
+@dataclass(frozen=True, slots=True)
+class Archived:
+    """How the archive is."""
+
+    size: int
+    """Bytes."""
+    dropped: int
+    """Pictures not kept since the start."""
+
+
 def refusal_fault(topic: str, why: str) -> Fault:
     """Return what an operator must know when the broker takes our login but not a message."""
     return Fault("refused", f"the broker refuses {topic} ({why}): see its ACL; `edge-inspector check` tries all topics")
 
 
-Report: TypeAlias = Tick | Said | SourceState | Fault | Answered
+def ledger_fault(error: DiskError) -> Fault:
+    """Return what an operator must know when the ledger fails; a damaged one needs a new start."""
+    return Fault("ledger_damaged" if isinstance(error, DamagedError) else "ledger", str(error))
+
+
+Report: TypeAlias = Tick | Said | SourceState | Fault | Answered | Archived
 Reports: TypeAlias = "queue.SimpleQueue[Report]"
 
 

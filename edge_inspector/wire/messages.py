@@ -76,6 +76,19 @@ class BundleMessage(BaseModel):
     calibration: str
 
 
+class Trace(BaseModel):
+    """What a verdict was made with; digests that say whether it was the same for two parts."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", json_schema_serialization_defaults_required=True)
+
+    frame: str = ""
+    """sha256 of the picture file, or of the pixels that a camera gave; empty where there was no picture."""
+    recipe: str = ""
+    settings: str = ""
+    software: str = ""
+    """Version and digest of the program."""
+
+
 class Result(Message):
     """One part, one verdict."""
 
@@ -106,6 +119,7 @@ class Result(Message):
     timing_ms: dict[str, float]
     replayed: bool
     simulated: bool
+    trace: Trace = Trace()
 
 
 def result_of(
@@ -118,6 +132,7 @@ def result_of(
     images: tuple[ImageMessage, ...],
     decided_ns: int,
     timing_ms: dict[str, float],
+    trace: Trace | None = None,
 ) -> Result:
     """Return the result message of a judged part."""
     score = None if judgement.score is None else _published(judgement.score)
@@ -147,6 +162,7 @@ def result_of(
         timing_ms={name: round(value, 3) for name, value in timing_ms.items()},
         replayed=identity.replayed,
         simulated=False,
+        trace=trace or Trace(),
     )
 
 
@@ -197,6 +213,8 @@ class Undelivered(BaseModel):
     oldest_s: float
     refused: int = 0
     """Not among them: messages that the broker does not allow, ever; they are not sent again."""
+    passed_over: int = 0
+    """Not among them: results not sent because too many waited, since the ledger began; `cmd/resend` fetches them."""
 
 
 class SourceHealth(BaseModel):
@@ -221,6 +239,16 @@ class ChartHealth(BaseModel):
     drifted: bool
 
 
+class ArchiveHealth(BaseModel):
+    """How the archive of pictures is."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    size_mb: int
+    dropped: int
+    """Pictures not kept since the start: the disk was full, or too slow."""
+
+
 class Health(Message):
     """How the station is."""
 
@@ -233,6 +261,7 @@ class Health(Message):
     disk_free_mb: int
     engine: str
     source: SourceHealth
+    archive: ArchiveHealth = ArchiveHealth(size_mb=0, dropped=0)
     last_error: str
     drift: tuple[ChartHealth, ...] = ()
     """Empty until the first subgroup of parts is complete."""

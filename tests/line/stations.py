@@ -20,6 +20,7 @@ from edge_inspector.inspection.model import AnomalyMap, Picture
 from edge_inspector.line.ledger import Ledger, open_ledger
 from edge_inspector.line.stage import PartLine
 from edge_inspector.line.station import Station, World
+from edge_inspector.line.supervisor import Alive, Restart
 from edge_inspector.settings import Settings
 
 
@@ -45,7 +46,7 @@ class Bench:
     """Station st1 with part washer; `level` is what the detector finds in the next picture.
 
     `bundles` is what the station knows of its parts; `golden` is what the next golden checks find, by part; `now_ns`
-    is the station's clock; while `hold` is not set the detector does not come to an end.
+    is the station's clock; while `hold` is not set the detector does not come to an end. Below zero it fails.
     """
 
     def __init__(
@@ -72,8 +73,11 @@ class Bench:
             "part": [{"name": "washer", "bundle": folder / "bundle"}],
             **station,
         }
-        self._settings = Settings(station=(values,), state_dir=folder / "state", mqtt={"port": port, **(mqtt or {})})
+        self._settings = Settings(
+            station=(values,), state_dir=folder / "state", mqtt={"port": port, **(mqtt or {})}, ledger={"reserve_mb": 1}
+        )
         self._numbers = itertools.count()
+        self.signs: queue.SimpleQueue[Alive | Restart] = queue.SimpleQueue()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -93,7 +97,7 @@ class Bench:
             },
             world=world,
             stop=self._stop,
-            signs=queue.SimpleQueue(),
+            signs=self.signs,
         )
         self._thread = threading.Thread(target=running.run)
         self._thread.start()
@@ -108,6 +112,8 @@ class Bench:
 
     def _look(self) -> AnomalyMap:
         assert self.hold.wait(30)
+        if self.level < 0:
+            raise RuntimeError("the graph broke")
         return a_map(self.level)
 
     def _now(self) -> int:
@@ -115,6 +121,15 @@ class Bench:
 
     def _new_id(self) -> str:
         return f"{time.time_ns():x}{next(self._numbers):04}"
+
+    def restarts(self) -> list[str]:
+        """Return why the station wanted a new start, since the last look."""
+        found = []
+        while not self.signs.empty():
+            sign = self.signs.get()
+            if isinstance(sign, Restart):
+                found.append(sign.why)
+        return found
 
     def opens(self) -> Ledger:
         """Open a connection to the station's ledger."""

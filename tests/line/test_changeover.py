@@ -162,9 +162,12 @@ def test_the_plc_may_change_the_part(bench: Bench, heard: Subscriber) -> None:
     until(lambda: heard.last("recipe")["active"] == "bracket", "the new part is active")
     wait_until_ready(heard)
     with bench.opens() as ledger:
-        trail = ledger._db.execute("SELECT command, by, payload FROM audit").fetchall()
+        trail = ledger._db.execute("SELECT command, by, payload FROM audit WHERE by <> 'start'").fetchall()
 
-    assert trail == [("plc/part", "plc", "bracket")]
+    assert trail == [
+        ("plc/part", "plc", "bracket"),
+        ("changeover", "plc", '{"from": "washer", "to": "bracket", "problem": ""}'),
+    ]
 
 
 def test_a_bundle_that_changed_since_the_start_fails_its_self_check(

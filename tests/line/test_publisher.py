@@ -19,7 +19,7 @@ from factories import a_result_builder
 from edge_inspector.errors import DiskError
 from edge_inspector.line.ledger import Ledger, open_ledger
 from edge_inspector.line.link import MAX_PAYLOAD, Dial, Link, links
-from edge_inspector.line.publisher import Publisher, Wake
+from edge_inspector.line.publisher import Publisher, Resend, Wake
 from edge_inspector.line.ticks import Fault, Said, Worker
 from edge_inspector.settings import MqttSettings, TlsSettings
 
@@ -35,6 +35,8 @@ class Post:
         self.settings = MqttSettings(port=port, **mqtt)
         self.open_ledger: Callable[[], Ledger] = self.opens
         self.thumb_bytes = 1_000_000
+        self.most_waiting = 1_000_000
+        self.told: list[Fault] = []
         self.worker = Worker("results", self.stop, self.reports, time.monotonic_ns)
 
     def opens(self) -> Ledger:
@@ -53,6 +55,18 @@ class Post:
         with self.opens() as ledger:
             return ledger.cursor()
 
+    def drain(self) -> list[Any]:
+        """Return what was reported since the last look."""
+        found = []
+        while not self.reports.empty():
+            found.append(self.reports.get())
+        return found
+
+    def active_faults(self) -> list[Fault]:
+        """Return the faults that were not ended, of all that were told so far."""
+        self.told += [report for report in self.drain() if isinstance(report, Fault)]
+        return [fault for fault in {fault.code: fault for fault in self.told}.values() if fault.active]
+
     @contextmanager
     def at_work(self) -> Iterator[None]:
         """Publish while the block runs."""
@@ -64,6 +78,7 @@ class Post:
             open_ledger=self.open_ledger,
             rng=Random(1),  # noqa: S311 - jitter
             thumb_bytes=self.thumb_bytes,
+            most_waiting=self.most_waiting,
         )
         thread = threading.Thread(target=publisher.run)
         thread.start()
@@ -336,3 +351,44 @@ class _Silent:
     def __exit__(self, *_: object) -> None:
         self._thread.join()
         self._socket.close()
+
+
+def test_a_backlog_that_is_too_long_loses_its_oldest_and_says_so(tmp_path: Path) -> None:
+    """The newest are sent, the others are counted, an alarm is raised, and they can be had again."""
+    with lasting(tmp_path / "broker") as broker, Subscriber(broker.port, session="scada") as heard:
+        broker.save()
+        broker.kill()
+        post = Post(tmp_path, broker.port)
+        post.most_waiting = 50
+        post.record(*NAMES)
+        with post.at_work():
+            until(lambda: post.cursor() == 150, "the oldest are passed over")
+            broker.start()
+            until(lambda: post.cursor() == 200, "the rest is acknowledged", 30)
+            until(lambda: len(heard.results) >= 50, "the rest is heard")
+            until(lambda: not any(fault.code == "undelivered" for fault in post.active_faults()), "the alarm ends")
+            with post.opens() as ledger:
+                passed_over = ledger.backlog().passed_over
+            post.inbox.put(Resend(1, 150))
+            until(lambda: len({result["id"] for result in heard.results}) == 200, "all are heard in the end")
+
+    first = [result["id"] for result in heard.results if not result["replayed"]]
+    assert list(dict.fromkeys(first)) == NAMES[150:]
+    assert passed_over == 150
+    assert any(fault.code == "undelivered" and "cmd/resend" in fault.message for fault in post.told)
+
+
+def test_a_long_resend_is_complete(tmp_path: Path, broker: Mosquitto) -> None:
+    """More than the client library would queue; what is not in the ledger is skipped."""
+    post = Post(tmp_path, broker.port)
+    with post.opens() as ledger:
+        ledger._db.execute("PRAGMA synchronous=OFF")  # the test's own haste
+        for number in range(1500):
+            ledger.record(a_result_builder(id=f"a{number}"), None)
+        ledger.move_cursor(1500)
+    with Subscriber(broker.port) as heard, post.at_work():
+        until(lambda: any(isinstance(report, Said) for report in post.drain()), "connected")
+        post.inbox.put(Resend(1, 3000))
+        until(lambda: len(heard.payloads("result")) >= 1500, "all are heard", 30)
+
+    assert [result["seq"] for result in heard.results if result["replayed"]] == list(range(1, 1501))

@@ -1,9 +1,10 @@
 """The loops that judge: whatever happens inside or around the judging, the part gets one answer, and it is not OK."""
 
+import hashlib
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,10 +19,11 @@ from edge_inspector.errors import DiskError
 from edge_inspector.inspection.inspector import Features, Inspector
 from edge_inspector.inspection.model import AnomalyMap, Picture, Reason, Unreadable, Views
 from edge_inspector.line.ledger import Ledger, open_ledger
-from edge_inspector.line.source import Accepted
+from edge_inspector.line.source import Accepted, Idle, SourceEvent
 from edge_inspector.line.stage import Answering, Deadlines, Intake, PartLine
 from edge_inspector.line.ticks import Answered, Fault, Worker
 from edge_inspector.line.views import Assembly
+from edge_inspector.wire.messages import Trace
 
 SECOND = 1_000_000_000
 Residual = Callable[[], AnomalyMap]
@@ -437,3 +439,75 @@ def test_each_view_is_judged_by_its_own_bundle(bench: Bench) -> None:
     assert result.reason == "view side: side differs"
     assert result.score is not None
     assert bench.let_go == ["a1"]
+
+
+class Held:
+    """A source that cannot keep pictures, and gives what a test wants."""
+
+    can_wait = False
+
+    def __init__(self, *accepted: Accepted) -> None:
+        self._accepted = accepted
+
+    def events(self, _wanted: Callable[[], bool]) -> Generator[SourceEvent]:
+        """Yield the test's pictures, then nothing."""
+        yield from self._accepted
+        while True:
+            yield Idle()
+            time.sleep(0.01)
+
+    def done(self, _arrival_id: str) -> None:
+        """Nothing to put away."""
+
+
+def an_intake(bench: Bench, *accepted: Accepted) -> Intake:
+    """Return the loop that takes a camera's pictures in."""
+    camera, paused = Held(*accepted), threading.Event()
+    worker = bench.worker("intake")
+    return Intake(camera, bench.arrivals, bench.deadlines, worker, bench.open_ledger, bench.said.append, paused, "st1")
+
+
+def test_a_camera_s_pictures_that_waited_when_the_program_died_are_answered(bench: Bench) -> None:
+    """They are gone with it, so ERROR: the one that was being judged may have killed it, the others only waited."""
+    frames = [a_frame(png(a_part(0)), id=name, serial=name) for name in ("a1", "a2")]
+    with bench.at_work(an_intake(bench, *(Accepted(frame, 0) for frame in frames))):
+        until(lambda: bench.arrivals.qsize() == 2, "both wait")
+        with bench.open_ledger() as ledger:
+            ledger.begin_attempt("a1")
+    bench.stop.clear()
+
+    with bench.at_work(an_intake(bench)):
+        answered = bench.wait_for(2)
+    with bench.open_ledger() as ledger:
+        left = ledger.open_pictures(), ledger.open_attempts()
+
+    found = {one.result.serial: (one.result.reason_code, one.result.replayed, one.live) for one in answered}
+    assert found == {
+        "a1": (Reason.CRASHED.number, True, False),
+        "a2": (Reason.RESTARTED.number, True, False),
+    }
+    assert left == ((), frozenset())
+
+
+def test_a_camera_s_picture_that_was_answered_is_forgotten(bench: Bench) -> None:
+    """The next start has nothing to answer."""
+    accepted = Accepted(a_frame(png(a_part(0)), id="a1"), time.monotonic_ns())
+    with bench.at_work(an_intake(bench, accepted), bench.answering()):
+        bench.wait_for(1)
+
+    with bench.open_ledger() as ledger:
+        assert ledger.open_pictures() == ()
+
+
+def test_a_result_says_what_it_was_made_with(bench: Bench) -> None:
+    """The digest of the very picture, beside those of recipe, settings and program."""
+    content = png(a_part(0))
+    bench.parts["washer"] = replace(bench.parts["washer"], trace=Trace(recipe="r", settings="s", software="1+2"))
+    with bench.at_work(bench.answering()):
+        bench.put("a1")
+        bench.take(Accepted(Unreadable(an_identity(id="a2"), Reason.NOT_A_FILE, "a folder"), time.monotonic_ns()))
+        first, second = bench.wait_for(2)
+
+    digest = hashlib.sha256(content).hexdigest()
+    assert first.result.trace == Trace(frame=digest, recipe="r", settings="s", software="1+2")
+    assert second.result.trace.frame == ""

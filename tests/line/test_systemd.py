@@ -63,3 +63,19 @@ def test_a_socket_that_is_gone_does_no_harm(tmp_path: Path) -> None:
 def test_the_watchdog_is_for_this_process_only(environment: dict[str, str], seconds: float | None) -> None:
     """A child that inherits the environment must not feed its parent's watchdog."""
     assert watchdog_seconds(environment) == seconds
+
+
+def test_a_manager_that_does_not_read_does_not_stop_the_service(systemd: socket.socket, tmp_path: Path) -> None:
+    """Its queue is full: the word is lost, the next one comes in a second."""
+    systemd.bind(str(tmp_path / "notify"))
+    environment = {"NOTIFY_SOCKET": str(tmp_path / "notify")}
+    sent = 0
+    while notify(environment, "x" * 1000):
+        sent += 1
+
+        assert sent < 100_000
+    while sent:
+        systemd.recv(2000)
+        sent -= 1
+
+    assert notify(environment, "WATCHDOG=1")

@@ -203,8 +203,8 @@ def test_a_view_may_have_a_bundle_of_its_own(bundle: Bundle, tmp_path: Path) -> 
         {"name": "washer", "bundle": bundle.path, "view": view},
         {"name": "nut", "bundle": bundle.path, "view": [{"name": "top"}, {"name": "side", "bundle": tmp_path / "no"}]},
     ]
-    (station,) = Settings(station=({"name": "st1", "source": source, "part": parts},)).station
-    _, lines = open_parts(station, tmp_path / "cache")
+    settings = Settings(station=({"name": "st1", "source": source, "part": parts},), state_dir=tmp_path)
+    _, lines = open_parts(settings, settings.station[0])
     washer, nut = lines["washer"], lines["nut"]
 
     assert washer.for_view("top") is washer

@@ -1,0 +1,54 @@
+"""What must outlive even the ledger: numbers that were given out, and which part is on. Kept in a file beside it."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from edge_inspector.atomic import write_file
+from edge_inspector.errors import DiskError
+
+BLOCK = 1000
+"""Numbers vouched for at once: one write in a thousand results."""
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """No number above these was ever given out."""
+
+    seq: int = 0
+    plc_seq: int = 0
+    active_part: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class HighWater:
+    """The file `high-water.json`."""
+
+    path: Path
+
+    def read(self) -> Marks:
+        """Return the marks; those of a new station where there is no file, or none that can be read.
+
+        A damaged file must not keep the station from starting: its ledger is the truth as long as there is one.
+        """
+        try:
+            found = json.loads(self.path.read_bytes())
+            return Marks(int(found["seq"]), int(found["plc_seq"]), str(found["active_part"]))
+        except (OSError, ValueError, KeyError, TypeError):
+            return Marks()
+
+    def rise(self, *, seq: int = 0, plc_seq: int = 0, active_part: str | None = None) -> Marks:
+        """Write marks at least as high as these, and return them.
+
+        Raises:
+            DiskError: the file could not be written; the marks are as they were.
+        """
+        old = self.read()
+        part = old.active_part if active_part is None else active_part
+        marks = Marks(max(old.seq, seq), max(old.plc_seq, plc_seq), part)
+        if marks != old:
+            try:
+                write_file(self.path, json.dumps(asdict(marks)).encode())
+            except OSError as error:
+                raise DiskError(f"{self.path}: {error.strerror}") from error
+        return marks
