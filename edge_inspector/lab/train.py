@@ -1,6 +1,5 @@
 """Teach a part: good pictures in, a bundle that can run out."""
 
-import os
 import platform
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -33,6 +32,7 @@ from edge_inspector.lab.calibrate import Material, Target, calibrate
 from edge_inspector.lab.corrupt import corrupt, flip, keep
 from edge_inspector.lab.dataset import GoodPicture, find_good, read_picture, split
 from edge_inspector.lab.export import to_onnx
+from edge_inspector.lab.machine import processor
 
 MIN_AREA_SHARE = 0.001
 """Of the map: the smallest blob that counts where the user names none."""
@@ -251,10 +251,3 @@ def _provenance(
 
 def _versions() -> Mapping[str, str]:
     return {"python": platform.python_version(), **{name: version(name) for name in _LIBRARIES}}
-
-
-def processor() -> str:
-    """Return the processor's name and how much of it is ours."""
-    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return f"{names[0] if names else platform.machine()}, {len(os.sched_getaffinity(0))} processors"

@@ -108,15 +108,10 @@ def open_parts(station: StationSettings, cache: Path) -> tuple[Mapping[str, Bund
             lines[part.name] = PartLine(None, None, str(error))
         else:
             bundles[part.name] = bundle
-            lines[part.name] = PartLine(inspector, _described(bundle), golden=golden)
+            lines[part.name] = PartLine(inspector, BundleMessage.model_validate(bundle), golden=golden)
     if not bundles:
         raise DataError("; ".join(line.why_not for line in lines.values()))
     return bundles, lines
-
-
-def _described(bundle: Bundle) -> BundleMessage:
-    manifest = bundle.manifest
-    return BundleMessage(id=bundle.id, detector=manifest.detector.kind, calibration=manifest.calibration.id)
 
 
 def _keep_memory_small() -> None:

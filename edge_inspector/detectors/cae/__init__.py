@@ -14,7 +14,6 @@ from edge_inspector.detectors.lesson import Lesson, Pictures, Progress
 from edge_inspector.detectors.reconstruction import (
     ReconstructionNetwork,
     ReconstructionResidual,
-    chance_higher,
     fit_network,
     fit_tolerance,
     has_bf16_units,
@@ -22,6 +21,7 @@ from edge_inspector.detectors.reconstruction import (
 )
 from edge_inspector.detectors.settings import CaeSettings
 from edge_inspector.errors import UsageError
+from edge_inspector.inspection.auroc import auroc
 
 NETWORKS: dict[str, ModuleType] = {"cae:my": my, "cae:mvtec": mvtec}
 _BATCH = 8
@@ -84,7 +84,7 @@ def _quality(network: ReconstructionNetwork, settings: CaeSettings, lesson: Less
         repeats = len(planted) // len(clean)
         good += _levels(residual, clean[torch.from_numpy(judged)], lesson)
         defective += _levels(residual, planted[torch.from_numpy(np.tile(judged, repeats))], lesson)
-    return chance_higher(good, defective)
+    return auroc(good, defective)
 
 
 def _levels(residual: ReconstructionResidual, raw: Tensor, lesson: Lesson) -> list[float]:
