@@ -211,6 +211,16 @@ class Bundle:
         """How pictures of this part are judged."""
         return self.manifest.recipe
 
+    @property
+    def detector(self) -> str:
+        """The kind of detector that judges."""
+        return self.manifest.detector.kind
+
+    @property
+    def calibration(self) -> str:
+        """The id of the calibration that the threshold comes from."""
+        return self.manifest.calibration.id
+
     def ignore(self) -> IgnoreMask | None:
         """Return where nothing is judged, at map size."""
         if IGNORE not in self.manifest.files:

@@ -16,10 +16,13 @@ from typing import TypeAlias
 
 import numpy as np
 
-from edge_inspector.bundle import Bundle
+from edge_inspector.bundle import Bundle, open_inspector
 from edge_inspector.detectors.settings import CaeSettings
+from edge_inspector.engines.openvino import usable_processors
 from edge_inspector.errors import UsageError
-from edge_inspector.lab.metrics import auroc
+from edge_inspector.inspection.auroc import auroc
+from edge_inspector.lab.evaluate import evaluate
+from edge_inspector.lab.report.page import write_report
 from edge_inspector.line.link import Dial, Incoming, links
 from edge_inspector.line.ticks import Report, Worker
 from edge_inspector.private_line import free_port, private_broker, private_daemon, running, write_settings
@@ -63,6 +66,8 @@ class Summary:
     misses: int
     ms_p50: float
     ms_p95: float
+    report: str
+    """File of the bundle's evaluation on the cells that were shown."""
 
     @property
     def complete(self) -> bool:
@@ -92,7 +97,13 @@ def find_cells() -> tuple[tuple[Cell, ...], tuple[Cell, ...]]:
 
 
 def run_demo(
-    folder: Path, seconds: float | None, say: Say, show: ShowRow, report: Callable[[str, float], None], now: datetime
+    folder: Path,
+    seconds: float | None,
+    say: Say,
+    show: ShowRow,
+    report: Callable[[str, float], None],
+    now: datetime,
+    page: Path,
 ) -> Summary:
     """Teach good cells, start broker, daemon and dashboard, drop cells as a camera would, and count the answers.
 
@@ -102,7 +113,8 @@ def run_demo(
         say: tells the viewer what happens.
         show: shows one answer.
         report: shows progress of the training.
-        now: goes into the bundle.
+        now: goes into the bundle and the report.
+        page: HTML file that the report is written to; one that exists is replaced.
     """
     good, defective = find_cells()
     rng = Random(0)  # noqa: S311 - which cells are shown is no secret
@@ -121,7 +133,9 @@ def run_demo(
         say(f"daemon ready after {daemon.ready_s:.1f} s, watching {inbox}")
         stack.enter_context(_dashboard(folder, mqtt, say))
         answers = _show_cells(shown, inbox, ear, show, seconds)
-    return _summarise(answers)
+    _write_report(page, folder, bundle, shown, report, now)
+    say(f"report: {page}")
+    return _summarise(answers, page)
 
 
 def _deal(good: Sequence[Cell], rng: Random) -> tuple[list[Cell], list[Cell]]:
@@ -150,6 +164,20 @@ def _teach(folder: Path, cells: Sequence[Cell], report: Callable[[str, float], N
             normalise="local",  # cells of many modules, lit and aged differently
         )
     )
+
+
+def _write_report(
+    page: Path, folder: Path, bundle: Bundle, cells: Sequence[Cell], report: Callable[[str, float], None], now: datetime
+) -> None:
+    """Evaluate the bundle on the cells that the demo shows, as a quality engineer would."""
+    data = folder / "known"
+    for cell in cells:
+        kind = data / "test" / ("good" if cell.good else "defective")
+        kind.mkdir(parents=True, exist_ok=True)
+        shutil.copy(cell.path, kind)
+    inspector = open_inspector(bundle, threads=usable_processors(), clock_ns=time.perf_counter_ns)
+    evaluation = evaluate(bundle, inspector, data, "calibrated", report)
+    write_report(page, bundle, inspector, evaluation, data=data, now=now)
 
 
 @contextmanager
@@ -240,7 +268,7 @@ def _heard(ear: "queue.SimpleQueue[Incoming]", dropped: dict[str, Cell], show: S
         yield result
 
 
-def _summarise(answers: _Answers) -> Summary:
+def _summarise(answers: _Answers, page: Path) -> Summary:
     first = {result.id: result for result in reversed(answers.results)}
     truth = {cell.serial: cell.good for cell in answers.dropped}
     good = [result for result in first.values() if truth[result.serial]]
@@ -256,6 +284,7 @@ def _summarise(answers: _Answers) -> Summary:
         misses=sum(result.accept for result in defective),
         ms_p50=float(np.percentile(times, 50)),
         ms_p95=float(np.percentile(times, 95)),
+        report=str(page),
     )
 
 

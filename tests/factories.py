@@ -46,6 +46,23 @@ def write_parts(folder: Path, count: int, *, scratched: bool = False, first: int
     return folder
 
 
+def a_scratch_mask(seed: int, *, width: int = 160, height: int = 120) -> NDArray[np.uint8]:
+    """Return where `a_part(seed, scratched=True)` is scratched, as a person would draw it."""
+    difference = cv2.absdiff(
+        a_part(seed, scratched=True, width=width, height=height), a_part(seed, width=width, height=height)
+    )
+    return np.uint8(255) * (difference.max(2) > 40)  # type: ignore[no-any-return]
+
+
+def write_masks(folder: Path, count: int, *, first: int, width: int = 160, height: int = 120) -> Path:
+    """Write the masks of `count` scratched parts into `folder` and return it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for seed in range(first, first + count):
+        mask = cv2.resize(a_scratch_mask(seed), (width, height), interpolation=cv2.INTER_NEAREST)
+        (folder / f"part-{seed:04d}_mask.png").write_bytes(png(mask))
+    return folder
+
+
 def an_identity(**changes: Any) -> Identity:
     """Return the identity of part p1 at station st1."""
     values: dict[str, Any] = {

@@ -3,17 +3,21 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 
 @pytest.mark.slow
-def test_the_demo_answers_every_solar_cell_once() -> None:
-    """Real cells, real broker, real daemon: 200 parts, 200 answers, no duplicate, and good told from defective."""
-    command = [sys.executable, "-m", "edge_inspector.cli", "demo", "--seconds", "25", "--json"]
+def test_the_demo_answers_every_solar_cell_once(tmp_path: Path) -> None:
+    """Real cells, broker and daemon: 200 parts, 200 answers, no duplicate, good told from defective, a report."""
+    page = tmp_path / "report.html"
+    command = [sys.executable, "-m", "edge_inspector.cli", "demo", "--seconds", "25", "--json", "--report", str(page)]
     found = subprocess.run(command, capture_output=True, text=True, timeout=900, check=False)
     summary = json.loads(found.stdout)
 
     assert found.returncode == 0, found.stderr[-2000:]
     assert (summary["parts"], summary["answered"], summary["duplicates"]) == (200, 200, 0)
     assert summary["image_auroc"] >= 0.90
+    assert summary["report"] == str(page)
+    assert "200 test pictures" in page.read_text()

@@ -2,12 +2,15 @@
 
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edge_inspector.commands.console import FINDING, JsonFlag, open_bundle, print_json, progress
+from edge_inspector.commands.console import FINDING, JsonFlag, now, open_bundle, print_json, progress
 from edge_inspector.errors import UsageError
+
+if TYPE_CHECKING:
+    from edge_inspector.lab.evaluation import Evaluation
 
 
 def evaluate(
@@ -16,28 +19,49 @@ def evaluate(
     rule: Annotated[
         str, typer.Option(help="calibrated, or for comparison aivision, mean+3sd, percentile-95, max-area, otsu.")
     ] = "calibrated",
+    report: Annotated[Path | None, typer.Option(help="HTML file to write for a quality engineer.")] = None,
+    prevalence: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of defective parts on the line, for the precision there.")
+    ] = 0.01,
     max_miss: Annotated[float | None, typer.Option(help="Exit 1 when more defective parts are passed.")] = None,
     max_false_reject: Annotated[float | None, typer.Option(help="Exit 1 when more good parts are rejected.")] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Compare a bundle's verdicts with the truth."""
     from edge_inspector.lab.evaluate import evaluate as compare
+    from edge_inspector.lab.report.page import write_report
     from edge_inspector.lab.rules import check_rule
 
     check_rule(rule)
-    with progress() as report:
+    if report is not None and not report.absolute().parent.is_dir():
+        raise UsageError(f"--report {report}: {report.absolute().parent} is no folder")
+    with progress() as show:
         opened, inspector = open_bundle(bundle)
-        found = compare(opened, inspector, data, rule, report)
+        found = compare(opened, inspector, data, rule, show)
+        if report is not None:
+            write_report(report, opened, inspector, found, data=data, now=now(), prevalence=prevalence)
     if as_json:
-        print_json(found.as_json())
+        print_json(found.as_json(prevalence))
     else:
-        roc = "not defined with one class" if found.image_auroc is None else f"{found.image_auroc:.3f}"
-        typer.echo(f"pictures        {len(found.good)} good, {len(found.defective)} defective")
-        typer.echo(f"image AUROC     {roc}")
-        typer.echo(f"false rejects   {found.false_reject}")
-        typer.echo(f"misses          {found.miss}")
+        _print_evaluation(found, prevalence)
+        if report is not None:
+            typer.echo(f"report          {report}")
     if _exceeds(found.miss.value, max_miss) or _exceeds(found.false_reject.value, max_false_reject):
         raise typer.Exit(FINDING)
+
+
+def _print_evaluation(found: "Evaluation", prevalence: float) -> None:
+    precision = found.precision_at(prevalence)
+    typer.echo(f"pictures        {len(found.good)} good, {len(found.defective)} defective")
+    typer.echo(f"image AUROC     {found.image_auroc:.3f}")
+    typer.echo(f"false rejects   {found.false_reject}")
+    typer.echo(f"misses          {found.miss}")
+    if precision is not None:
+        words = f"{precision.value:.1%} of the rejected parts ({precision.low:.1%} to {precision.high:.1%})"
+        typer.echo(f"precision       {words}, where {prevalence:.1%} of all parts are defective")
+    if found.aupro is not None:
+        typer.echo(f"places          pixel AUROC {found.pixel_auroc:.3f}, AUPRO {found.aupro:.3f}")
+    typer.echo(f"time            {found.milliseconds(50):.1f} ms, 95 % within {found.milliseconds(95):.1f} ms")
 
 
 def inspect(

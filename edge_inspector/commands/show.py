@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 def demo(
     seconds: Annotated[float | None, typer.Option(min=1, help="End so long after the daemon is ready.")] = None,
     keep: Annotated[Path | None, typer.Option(help="Work in this new folder and keep it.")] = None,
+    page: Annotated[Path, typer.Option("--report", help="HTML file to write at the end.")] = Path("demo-report.html"),
     as_json: JsonFlag = False,
 ) -> None:
     """Show everything at work on real pictures; exit 0 only when every one was answered exactly once."""
@@ -39,7 +40,7 @@ def demo(
             console.print(header, style="bold")
 
     with TemporaryDirectory(prefix="edge-inspector-demo-") as temporary, progress() as report:
-        summary = run_demo(keep or Path(temporary), seconds, say, show, report, now())
+        summary = run_demo(keep or Path(temporary), seconds, say, show, report, now(), page.absolute())
     if as_json:
         print_json(summary.as_json())
     else:

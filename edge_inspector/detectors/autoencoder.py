@@ -15,7 +15,6 @@ from edge_inspector.detectors.patch import TileRule, fit_tiles, without_good_til
 from edge_inspector.detectors.reconstruction import (
     ReconstructionNetwork,
     ReconstructionResidual,
-    chance_higher,
     fit_network,
     fit_tolerance,
     has_bf16_units,
@@ -25,6 +24,7 @@ from edge_inspector.detectors.sanity import refuse_constant, refuse_copies
 from edge_inspector.detectors.settings import AutoencoderSettings, CaeSettings, PatchSettings, UnetSettings
 from edge_inspector.detectors.tiles import cut, tiled
 from edge_inspector.errors import UsageError
+from edge_inspector.inspection.auroc import auroc
 
 NETWORKS: dict[str, Architecture] = {
     "cae:my": my,
@@ -106,7 +106,7 @@ def _quality(network: nn.Module, settings: Settings, lesson: Lesson) -> float:
         repeats = len(planted) // len(clean)
         good += _levels(residual, clean[torch.from_numpy(judged)], lesson)
         defective += _levels(residual, planted[torch.from_numpy(np.tile(judged, repeats))], lesson)
-    return chance_higher(good, defective)
+    return auroc(good, defective)
 
 
 def _levels(residual: Residual, raw: Tensor, lesson: Lesson) -> list[float]:

@@ -1,7 +1,7 @@
 """A detector that compares a part with what a network reconstructs of it."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import assert_never
 
@@ -181,12 +181,6 @@ def _rate_share(share: float) -> float:
     if share < WARM_UP:
         return 0.1 + 0.9 * share / WARM_UP
     return 0.01 + 0.99 * (1 + math.cos(math.pi * (share - WARM_UP) / (1 - WARM_UP))) / 2
-
-
-def chance_higher(good: Sequence[float], defective: Sequence[float]) -> float:
-    """Return the chance that a defective part scores higher than a good one, ties counted half (AUROC)."""
-    difference = np.subtract.outer(np.asarray(defective), np.asarray(good))
-    return float(((difference > 0) + 0.5 * (difference == 0)).mean())
 
 
 def _loss_of(kind: Loss) -> Callable[[Tensor, Tensor], Tensor]:

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from edge_inspector.bundle import Bundle
 from edge_inspector.errors import DataError
@@ -14,13 +13,6 @@ from edge_inspector.inspection import picture as pictures
 from edge_inspector.inspection.inspector import Evidence, Inspector
 from edge_inspector.inspection.model import Identity, Judgement
 from edge_inspector.wire.messages import BundleMessage, Result, result_of
-
-
-def bundle_message(bundle: Bundle) -> BundleMessage:
-    """Return what a result says of the bundle that judged it."""
-    return BundleMessage(
-        id=bundle.id, detector=bundle.manifest.detector.kind, calibration=bundle.manifest.calibration.id
-    )
 
 
 def inspect_files(
@@ -50,7 +42,7 @@ def inspect_files(
             inspection.judgement,
             ledger="inspect",
             seq=seq,
-            bundle=bundle_message(bundle),
+            bundle=BundleMessage.model_validate(bundle),
             images=(),
             decided_ns=now_ns(),
             timing_ms=dict(inspection.timing_ms),
@@ -67,17 +59,19 @@ def _save(folder: Path, bundle: Bundle, evidence: Evidence, judgement: Judgement
         "heat": pictures.heat_map(evidence.amap, threshold),
         "picture": evidence.picture[..., ::-1],
         "mask": (evidence.amap >= np.float32(threshold)).astype(np.uint8) * 255,
-        **_reconstruction(evidence),
     }
+    rebuilt = reconstruction(evidence)
+    if rebuilt is not None:
+        shown["reconstruction"] = rebuilt
     for name, image in shown.items():
         cv2.imwrite(str(folder / f"{name}.png"), image)
     np.save(folder / "map.npy", evidence.amap, allow_pickle=False)
 
 
-def _reconstruction(evidence: Evidence) -> dict[str, NDArray[np.uint8]]:
-    """Return the reconstruction as a picture; nothing where the network gives features."""
+def reconstruction(evidence: Evidence) -> pictures.ColourImage | None:
+    """Return what the network made of the part, at the detector's size; None where it gives features."""
     channels = evidence.picture.shape[2]
     if evidence.features.shape[1:] != (channels, *evidence.picture.shape[:2]):
-        return {}
-    image = np.clip(np.rint(evidence.features[0].transpose(1, 2, 0)[..., ::-1] * 255), 0, 255)
-    return {"reconstruction": image.astype(np.uint8)}
+        return None
+    grey = np.clip(np.rint(evidence.features[0].transpose(1, 2, 0)[..., ::-1] * 255), 0, 255)
+    return pictures.as_8_bit_colour(grey.astype(np.uint8)[..., 0] if channels == 1 else grey.astype(np.uint8))

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from math import comb, exp, lgamma, log
 
 import numpy as np
-from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,20 +61,36 @@ def _solve(rising: Callable[[float], float], target: float) -> float:
     return (low + high) / 2
 
 
-def auroc(good: Sequence[float], defective: Sequence[float]) -> float:
-    """Return the chance that a defective part scores higher than a good one, ties counted half.
+@dataclass(frozen=True, slots=True)
+class Precision:
+    """The share of defective parts among the rejected ones, between the ends that the bounds of both rates allow.
 
-    Raises:
-        ValueError: one of the classes is empty, or a score is not finite.
+    Each rate is within its bounds 95 % of the time, so both are at least 90 % of the time.
     """
-    scores = np.concatenate([np.asarray(good, float), np.asarray(defective, float)])
-    if not len(good) or not len(defective):
-        raise ValueError(f"AUROC needs both classes, got {len(good)} good and {len(defective)} defective")
-    if not np.isfinite(scores).all():
-        raise ValueError("a score is not finite")
-    ranks = _mean_ranks(scores)
-    positives = len(defective)
-    return float((ranks[len(good) :].sum() - positives * (positives + 1) / 2) / (positives * len(good)))
+
+    value: float
+    low: float
+    high: float
+
+
+def precision_at(prevalence: float, *, miss: Rate, false_reject: Rate) -> Precision | None:
+    """Return the precision of rejecting where `prevalence` of the parts are defective (Bayes).
+
+    A test folder holds far more defects than a line, and its own precision promises too much. None where nothing was
+    rejected.
+    """
+
+    def precision(found: float, rejected: float) -> float:
+        true, false = prevalence * found, (1 - prevalence) * rejected
+        return true / (true + false) if true + false else 0.0
+
+    if miss.hits == miss.parts and not false_reject.hits:
+        return None
+    return Precision(
+        value=precision(1 - miss.value, false_reject.value),
+        low=precision(1 - miss.high, false_reject.high),
+        high=precision(1 - miss.low, false_reject.low),
+    )
 
 
 def average_precision(good: Sequence[float], defective: Sequence[float]) -> float:
@@ -88,9 +103,3 @@ def average_precision(good: Sequence[float], defective: Sequence[float]) -> floa
     found = np.cumsum(truth)[last_of_tie]
     precision, recall = found / (last_of_tie + 1), found / max(1, len(defective))
     return float((np.diff(np.r_[0, recall]) * precision).sum())
-
-
-def _mean_ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
-    last = np.cumsum(counts)
-    return (last - (counts - 1) / 2)[inverse]

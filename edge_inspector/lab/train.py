@@ -1,6 +1,5 @@
 """Teach a part: good pictures in, a bundle that can run out."""
 
-import os
 import platform
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -35,6 +34,7 @@ from edge_inspector.lab.corrupt import corrupt
 from edge_inspector.lab.dataset import GoodPicture, find_good, read_picture, split
 from edge_inspector.lab.export import to_onnx
 from edge_inspector.lab.limits import with_limits
+from edge_inspector.lab.machine import processor
 from edge_inspector.lab.material import Material
 from edge_inspector.lab.threshold import Target, check_target
 
@@ -258,10 +258,3 @@ def _seen_before(settings: DetectorSettings) -> tuple[str, ...]:
 
 def _versions() -> Mapping[str, str]:
     return {"python": platform.python_version(), **{name: version(name) for name in _LIBRARIES}}
-
-
-def processor() -> str:
-    """Return the processor's name and how much of it is ours."""
-    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return f"{names[0] if names else platform.machine()}, {len(os.sched_getaffinity(0))} processors"

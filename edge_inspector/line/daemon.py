@@ -139,18 +139,13 @@ def _open_line(path: Path, part: PartSettings, settings: Settings, station: Stat
         quality_off=part.quality_off,
     )
     trace, golden = trace_of(bundle.recipe, settings), partial(self_test, bundle, inspector.detector)
-    return bundle, PartLine(inspector, _described(bundle), trace=trace, golden=golden)
+    return bundle, PartLine(inspector, BundleMessage.model_validate(bundle), trace=trace, golden=golden)
 
 
 def _golden_of_all(lines: Mapping[str, PartLine]) -> tuple[str, ...]:
     """Judge the golden pictures of a part's bundle and of those of its views."""
     found = ((view, problem) for view, line in lines.items() for problem in line.golden())
     return tuple(f"view {view}: {problem}" if view else problem for view, problem in found)
-
-
-def _described(bundle: Bundle) -> BundleMessage:
-    manifest = bundle.manifest
-    return BundleMessage(id=bundle.id, detector=manifest.detector.kind, calibration=manifest.calibration.id)
 
 
 def _keep_memory_small() -> None:

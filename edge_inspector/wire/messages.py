@@ -69,7 +69,9 @@ class ImageMessage(BaseModel):
 class BundleMessage(BaseModel):
     """What judged the part."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", from_attributes=True
+    )  # `model_validate(bundle)` reads a bundle
 
     id: str
     detector: str

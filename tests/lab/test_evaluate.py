@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from factories import a_judgement, write_parts
+from factories import a_judgement, write_masks, write_parts
 
 from edge_inspector.bundle import Bundle, open_inspector
 from edge_inspector.errors import DataError
@@ -13,10 +13,16 @@ from edge_inspector.inspection.inspector import Inspection, Inspector
 from edge_inspector.inspection.model import Image, Reason, Verdict
 from edge_inspector.lab.dataset import TestPicture as KnownPicture
 from edge_inspector.lab.dataset import digest_of
-from edge_inspector.lab.evaluate import Evaluation, Judged, evaluate
+from edge_inspector.lab.evaluate import evaluate
+from edge_inspector.lab.evaluation import Evaluation, Judged, Places
+from edge_inspector.lab.pixels import Overlap
 
 KEYS = {
-    "rule", "images", "image_auroc", "image_ap", "f1", "refused", "confusion", "per_defect", "ms_p50", "ms_p95",
+    "rule", "images", "image_auroc", "image_ap", "f1", "refused", "confusion", "per_defect",
+    "ms_p50", "ms_p95", "ms_p99",
+    "pixel_auroc", "aupro", "masks", "iou_mean", "box_iou_mean", "false_blobs_per_part",
+    "blob_recall", "blob_recall_low", "blob_recall_high",
+    "prevalence", "precision", "precision_low", "precision_high",
     "miss_rate", "miss_rate_low", "miss_rate_high",
     "false_reject_rate", "false_reject_rate_low", "false_reject_rate_high",
 }  # fmt: skip
@@ -28,6 +34,7 @@ def known(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("known")
     write_parts(folder / "test" / "good", 6, first=1000)
     write_parts(folder / "test" / "scratch", 6, scratched=True, first=2000)
+    write_masks(folder / "ground_truth" / "scratch", 6, first=2000)
     (folder / "test" / "torn").mkdir()
     (folder / "test" / "torn" / "a.png").write_bytes(b"torn")
     return folder
@@ -69,6 +76,11 @@ def test_good_parts_are_told_from_scratched_ones(bundle: Bundle, inspector: Insp
     assert figures["confusion"]["defective"]["INVALID"] == 1
     assert figures["per_defect"]["torn"]["miss_rate"] == 0
     assert figures["per_defect"]["scratch"]["images"] == 6
+    assert figures["masks"] == figures["per_defect"]["scratch"]["masks"] == 6
+    assert figures["pixel_auroc"] >= 0.9
+    assert 0.5 <= figures["aupro"] <= 1
+    assert 0 < figures["iou_mean"] < 1
+    assert figures["blob_recall"] >= 0.5
 
 
 def test_the_prior_system_s_rule_can_be_compared(bundle: Bundle, inspector: Inspector, known: Path) -> None:
@@ -142,3 +154,71 @@ def test_one_class_alone_gives_rates_but_no_curve(only: str) -> None:
     assert figures["image_auroc"] is None
     assert figures["image_ap"] is None
     assert json.dumps(figures, allow_nan=False)
+
+
+class SameAnswer:
+    """An inspector that gives every picture the same judgement, and no evidence."""
+
+    def __init__(self, reason: Reason, score: float | None) -> None:
+        self._judgement = a_judgement(reason, score=score)
+
+    def inspect(self, image: bytes | Image) -> Inspection:
+        """Answer."""
+        assert len(image)
+        return Inspection(self._judgement, None, ())
+
+
+@pytest.mark.parametrize(
+    ("reason", "score", "message"),
+    [
+        (Reason.NOT_FINITE, None, "the anomaly map is not finite: the network is damaged"),
+        (Reason.WITHIN_LIMIT, 0.5, r"all 13 test pictures have the same score 0\.5: the detector sees nothing"),
+        (Reason.WRONG_FORMAT, None, "none of 13 test pictures could be judged"),
+    ],
+)
+def test_answers_that_say_nothing_are_refused(
+    bundle: Bundle, known: Path, reason: Reason, score: float | None, message: str
+) -> None:
+    """An AUROC of them would look like a figure."""
+    with pytest.raises(DataError, match=message):
+        evaluate(bundle, SameAnswer(reason, score), known, "calibrated", silent)  # type: ignore[arg-type]
+
+
+def test_good_parts_alone_are_refused(bundle: Bundle, tmp_path: Path) -> None:
+    """It says what is missing, and what else can be done with them."""
+    write_parts(tmp_path / "test" / "good", 2, first=1000)
+
+    with pytest.raises(DataError, match=r"2 good pictures and no defective one.*calibrate"):
+        evaluate(bundle, TooManyLooks(), tmp_path, "calibrated", silent)  # type: ignore[arg-type]
+
+
+def test_a_mask_of_another_size_is_refused(bundle: Bundle, inspector: Inspector, tmp_path: Path) -> None:
+    """And one without a picture, before anything is judged."""
+    write_parts(tmp_path / "test" / "good", 1, first=1000)
+    write_parts(tmp_path / "test" / "scratch", 1, scratched=True, first=2000)
+    write_masks(tmp_path / "ground_truth" / "scratch", 1, first=2000, width=80, height=60)
+    with pytest.raises(DataError, match="expected a mask of 160x120 like its picture, got 80x60"):
+        evaluate(bundle, inspector, tmp_path, "calibrated", silent)
+    write_masks(tmp_path / "ground_truth" / "scratch", 1, first=2001)
+
+    with pytest.raises(DataError, match="1 of 2 masks belong to no picture"):
+        evaluate(bundle, TooManyLooks(), tmp_path, "calibrated", silent)  # type: ignore[arg-type]
+
+
+def test_figures_of_places_are_means_over_the_parts_that_are_marked() -> None:
+    """A part without a mask says nothing of places; a good part's blobs are all false."""
+    picture = KnownPicture(Path("a.png"), "hole", None)
+    overlaps = (Overlap(0.5, 0.8, 2, 1, 0), Overlap(0.1, 0.2, 1, 1, 1), Overlap(0.0, 0.0, 0, 0, 2), None)
+    places = Places(tuple(Judged(picture, Verdict.NG, 2.0, 1.0, found) for found in overlaps))
+
+    assert places.iou_mean == pytest.approx(0.3)
+    assert places.box_iou_mean == pytest.approx(0.5)
+    assert (places.recall.hits, places.recall.parts) == (2, 3)
+    assert places.false_blobs == pytest.approx(1.0)
+
+
+def test_confusion_names_all_five_verdicts() -> None:
+    """A reader sees that none was INVALID, rather than nothing."""
+    figures = Evaluation("calibrated", (judged("good", Reason.NEAR_LIMIT, 0.9),)).as_json()
+
+    assert figures["confusion"]["good"] == {"OK": 0, "NG": 0, "REVIEW": 1, "INVALID": 0, "ERROR": 0}

@@ -2,14 +2,13 @@
 
 from math import comb
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import beta, binom
-from sklearn.metrics import average_precision_score, roc_auc_score
+from sklearn.metrics import average_precision_score
 
-from edge_inspector.lab.metrics import Rate, auroc, average_precision, binomial_cdf
+from edge_inspector.lab.metrics import Rate, average_precision, binomial_cdf, precision_at
 
 TIED = st.lists(st.integers(0, 6).map(float), min_size=1, max_size=30)
 ANY = st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=30)
@@ -17,19 +16,11 @@ ANY = st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=30)
 
 @settings(deadline=None)
 @given(good=TIED | ANY, defective=TIED | ANY)
-def test_auroc_and_average_precision_are_scikit_learn_s(good: list[float], defective: list[float]) -> None:
+def test_average_precision_is_scikit_learn_s(good: list[float], defective: list[float]) -> None:
     """Ties included."""
     truth, scores = [0] * len(good) + [1] * len(defective), good + defective
 
-    assert auroc(good, defective) == pytest.approx(roc_auc_score(truth, scores), abs=1e-12)
     assert average_precision(good, defective) == pytest.approx(average_precision_score(truth, scores), abs=1e-12)
-
-
-@pytest.mark.parametrize(("good", "defective"), [([], [1.0]), ([1.0], []), ([1.0, np.nan], [2.0]), ([1.0], [np.inf])])
-def test_auroc_of_nothing_or_of_no_number_is_refused(good: list[float], defective: list[float]) -> None:
-    """A NaN score sorted somewhere would make a figure that looks fine."""
-    with pytest.raises(ValueError, match=r"both classes|not finite"):
-        auroc(good, defective)
 
 
 @settings(deadline=None, max_examples=25)
@@ -70,3 +61,26 @@ def test_the_binomial_distribution_is_exact_on_a_coin() -> None:
     expected = sum(comb(10, k) for k in range(4)) / 2**10
 
     assert binomial_cdf(3, 10, 0.5) == pytest.approx(expected, abs=1e-15)
+
+
+def test_precision_at_a_line_s_defect_rate_is_bayes() -> None:
+    """90 % found and 5 % rejected wrongly are 15 % at one defect in a hundred, by counting a million parts."""
+    found = precision_at(0.01, miss=Rate(10, 100), false_reject=Rate(5, 100))
+
+    assert found is not None
+    assert found.value == pytest.approx(9_000 / (9_000 + 49_500))
+    assert found.low < found.value < found.high
+
+
+@pytest.mark.parametrize(("prevalence", "expected"), [(0.0, 0.0), (1.0, 1.0), (0.5, 0.8)])
+def test_precision_follows_the_defect_rate(prevalence: float, expected: float) -> None:
+    """Nothing defective, everything, and as in a test folder."""
+    found = precision_at(prevalence, miss=Rate(2, 10), false_reject=Rate(2, 10))
+
+    assert found is not None
+    assert found.value == pytest.approx(expected)
+
+
+def test_where_nothing_is_rejected_there_is_no_precision() -> None:
+    """No division by zero."""
+    assert precision_at(0.01, miss=Rate(5, 5), false_reject=Rate(0, 5)) is None
