@@ -17,6 +17,7 @@ from watchdog.events import FileClosedEvent, FileMovedEvent, FileSystemEvent, Fi
 from watchdog.observers import inotify_move_event_grouper
 from watchdog.observers.inotify import InotifyObserver
 
+from edge_inspector.errors import DiskError
 from edge_inspector.inspection.header import SUFFIXES
 from edge_inspector.inspection.model import Frame, Identity, Reason, Unreadable
 from edge_inspector.line.ledger import Ledger
@@ -80,10 +81,10 @@ class FolderSource:
                             was_open = True
                             yield Opened(str(self._settings.path))
                         yield event
-            except OSError as error:
-                if was_open or error.errno:
-                    was_open = False
-                    yield Trouble(f"{self._settings.path}: {error.strerror}")
+            except (OSError, DiskError) as error:
+                # The ledger too: without file descriptors it cannot be opened, and that is no reason to end.
+                was_open = False
+                yield Trouble(f"{self._settings.path}: {getattr(error, 'strerror', None) or error}")
                 self._pause()
                 yield Idle()
 
