@@ -1,4 +1,4 @@
-# Two commands: `make demo` shows the product at work, `make test` proves it. Both set up what they need.
+# Two commands: `make demo` shows the product at work, `make test` proves it. Both set up what they need. More proof: simulate, faults, undo, soak.
 SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
@@ -7,8 +7,11 @@ SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 SECONDS_TO_SHOW ?=
 # A real network camera for the tests.
 RTSP := gir1.2-gst-rtsp-server-1.0 python3-gi gstreamer1.0-plugins-base gstreamer1.0-plugins-good
+N ?= 1000
+SOAK_SECONDS ?= 3600
+HERE := PYTHONPATH=$(CURDIR):$(CURDIR)/tests
 
-.PHONY: demo test test-slow lint dashboard clean
+.PHONY: demo test test-slow lint dashboard simulate faults undo soak clean
 
 demo: $(VENV)/demo nodered/node_modules
 	$(BIN)/edge-inspector demo $(if $(SECONDS_TO_SHOW),--seconds $(SECONDS_TO_SHOW))
@@ -23,6 +26,22 @@ lint: $(VENV)/test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# Seeds of simulated faults; a failing one is printed and plays again with `--seed`.
+simulate: $(VENV)/test
+	$(HERE) $(BIN)/python -m simulation --seeds $(N)
+
+# Every fault on the real process; the matrix is printed at the end.
+faults: $(VENV)/test
+	$(HERE) $(BIN)/pytest -q -p faults.matrix -m 'fault and (slow or not slow)' tests
+
+# Takes each critical line back in a copy of the tree and shows which test notices.
+undo: $(VENV)/test
+	$(HERE) $(BIN)/python tests/undo.py
+
+# Ten parts a second and faults at random: `make soak SOAK_SECONDS=300` for five minutes.
+soak: $(VENV)/test
+	$(HERE) $(BIN)/python tests/soak.py --seconds $(SOAK_SECONDS)
 
 dashboard: nodered/node_modules
 	cd nodered && npm start

@@ -76,8 +76,12 @@ class NotifySocket:
 class Daemon:
     """`edge-inspector run` as systemd would run it; `kill` and `launch` as often as you like."""
 
-    def __init__(self, config: Path, environment: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, config: Path, environment: dict[str, str] | None = None, *, prefix: tuple[str, ...] = ()
+    ) -> None:
         self.config = config
+        self._prefix = prefix
+        """A program that starts it, `ip netns exec` for one."""
         self.log = config.with_name("daemon.log")
         self._environment = environment or {}
         self._process: subprocess.Popen[bytes] | None = None
@@ -99,7 +103,16 @@ class Daemon:
         assert self._process is None
         self._notify = NotifySocket()
         environment = {**os.environ, "NOTIFY_SOCKET": self._notify.address, **self._environment}
-        command = [sys.executable, "-m", "edge_inspector.cli", "--verbose", "run", "--config", str(self.config)]
+        command = [
+            *self._prefix,
+            sys.executable,
+            "-m",
+            "edge_inspector.cli",
+            "--verbose",
+            "run",
+            "--config",
+            str(self.config),
+        ]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
         return self

@@ -9,7 +9,7 @@ import termios
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -99,8 +99,11 @@ def line(bundle: Bundle, tmp_path: Path, request: pytest.FixtureRequest) -> Iter
             yield Line(tmp_path, broker, daemon, scada, watcher, plc, rng, news=news)
 
 
+@pytest.mark.fault("SIGKILL of the daemon (10) and the broker (3) at random points")
 @pytest.mark.parametrize("line", [20_261_121], indirect=True, ids=lambda seed: f"seed{seed}")
-def test_every_part_has_one_answer_whatever_is_killed(line: Line) -> None:
+def test_every_part_has_one_answer_whatever_is_killed(
+    line: Line, record_property: Callable[[str, object], None]
+) -> None:
     """The daemon is killed ten times and the broker three times while 300 pictures come; not one is lost or doubled."""
     line.daemon.start()
     until(lambda: line.scada.last("plc/ready") == "1", "the line is ready")
@@ -121,6 +124,13 @@ def test_every_part_has_one_answer_whatever_is_killed(line: Line) -> None:
     _check_verdicts(line)
     _check_accepts(line)
     _check_folders(line.folder)
+    passed = {serial for serial, result in line.scada.by_serial().items() if result["accept"]}
+    record_property("parts in", PARTS)
+    record_property("results out", len({result["id"] for result in results}))
+    record_property("duplicates", len(results) - len({result["id"] for result in results}))
+    record_property("wrong verdicts", len(passed & line.scratched))
+    record_property("errors", sum(result["verdict"] == "ERROR" for result in _in_ledger(line.folder)))
+    record_property("wrong accepts", len(set(line.plc.accepted) & line.scratched))
 
 
 def _run_the_line(line: Line) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TypeAlias
 from uuid import NAMESPACE_URL, uuid5
 
+from edge_inspector.errors import DiskError
 from edge_inspector.inspection.model import Frame, Identity, Reason, Unreadable
 from edge_inspector.line.claims import DONE, Claims, is_picture, read_sidecar
 from edge_inspector.line.hints import hints_from
@@ -87,10 +88,10 @@ class FolderSource:
                             was_open = True
                             yield Opened(str(self._settings.path))
                         yield event
-            except OSError as error:
-                if was_open or error.errno:
-                    was_open = False
-                    yield Trouble(f"{self._settings.path}: {error.strerror}")
+            except (OSError, DiskError) as error:
+                # The ledger too: without file descriptors it cannot be opened, and that is no reason to end.
+                was_open = False
+                yield Trouble(f"{self._settings.path}: {getattr(error, 'strerror', None) or error}")
                 self._pause()
                 yield Idle()
 

@@ -343,10 +343,13 @@ class Ledger:
 
     def recent_trigger(self, trigger_id: str, within_ns: int) -> str | None:
         """Return the arrival that a trigger id led to not long ago: the same id is the same request."""
+        now = self._now_ns()  # a clock that was set back must not make old requests recent
         row = self._one(
-            "SELECT id, 0 FROM accepted_trigger WHERE trigger_id = ? AND accepted_ns > ? ORDER BY accepted_ns DESC",
+            "SELECT id, 0 FROM accepted_trigger WHERE trigger_id = ? AND accepted_ns BETWEEN ? AND ? "
+            "ORDER BY accepted_ns DESC",
             trigger_id,
-            self._now_ns() - within_ns,
+            now - within_ns,
+            now,
         )
         return None if row is None else str(row[0])
 

@@ -151,6 +151,9 @@ class Link:
                 self._last.wait_for_publish(_GOODBYE_S)
         self._client.disconnect()
         self._client.loop_stop()
+        # The callbacks know this link and it knows the client: a circle, which would keep two descriptors open.
+        self._client.on_connect = self._client.on_disconnect = None
+        self._client.on_publish = self._client.on_message = None
 
 
 def links(dial: Dial, worker: Worker, rng: Random, while_away: Callable[[], object]) -> Generator[Link]:

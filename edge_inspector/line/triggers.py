@@ -45,10 +45,15 @@ class TriggerDesk:
     camera: Callable[[Trigger], None] = field(repr=False)
     """Asks for the picture."""
     deadlines: "queue.SimpleQueue[Accepted | Trigger]" = field(repr=False)
+    recent: dict[str, tuple[str, int]] = field(default_factory=dict, repr=False)
+    """By trigger id: its arrival, and when on the monotonic clock. The ledger knows them by a clock that may be set
+    between a request and its repetition; it is asked for those of an earlier run."""
 
     def repeated(self, ledger: Ledger, trigger_id: str) -> Repeated | None:
         """Return the request that this one repeats; None when it is a new one."""
-        before = ledger.recent_trigger(trigger_id, SAME_REQUEST_NS)
+        known, at_ns = self.recent.get(trigger_id, (None, 0))
+        fresh = known is not None and self.monotonic_ns() - at_ns < SAME_REQUEST_NS
+        before = known if fresh else ledger.recent_trigger(trigger_id, SAME_REQUEST_NS)
         return None if before is None else Repeated(before)
 
     def accept(self, ledger: Ledger, trigger_id: str) -> Trigger | Repeated:
@@ -62,9 +67,16 @@ class TriggerDesk:
             return repeated
         trigger = Trigger(self.new_id(), trigger_id, self.part(), self.monotonic_ns(), self.now_ns())
         ledger.accept_trigger(trigger.id, trigger.trigger_id, trigger.part)
+        self._remember(trigger)
         self.camera(trigger)
         self.deadlines.put(trigger)
         return trigger
+
+    def _remember(self, trigger: Trigger) -> None:
+        old = [key for key, (_, at) in self.recent.items() if trigger.accepted_ns - at >= SAME_REQUEST_NS]
+        for key in old:
+            del self.recent[key]
+        self.recent[trigger.trigger_id] = (trigger.id, trigger.accepted_ns)
 
 
 def identity_of(trigger: Trigger, station: str, *, replayed: bool = False) -> Identity:

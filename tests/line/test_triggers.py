@@ -250,3 +250,20 @@ def _shorten(video: Path, path: Path, frames: int) -> None:
         with_frames.write(camera.read()[1])
     with_frames.release()
     camera.release()
+
+
+@pytest.mark.fault("clock set by an hour between a trigger and its repetition (station in this process)")
+@pytest.mark.parametrize("jump_s", [3600, -3600])
+def test_a_clock_that_is_set_does_not_make_a_request_new(
+    tmp_path: Path, broker: Mosquitto, heard: Subscriber, video: Path, jump_s: int
+) -> None:
+    """A request and its repetition were two parts when the clock was set between them (a seed found it)."""
+    with Bench(tmp_path, broker.port, source=a_camera(video)) as bench:
+        wait_until_ready(heard)
+        heard.send("plc/cmd/trigger", "7")
+        answered(heard, 7)
+        bench.now_ns = lambda: time.time_ns() + jump_s * 1_000_000_000
+        heard.send("plc/cmd/trigger", "7")
+        answered(heard, 7, 2)
+
+    assert len({result["id"] for result in heard.results}) == 1

@@ -1,0 +1,335 @@
+"""Everything round the daemon: parts and the camera before them, SCADA, the PLC; and what must hold at each step."""
+
+import json
+import os
+import sqlite3
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+from factories import a_blob, a_decision, a_placement
+from numpy.typing import NDArray
+from plc import Plc, is_newer, parse_word
+from simulation.network import Broker
+from simulation.scheduler import Scheduler
+
+from edge_inspector.inspection.decide import decide
+from edge_inspector.inspection.inspector import Evidence, Inspection
+from edge_inspector.inspection.model import Image
+
+BASE = "edge-inspector/v1/st1"
+KINDS = ("good", "bad", "killer", "slow")
+_SHARES = (0.62, 0.3, 0.02, 0.06)
+_EXCUSED = {"good": {203, 204, 205, 208}, "slow": {203, 204, 205, 208}, "killer": {203, 204, 205, 208}}
+"""By kind of part: the ERRORs that it may get although nothing is wrong with it."""
+
+
+class BrokenPromiseError(AssertionError):
+    """What must hold at every step did not."""
+
+
+def must(holds: object, what: str) -> None:
+    """Say which promise was broken.
+
+    Raises:
+        BrokenPromiseError: this one.
+    """
+    if not holds:
+        raise BrokenPromiseError(what)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A ledger line as it was committed."""
+
+    n: int
+    topic: str
+    seq: int | None
+    id: str
+    payload: str
+
+
+@dataclass
+class Cell:
+    """The line, and all that was ever seen of the daemon."""
+
+    scheduler: Scheduler
+    ledger: Path
+    triggered: bool
+    plc: Plc = field(default_factory=Plc)
+    kinds: dict[str, str] = field(default_factory=dict)
+    """By serial or trigger number."""
+    front: str = "good"
+    """What is before the camera."""
+    lines: dict[int, Line] = field(default_factory=dict)
+    answers: dict[str, Line] = field(default_factory=dict)
+    delivered: dict[str, str] = field(default_factory=dict)
+    """What SCADA has, by id."""
+    delivered_lines: int = 0
+    duplicates: int = 0
+    told: set[str] = field(default_factory=set)
+    """Ids that somebody outside was told of."""
+    last_n: int = 0
+    last_seq: int = 0
+    promised: set[str] = field(default_factory=set)
+    """Triggers of which the PLC was told that their picture is being taken."""
+    cursor: int = 0
+    words: int = 0
+    plc_hears: bool = True
+    _last_word: int | None = None
+    _reached_ns: int = 0
+    _accepts: int = 0
+    _ok: set[str] = field(default_factory=set)
+    """Serials or trigger numbers of the parts that were judged OK."""
+
+    # What the camera and the PLC do
+
+    def next_part(self, number: int, broker: Broker, inbox: Path) -> None:
+        """Have the next part come: as a file, or as a trigger."""
+        rng = self.scheduler.rng
+        kind = rng.choices(KINDS, _SHARES)[0]
+        name = str(number) if self.triggered else f"p{number:05d}"
+        self.kinds[name] = self.front = kind
+        now = self.scheduler.now / 1e9
+        if not self.triggered:
+            self.plc.expect(now, serial=name)
+            _drop(inbox, f"{name}.png", kind, self.scheduler.wall())
+            return
+        self.plc.expect(now, trigger_id=name)
+        for wait in (0.0, rng.uniform(0, 0.4))[: 1 + (rng.random() < 0.2)]:
+            if self.plc_hears and broker.up:
+                self.scheduler.after(wait, lambda: broker.send(f"{BASE}/plc/cmd/trigger", name.encode()))
+
+    def lose_plc(self, broker: Broker, seconds: float) -> None:
+        """Break the PLC's connection; it comes again and hears first what is retained."""
+        self.plc_hears = False
+        self.plc.lose()
+        self.scheduler.after(seconds, lambda: self._plc_is_back(broker))
+
+    def _plc_is_back(self, broker: Broker) -> None:
+        if not broker.up:
+            self.scheduler.after(0.5, lambda: self._plc_is_back(broker))
+            return
+        self.plc_hears = True
+        for topic, payload in broker.retained.items():
+            self._bring(topic, payload)
+
+    # What is heard
+
+    def hear(self, topic: str, payload: bytes, _retained: bool) -> None:  # noqa: FBT001
+        """Take what the broker took."""
+        leaf = topic.removeprefix(f"{BASE}/")
+        if leaf in ("result", "last/result"):
+            self._hear_result(payload.decode(), counts=leaf == "result")
+        if leaf == "event":
+            self.delivered_lines += 1
+        if leaf == "plc/word":
+            self._hear_word(payload)
+        if leaf.startswith("plc/") and self.plc_hears:
+            self._bring(topic, payload)
+            if self.scheduler.rng.random() < 0.02:
+                self._bring(topic, payload)
+
+    def _hear_result(self, text: str, *, counts: bool) -> None:
+        result = json.loads(text)
+        known = self.answers.get(result["id"])
+        must(known is not None, f"result {result['id']} is published but not committed")
+        must(known and known.payload == text, f"result {result['id']} is published otherwise than committed")
+        self.told.add(result["id"])
+        if counts:
+            self.duplicates += result["id"] in self.delivered
+            self.delivered[result["id"]] = text
+
+    def _hear_word(self, payload: bytes) -> None:
+        word = parse_word(payload)
+        last, self._last_word = self._last_word, word.seq
+        must(last is None or is_newer(word.seq, last), f"PLC word {word.seq} comes after {last}")
+        self.words += 1
+        if word.trigger_id and word.code == 0:
+            self.promised.add(word.trigger_id)
+
+    def _bring(self, topic: str, payload: bytes) -> None:
+        """Bring a message to the PLC, in order, a little later."""
+        scheduler = self.scheduler
+        self._reached_ns = max(self._reached_ns, scheduler.now + scheduler.rng.randrange(5_000_000))
+        leaf = topic.removeprefix(f"{BASE}/")
+        scheduler.at(self._reached_ns, lambda: self._plc_hears(leaf, payload))
+
+    def _plc_hears(self, leaf: str, payload: bytes) -> None:
+        if not self.plc_hears:
+            return
+        self.plc.hear(leaf, payload, self.scheduler.now / 1e9)
+        for name in self.plc.accepted[self._accepts :]:
+            self._accepts += 1
+            self._check_accept(name)
+
+    def _check_accept(self, name: str) -> None:
+        must(self.kinds[name] != "bad", f"the PLC let the bad part {name} pass")
+        must(name in self._ok, f"the PLC let {name} pass that was not judged OK")
+        must(self.plc.accepted.count(name) == 1, f"the PLC let {name} pass twice")
+
+    # What is on the disk
+
+    def committed(self, connection: sqlite3.Connection) -> None:
+        """Look at what a commit changed."""
+        plain = sqlite3.Connection.execute
+        after = (self.last_n,)
+        for row in plain(connection, "SELECT n, topic, seq, id, payload FROM entry WHERE n > ? ORDER BY n", after):
+            self._add(Line(*row))
+        cursor = int(plain(connection, "SELECT value FROM meta WHERE key = 'cursor'").fetchone()[0])
+        for n in range(self.cursor + 1, cursor + 1):
+            line = self.lines[n]
+            has = line.topic != "result" or line.id in self.delivered
+            must(has, f"the cursor passed {n}, which the broker has not")
+        must(cursor >= self.cursor, f"the cursor went back from {self.cursor} to {cursor}")
+        self.cursor = cursor
+
+    def _add(self, line: Line) -> None:
+        self.lines[line.n] = line
+        self.last_n = line.n
+        if line.topic != "result":
+            return
+        must(line.id not in self.answers, f"part {line.id} was answered twice")
+        must(line.seq == self.last_seq + 1, f"after result {self.last_seq} comes {line.seq}")
+        self.last_seq = line.seq or 0
+        self.answers[line.id] = line
+        result = json.loads(line.payload)
+        if result["accept"]:
+            self._ok.add(result["trigger_id"] if self.triggered else result["serial"])
+
+    def let_go(self, arrival_id: str) -> None:
+        """A picture is about to be put away."""
+        must(arrival_id in self.answers, f"the picture of {arrival_id} is put away before it was answered")
+        self.told.add(arrival_id)
+
+    def after_power_cut(self) -> None:
+        """What anybody was told of must still be there; what nobody knows of may be gone."""
+        with sqlite3.connect(self.ledger) as connection:
+            rows = connection.execute("SELECT n, topic, seq, id, payload FROM entry ORDER BY n").fetchall()
+            cursor = int(connection.execute("SELECT value FROM meta WHERE key = 'cursor'").fetchone()[0])
+        connection.close()
+        found = [Line(*row) for row in rows]
+        self.lines = {line.n: line for line in found}
+        answers = {line.id: line for line in found if line.topic == "result"}
+        for arrival_id in self.told:
+            must(arrival_id in answers, f"the answer to {arrival_id} was told and is lost")
+            must(answers[arrival_id] == self.answers[arrival_id], f"the answer to {arrival_id} has changed")
+        self.answers = answers
+        self.cursor = cursor
+        self.last_n = max(self.lines, default=0)
+        self.last_seq = max((line.seq or 0 for line in answers.values()), default=0)
+
+    # At the end
+
+    def missing(self) -> list[str]:
+        """Return the parts that have no delivered result yet."""
+        results = [json.loads(text) for text in self.delivered.values()]
+        if not self.triggered:
+            return sorted(self.kinds.keys() - {result["serial"] for result in results})
+        with sqlite3.connect(self.ledger) as connection:
+            owed = {row[0] for row in connection.execute("SELECT id FROM accepted_trigger")}
+        connection.close()
+        return sorted(owed - self.delivered.keys())
+
+    def check_end(self, inbox: Path) -> None:
+        """Everything is settled: one answer for each part, the right one, counted once, delivered."""
+        results = [json.loads(line.payload) for line in self.answers.values()]
+        names = [result["trigger_id"] if self.triggered else result["serial"] for result in results]
+        must(len(names) == len(set(names)), f"answered twice: {sorted({n for n in names if names.count(n) > 1})}")
+        must(self.promised <= set(names), f"promised and never answered: {sorted(self.promised - set(names))}")
+        must(self.answers.keys() == self.delivered.keys(), "SCADA has other results than the ledger")
+        for name, result in zip(names, results, strict=True):
+            self._check_verdict(name, result)
+        with sqlite3.connect(self.ledger) as connection:
+            counted = connection.execute("SELECT coalesce(sum(parts), 0) FROM tally").fetchone()[0]
+            attempts = connection.execute("SELECT count(*) FROM attempt").fetchone()[0]
+        connection.close()
+        must(counted == len(results), f"{len(results)} results, {counted} counted")
+        must(attempts == 0, "an attempt is open although everything is answered")
+        left = [name for folder in (inbox, inbox / ".claimed") if folder.is_dir() for name in os.listdir(folder)]  # noqa: PTH208
+        must([n for n in left if not n.startswith(".")] == [], f"pictures are left: {left}")
+
+    def _check_verdict(self, name: str, result: dict[str, Any]) -> None:
+        kind, verdict, code = self.kinds[name], result["verdict"], result["reason_code"]
+        must(result["accept"] == (verdict == "OK"), f"{name}: accept {result['accept']} with {verdict}")
+        if kind == "bad" and not self.triggered:
+            must(verdict != "OK", f"the bad part {name} is OK")
+        if verdict == "ERROR":
+            must(code in _EXCUSED.get(kind, _EXCUSED["good"]), f"{name}, {kind}, is ERROR {code}: {result['reason']}")
+        if kind == "killer" and not self.triggered:
+            must(code in (203, 208), f"{name} killed the program and got {verdict} {code}")
+
+
+def _drop(inbox: Path, name: str, kind: str, mtime_ns: int) -> None:
+    part = inbox.with_name(f"{name}.part")
+    part.write_bytes(kind.encode())
+    os.utime(part, ns=(mtime_ns, mtime_ns))
+    os.rename(part, inbox / name)  # noqa: PTH104
+
+
+class SimInspector:
+    """Says what the picture says; takes its time, hangs, or kills the process."""
+
+    def __init__(self, scheduler: Scheduler) -> None:
+        self._scheduler = scheduler
+
+    def inspect(self, image: bytes | Image) -> Inspection:
+        """Judge."""
+        kind = image.decode() if isinstance(image, bytes) else KINDS[int(image[0, 0])]
+        rng = self._scheduler.rng
+        self._scheduler.sleep(rng.uniform(1.5, 4.0) if kind == "slow" else rng.uniform(0.005, 0.04))
+        if kind == "killer":
+            process = self._scheduler.current().process
+            process.crash_in = 0
+            process.crash_point()
+        level, blobs = (1.0, (a_blob(),)) if kind == "bad" else (0.5, ())
+        return Inspection(decide(level, blobs, a_decision()), _EVIDENCE, ())
+
+
+_PIXELS = np.zeros((8, 8, 3), np.uint8)
+_EVIDENCE = Evidence(_PIXELS, _PIXELS, np.zeros((1,), np.float32), np.zeros((8, 8), np.float32), a_placement(8, 8))
+
+
+def camera_of(cell: Cell) -> SimpleNamespace:
+    """Return what stands in for `cv2` in capture.py: a camera that shows what is before it."""
+
+    class VideoCapture:
+        def open(self, *_: object) -> bool:
+            return True
+
+        def isOpened(self) -> bool:  # noqa: N802
+            return True
+
+        def get(self, _what: int) -> float:
+            return 0.0
+
+        def set(self, *_: object) -> bool:
+            return True
+
+        def grab(self) -> bool:
+            cell.scheduler.sleep(0.05)
+            return True
+
+        def retrieve(self) -> tuple[bool, NDArray[np.uint8]]:
+            return True, np.full((1, 1), KINDS.index(cell.front), np.uint8)
+
+        def release(self) -> None:
+            pass
+
+    return SimpleNamespace(
+        VideoCapture=VideoCapture,
+        **dict.fromkeys(
+            (
+                "CAP_PROP_OPEN_TIMEOUT_MSEC",
+                "CAP_PROP_READ_TIMEOUT_MSEC",
+                "CAP_FFMPEG",
+                "CAP_ANY",
+                "CAP_PROP_FRAME_WIDTH",
+                "CAP_PROP_FRAME_HEIGHT",
+                "CAP_PROP_FPS",
+            ),
+            0,
+        ),
+    )
