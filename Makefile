@@ -6,7 +6,10 @@ BIN := $(VENV)/bin
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 SECONDS_TO_SHOW ?=
 
-.PHONY: demo test test-slow lint dashboard clean
+# Where `make offline-bundle` writes.
+OUT ?= dist/edge-inspector-offline
+
+.PHONY: demo test test-slow lint dashboard offline-bundle clean
 
 demo: $(VENV)/demo nodered/node_modules
 	$(BIN)/edge-inspector demo $(if $(SECONDS_TO_SHOW),--seconds $(SECONDS_TO_SHOW))
@@ -15,6 +18,8 @@ test: $(VENV)/test nodered/node_modules lint
 	$(BIN)/pytest -q
 
 test-slow: $(VENV)/test nodered/node_modules
+	@command -v mmdebstrap >/dev/null && command -v shellcheck >/dev/null \
+	  || ( $(SUDO) apt-get update -qq && $(SUDO) apt-get install -qq -y --no-install-recommends mmdebstrap shellcheck )
 	$(BIN)/pytest -q -m slow
 
 lint: $(VENV)/test
@@ -24,6 +29,11 @@ lint: $(VENV)/test
 
 dashboard: nodered/node_modules
 	cd nodered && npm start
+
+# One folder that installs on a PC without a network: sudo bash systemd/install.sh, there.
+offline-bundle: $(VENV)/base
+	mkdir -p $(dir $(OUT))
+	PYTHON=$(abspath $(BIN))/python systemd/offline-bundle.sh $(OUT)
 
 # What pip's opencv-python needs from the system, and a Python that can make a venv.
 $(VENV)/base: pyproject.toml

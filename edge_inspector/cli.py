@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from edge_inspector.commands import judge, serve, show, teach
+from edge_inspector.commands import judge, serve, setup, show, teach
 from edge_inspector.commands.console import stderr
 from edge_inspector.errors import EdgeInspectorError
 
@@ -16,6 +16,7 @@ COMMANDS = (
     judge.evaluate,
     judge.inspect,
     judge.bench,
+    setup.init,
     serve.check,
     serve.run,
     serve.schema,
@@ -27,6 +28,7 @@ DISK = 74
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 for command in COMMANDS:
     app.command()(command)
+app.add_typer(setup.station_app, name="station")
 
 
 def main() -> None:

@@ -181,6 +181,22 @@ class LedgerSettings(_Section):
     """Thumbnails kept for the broker while it is away; the oldest go first, results never."""
 
 
+class MetricsSettings(_Section):
+    """Figures for Prometheus, at `http://host:port/metrics`; none where the section is missing."""
+
+    host: str = "127.0.0.1"
+    """Where it listens; another address than this PC's own opens it to the network, without a login."""
+    port: int = Field(9464, ge=1, le=65535)
+    """Of its own."""
+
+
+class LogSettings(_Section):
+    """The log, on standard error."""
+
+    format: Literal["text", "json"] = "text"
+    """`json`: one object a line. Under systemd each line has its severity either way."""
+
+
 class Settings(BaseSettings):
     """Everything that a daemon is told."""
 
@@ -200,6 +216,10 @@ class Settings(BaseSettings):
     """The broker."""
     ledger: LedgerSettings = LedgerSettings()
     """The store of results."""
+    metrics: MetricsSettings | None = None
+    """Figures for Prometheus; none where the section is missing."""
+    log: LogSettings = LogSettings()
+    """The log."""
 
     @classmethod
     def settings_customise_sources(

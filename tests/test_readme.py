@@ -25,6 +25,8 @@ SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("[mqtt]", settings.MqttSettings),
     ("[mqtt.tls]", settings.TlsSettings),
     ("[ledger]", settings.LedgerSettings),
+    ("[metrics]", settings.MetricsSettings),
+    ("[log]", settings.LogSettings),
 )
 
 

@@ -20,6 +20,7 @@ from edge_inspector.bundle import Bundle, open_inspector, read_bundle, self_test
 from edge_inspector.engines.openvino import usable_processors
 from edge_inspector.errors import DataError, DiskError, SettingsError
 from edge_inspector.line.ledger import open_ledger
+from edge_inspector.line.metrics import News, serve_metrics
 from edge_inspector.line.stage import PartLine
 from edge_inspector.line.station import Station, World, state_folder
 from edge_inspector.line.supervisor import Alive
@@ -46,8 +47,8 @@ def serve(settings: Settings) -> int:
     world = World(time.time_ns, time.monotonic_ns, new_arrival_id, Random())  # noqa: S311 - jitter, not secrets
     stop, crashed = threading.Event(), threading.Event()
     signs: queue.SimpleQueue[Alive] = queue.SimpleQueue()
-    with _locked(settings.state_dir), _signals(stop), _crash_watch(crashed, stop):
-        stations = [_station(settings, station, world, stop, signs) for station in settings.station]
+    with _locked(settings.state_dir), _signals(stop), _crash_watch(crashed, stop), _metrics(settings) as news:
+        stations = [_station(settings, station, world, stop, signs, news) for station in settings.station]
         _keep_memory_small()
         threads = [threading.Thread(target=station.run, name="station") for station in stations]
         for thread in threads:
@@ -76,8 +77,24 @@ def _watch(stop: threading.Event, signs: "queue.SimpleQueue[Alive]", stations: i
             notify(os.environ, "WATCHDOG=1", *(f"STATUS={', '.join(sorted(set(status)))}" for _ in status[:1]))
 
 
+@contextmanager
+def _metrics(settings: Settings) -> Iterator["News | None"]:
+    """Serve figures while the daemon runs, and yield where stations bring them; None where nobody asks for them."""
+    if settings.metrics is None:
+        yield None
+        return
+    news: News = queue.SimpleQueue()
+    with serve_metrics(settings.metrics, news):
+        yield news
+
+
 def _station(
-    settings: Settings, station: StationSettings, world: World, stop: threading.Event, signs: "queue.SimpleQueue[Alive]"
+    settings: Settings,
+    station: StationSettings,
+    world: World,
+    stop: threading.Event,
+    signs: "queue.SimpleQueue[Alive]",
+    news: "News | None",
 ) -> Station:
     folder = state_folder(settings, station)
     try:
@@ -86,7 +103,7 @@ def _station(
         raise DiskError(f"{folder}: {error.strerror}") from error
     open_ledger(folder / "ledger.db", world.new_id, world.now_ns).__exit__()
     bundles, parts = open_parts(station, settings.state_dir / "engine-cache")
-    return Station(settings, station, bundles, parts, world=world, stop=stop, signs=signs)
+    return Station(settings, station, bundles, parts, world=world, stop=stop, signs=signs, news=news)
 
 
 def open_parts(station: StationSettings, cache: Path) -> tuple[Mapping[str, Bundle], Mapping[str, PartLine]]:

@@ -18,6 +18,7 @@ from edge_inspector.line.folder import FolderSource
 from edge_inspector.line.ledger import Ledger, open_ledger
 from edge_inspector.line.legacy import Legacy
 from edge_inspector.line.link import Dial, Inbox, Will
+from edge_inspector.line.metrics import Judged, News, Shown
 from edge_inspector.line.plc import Plc
 from edge_inspector.line.publisher import Publisher, Wake
 from edge_inspector.line.shifts import turn_at
@@ -28,7 +29,7 @@ from edge_inspector.line.supervisor import Alive, Desk, Supervisor
 from edge_inspector.line.ticks import Answered, Reports, Worker
 from edge_inspector.line.triggers import Trigger, TriggerDesk
 from edge_inspector.settings import CaptureSettings, FolderSettings, Settings, StationSettings
-from edge_inspector.wire.messages import AvailablePart
+from edge_inspector.wire.messages import AvailablePart, Health
 
 _JOIN_S = 5.0
 
@@ -56,6 +57,7 @@ class Station:
         world: World,
         stop: threading.Event,
         signs: "queue.SimpleQueue[Alive]",
+        news: "News | None" = None,
     ) -> None:
         self._settings = settings
         self._station = station
@@ -64,6 +66,7 @@ class Station:
         self._world = world
         self._stop = stop
         self._signs = signs
+        self._news = news
         self._base = f"{settings.mqtt.root}/{station.name}"
         self._folder = state_folder(settings, station)
         self._reports: Reports = queue.SimpleQueue()
@@ -122,6 +125,7 @@ class Station:
             queue_full=self._arrivals.full,
             stop=self._stop,
             signs=self._signs,
+            show=self._show,
             now_ns=self._world.now_ns,
             monotonic_ns=self._world.monotonic_ns,
         )
@@ -258,6 +262,14 @@ class Station:
         self._inboxes["results"].put(Wake())
         self._inboxes["state"].put(answered)
         self._reports.put(answered)
+        if self._news is not None:
+            result = answered.result
+            seconds = result.timing_ms.get("total", 0.0) / 1000
+            self._news.put(Judged(self._station.name, result.part, result.verdict, seconds))
+
+    def _show(self, health: Health) -> None:
+        if self._news is not None:
+            self._news.put(Shown(self._station.name, health))
 
 
 def state_folder(settings: Settings, station: StationSettings) -> Path:

@@ -73,6 +73,8 @@ class Desk:
     queue_full: Callable[[], bool] = field(repr=False)
     stop: threading.Event = field(repr=False)
     signs: "queue.SimpleQueue[Alive]" = field(repr=False)
+    show: Callable[[Health], None] = field(repr=False)
+    """Hears every health report, too."""
     now_ns: Now = field(repr=False)
     monotonic_ns: Now = field(repr=False)
 
@@ -192,7 +194,9 @@ class Supervisor:
         news = (state, self._vitals.connected("results"), self._vitals.source, self._vitals.last_error)
         if news != self._said or now - self._said_ns >= _HEALTH_EVERY_NS:
             self._said, self._said_ns = news, now
-            self._say("health", self._health(now).encode())
+            health = self._health(now)
+            self._say("health", health.encode())
+            self._desk.show(health)
 
     def _say_ready(self, state: StateName) -> None:
         """Tell the PLC's thread of a change only: it ticks at every message, and every tick would bring one back."""
