@@ -11,7 +11,10 @@ N ?= 1000
 SOAK_SECONDS ?= 3600
 HERE := PYTHONPATH=$(CURDIR):$(CURDIR)/tests
 
-.PHONY: demo test test-slow lint dashboard simulate faults undo soak clean
+# Where `make offline-bundle` writes.
+OUT ?= dist/edge-inspector-offline
+
+.PHONY: demo test test-slow lint dashboard simulate faults undo soak offline-bundle clean
 
 demo: $(VENV)/demo nodered/node_modules
 	$(BIN)/edge-inspector demo $(if $(SECONDS_TO_SHOW),--seconds $(SECONDS_TO_SHOW))
@@ -20,6 +23,8 @@ test: $(VENV)/test nodered/node_modules lint
 	$(BIN)/pytest -q
 
 test-slow: $(VENV)/test nodered/node_modules
+	@command -v mmdebstrap >/dev/null && command -v shellcheck >/dev/null \
+	  || ( $(SUDO) apt-get update -qq && $(SUDO) apt-get install -qq -y --no-install-recommends mmdebstrap shellcheck )
 	$(BIN)/pytest -q -m slow
 
 lint: $(VENV)/test
@@ -45,6 +50,11 @@ soak: $(VENV)/test
 
 dashboard: nodered/node_modules
 	cd nodered && npm start
+
+# One folder that installs on a PC without a network: sudo bash systemd/install.sh, there.
+offline-bundle: $(VENV)/base
+	mkdir -p $(dir $(OUT))
+	PYTHON=$(abspath $(BIN))/python systemd/offline-bundle.sh $(OUT)
 
 # What pip's opencv-python needs from the system, and a Python that can make a venv.
 $(VENV)/base: pyproject.toml

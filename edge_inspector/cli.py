@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from edge_inspector.commands import card, data, gather, judge, lab, past, serve, show, teach
+from edge_inspector.commands import card, data, gather, judge, lab, past, serve, setup, show, teach
 from edge_inspector.commands.console import stderr
 from edge_inspector.errors import EdgeInspectorError
 
@@ -20,6 +20,7 @@ COMMANDS = (
     judge.evaluate,
     judge.inspect,
     judge.bench,
+    setup.init,
     serve.check,
     serve.run,
     past.history,
@@ -44,6 +45,7 @@ for name, (about, members) in GROUPS.items():
     app.add_typer(group, name=name)
     for member in members:
         group.command()(member)
+app.add_typer(setup.station_app, name="station")
 
 
 def main() -> None:

@@ -296,6 +296,22 @@ class ArchiveSettings(_Section):
     """Disk space left free; below it the oldest go likewise, and nothing is kept when that is not enough."""
 
 
+class MetricsSettings(_Section):
+    """Figures for Prometheus, at `http://host:port/metrics`; none where the section is missing."""
+
+    host: str = "127.0.0.1"
+    """Where it listens; another address than this PC's own opens it to the network, without a login."""
+    port: int = Field(9464, ge=1, le=65535)
+    """Of its own."""
+
+
+class LogSettings(_Section):
+    """The log, on standard error."""
+
+    format: Literal["text", "json"] = "text"
+    """`json`: one object a line. Under systemd each line has its severity either way."""
+
+
 class Settings(BaseSettings):
     """Everything that a daemon is told."""
 
@@ -317,6 +333,10 @@ class Settings(BaseSettings):
     """The store of results."""
     archive: ArchiveSettings = ArchiveSettings()
     """Pictures of judged parts."""
+    metrics: MetricsSettings | None = None
+    """Figures for Prometheus; none where the section is missing."""
+    log: LogSettings = LogSettings()
+    """The log."""
 
     @classmethod
     def settings_customise_sources(

@@ -30,9 +30,10 @@ ARROWS = {
     "__init__": (),
     "atomic": (),
     "errors": (),
+    "toml": (),
 }
 """Who may look straight down on whom; everything below may be used too."""
-LEAVES = {"__init__", "errors", "atomic"}
+LEAVES = {"__init__", "errors", "atomic", "toml"}
 TORCH = {"torch", "torchvision"}
 HAND_OVER = {"cli", "commands", "demo", "bench"}
 """These call what teaches, but only when asked to: they import it inside functions."""

@@ -27,6 +27,8 @@ SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("[mqtt.tls]", settings.TlsSettings),
     ("[ledger]", settings.LedgerSettings),
     ("[archive]", settings.ArchiveSettings),
+    ("[metrics]", settings.MetricsSettings),
+    ("[log]", settings.LogSettings),
 )
 
 

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from edge_inspector.bundle import Bundle
     from edge_inspector.inspection.inspector import Inspector
     from edge_inspector.inspection.recipe import Region
+    from edge_inspector.line.check import Finding
 
 stderr = Console(stderr=True)
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
@@ -37,6 +38,16 @@ def open_bundle(path: Path) -> "tuple[Bundle, Inspector]":
 def print_json(value: object) -> None:
     """Print a value as JSON."""
     typer.echo(json.dumps(value, indent=1, allow_nan=False))
+
+
+def print_findings(findings: "Iterable[Finding]") -> bool:
+    """Print what was looked at as it is found, and return whether all that is needed is there."""
+    good = True
+    for finding in findings:
+        word = "ok  " if finding.good else "FAIL" if finding.needed else "note"
+        typer.echo(f"{word} {finding.what}: {finding.detail}")
+        good = good and (finding.good or not finding.needed)
+    return good
 
 
 def now() -> datetime:

@@ -1,20 +1,25 @@
 """Commands of the daemon and its contract."""
 
+import logging
+import os
 import time
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from edge_inspector.commands.console import FINDING, JsonFlag, print_json
+from edge_inspector.commands.console import FINDING, JsonFlag, print_findings, print_json
 
 
 def run(config: Annotated[Path, typer.Option(help="Settings file (TOML).")]) -> None:
     """Run the daemon until SIGTERM or Ctrl-C."""
     from edge_inspector.line.daemon import serve
+    from edge_inspector.line.logs import set_log_format
     from edge_inspector.settings import read_settings
 
-    raise typer.Exit(serve(read_settings(config)))
+    settings = read_settings(config)
+    set_log_format(settings.log.format, logging.getLogger().handlers, journal="JOURNAL_STREAM" in os.environ)
+    raise typer.Exit(serve(settings))
 
 
 def check(
@@ -31,9 +36,8 @@ def check(
     if as_json:
         print_json([asdict(finding) for finding in findings])
     else:
-        for finding in findings:
-            typer.echo(f"{'ok  ' if finding.good else 'FAIL'} {finding.what}: {finding.detail}")
-    if not all(finding.good for finding in findings):
+        print_findings(findings)
+    if not all(finding.good or not finding.needed for finding in findings):
         raise typer.Exit(FINDING)
 
 

@@ -15,6 +15,7 @@ from edge_inspector.engines.openvino import usable_processors
 from edge_inspector.errors import DataError, DiskError
 from edge_inspector.line.camera import described, open_camera, what_is_wrong_with
 from edge_inspector.line.claims import is_picture, read_sidecar
+from edge_inspector.line.clock import describe_clock, read_clock_error_us
 from edge_inspector.line.folder import is_subfolder
 from edge_inspector.line.ledger import open_ledger
 from edge_inspector.line.naming import Names, printable, read_names
@@ -36,11 +37,15 @@ class Finding:
     what: str
     good: bool
     detail: str
+    needed: bool = True
+    """Whether `run` cannot do without."""
 
 
 def check(settings: Settings, clock_ns: Now) -> Iterator[Finding]:
     """Yield what is as it must be and what is not; changes nothing but files of its own."""
     yield _check_writable("state_dir", settings.state_dir)
+    right, words = describe_clock(read_clock_error_us())
+    yield Finding("clock", right, words, needed=False)
     for station in settings.station:
         yield from _check_parts(station, clock_ns)
         yield _check_source(station)

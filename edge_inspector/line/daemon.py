@@ -22,6 +22,7 @@ from edge_inspector.bundle import Bundle, open_inspector, read_bundle, self_test
 from edge_inspector.engines.openvino import usable_processors
 from edge_inspector.errors import DataError, DiskError, SettingsError
 from edge_inspector.line.ledger_file import prepare_ledger
+from edge_inspector.line.metrics import News, serve_metrics
 from edge_inspector.line.stage import PartLine
 from edge_inspector.line.station import Station, World, state_folder
 from edge_inspector.line.supervisor import Alive, Restart
@@ -51,8 +52,14 @@ def serve(settings: Settings) -> int:
     world = World(time.time_ns, time.monotonic_ns, new_arrival_id, Random())  # noqa: S311 - jitter, not secrets
     stop, crashed = threading.Event(), threading.Event()
     signs: queue.SimpleQueue[Alive | Restart] = queue.SimpleQueue()
-    with locked(settings.state_dir), _log_kept(settings.state_dir), _signals(stop), _crash_watch(crashed, stop):
-        stations = [_station(settings, station, world, stop, signs) for station in settings.station]
+    with (
+        locked(settings.state_dir),
+        _log_kept(settings.state_dir),
+        _signals(stop),
+        _crash_watch(crashed, stop),
+        _metrics(settings) as news,
+    ):
+        stations = [_station(settings, station, world, stop, signs, news) for station in settings.station]
         _keep_memory_small()
         threads = [threading.Thread(target=station.run, name="station") for station in stations]
         for thread in threads:
@@ -86,12 +93,24 @@ def _watch(stop: threading.Event, signs: "queue.SimpleQueue[Alive | Restart]", s
     return False
 
 
+@contextmanager
+def _metrics(settings: Settings) -> Iterator["News | None"]:
+    """Serve figures while the daemon runs, and yield where stations bring them; None where nobody asks for them."""
+    if settings.metrics is None:
+        yield None
+        return
+    news: News = queue.SimpleQueue()
+    with serve_metrics(settings.metrics, news):
+        yield news
+
+
 def _station(
     settings: Settings,
     station: StationSettings,
     world: World,
     stop: threading.Event,
     signs: "queue.SimpleQueue[Alive | Restart]",
+    news: "News | None",
 ) -> Station:
     folder = state_folder(settings, station)
     try:
@@ -100,7 +119,7 @@ def _station(
         raise DiskError(f"{folder}: {error.strerror}") from error
     ledger = prepare_ledger(folder / "ledger.db", world.new_id, world.now_ns)
     bundles, parts = open_parts(settings, station)
-    return Station(settings, station, bundles, parts, world=world, stop=stop, signs=signs, prepared=ledger)
+    return Station(settings, station, bundles, parts, world=world, stop=stop, signs=signs, prepared=ledger, news=news)
 
 
 def open_parts(settings: Settings, station: StationSettings) -> tuple[Mapping[str, Bundle], Mapping[str, PartLine]]:

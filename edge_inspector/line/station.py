@@ -26,6 +26,7 @@ from edge_inspector.line.ledger import Ledger, open_ledger
 from edge_inspector.line.ledger_file import Prepared
 from edge_inspector.line.legacy import Legacy
 from edge_inspector.line.link import Dial, Inbox, Will
+from edge_inspector.line.metrics import Judged, News, Shown
 from edge_inspector.line.plc import Plc
 from edge_inspector.line.publisher import Publisher, Wake
 from edge_inspector.line.shifts import turn_at
@@ -38,7 +39,7 @@ from edge_inspector.line.triggers import Trigger, TriggerDesk
 from edge_inspector.line.upkeep import Upkeep
 from edge_inspector.line.views import Assembly
 from edge_inspector.settings import CaptureSettings, FolderSettings, Settings, SourceSettings, StationSettings
-from edge_inspector.wire.messages import AvailablePart
+from edge_inspector.wire.messages import AvailablePart, Health
 
 _JOIN_S = 5.0
 _KEEPSAKES = 8
@@ -69,6 +70,7 @@ class Station:
         stop: threading.Event,
         signs: "queue.SimpleQueue[Alive | Restart]",
         prepared: Prepared | None = None,
+        news: "News | None" = None,
     ) -> None:
         self._settings = settings
         self._station = station
@@ -77,6 +79,7 @@ class Station:
         self._world = world
         self._stop = stop
         self._signs = signs
+        self._news = news
         self._base = f"{settings.mqtt.root}/{station.name}"
         self._folder = state_folder(settings, station)
         self._reports: Reports = queue.SimpleQueue()
@@ -140,6 +143,7 @@ class Station:
             charts=_charts(self._station, self._bundles),
             stop=self._stop,
             signs=self._signs,
+            show=self._show,
             now_ns=self._world.now_ns,
             monotonic_ns=self._world.monotonic_ns,
         )
@@ -292,6 +296,14 @@ class Station:
         self._inboxes["results"].put(Wake())
         self._inboxes["state"].put(answered)
         self._reports.put(answered)
+        if self._news is not None:
+            result = answered.result
+            seconds = result.timing_ms.get("total", 0.0) / 1000
+            self._news.put(Judged(self._station.name, result.part, result.verdict, seconds))
+
+    def _show(self, health: Health) -> None:
+        if self._news is not None:
+            self._news.put(Shown(self._station.name, health))
 
 
 def open_source(

@@ -95,6 +95,8 @@ class Desk:
     """By part."""
     stop: threading.Event = field(repr=False)
     signs: "queue.SimpleQueue[Alive | Restart]" = field(repr=False)
+    show: Callable[[Health], None] = field(repr=False)
+    """Hears every health report, too."""
     now_ns: Now = field(repr=False)
     monotonic_ns: Now = field(repr=False)
 
@@ -301,9 +303,10 @@ class Supervisor:
         news = (state, self._vitals.connected("results"), self._vitals.source, self._vitals.last_error)
         if news != self._said or now - self._said_ns >= _HEALTH_EVERY_NS:
             self._said, self._said_ns = news, now
-            health = self._health(now).encode()
-            self._say("health", health)
-            self._leave(health)
+            health = self._health(now)
+            self._say("health", health.encode())
+            self._leave(health.encode())
+            self._desk.show(health)
 
     def _leave(self, health: bytes) -> None:
         """Leave the newest health beside the ledger, for `diagnose`; not synced, and not missed on a full disk."""
