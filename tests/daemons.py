@@ -39,7 +39,7 @@ def write_settings(
     config = folder / "settings.toml"
     config.write_text(
         f'state_dir = "state"\n'
-        f"[ledger]\nreserve_mb = 1\n"
+        f"[ledger]\nreserve_mb = 1\nalarm_free_mb = 1\n"
         f"[mqtt]\nport = {port}\n{mqtt_keys}\n"
         f'[[station]]\nname = "{STATION}"\nthreads = 1\n{station_keys}\n'
         f"[station.source]\n{source}\n"

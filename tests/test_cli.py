@@ -53,7 +53,7 @@ def test_a_wrong_folder_is_one_line_and_exit_65(tmp_path: Path) -> None:
     ("more", "status", "words"),
     [
         ((), 65, "10 good pictures of 10 different parts, at least 30 parts are needed"),
-        (("--detector", "magic"), 64, "detector setting kind: expected one of cae:my, cae:mvtec, "),
+        (("--detector", "magic"), 64, "--detector magic: expected one of cae:my, cae:mvtec, "),
         (("--detector", "cae:baseline", "--size", "128"), 64, "cae:baseline takes only 256x256, got 128x128"),
         (("--set", "colour=1"), 64, "detector setting colour: Extra inputs are not permitted"),
         (("--set", "rate"), 64, "--set rate: expected KEY=VALUE"),

@@ -62,7 +62,9 @@ class TaughtAutoencoder:
 
     def residual(self, deployed: Deployed) -> Fitted:
         """Fit the tolerance on what the deployed network makes of the tune pictures."""
-        reconstructions = torch.from_numpy(np.concatenate(list(deployed(self.lesson.tune))))
+        given = np.concatenate(list(deployed(self.lesson.tune)))
+        refuse_constant(given)
+        reconstructions = torch.from_numpy(given)
         return Fitted(_fitted(self.settings, _raw(self.settings, self.lesson.tune, reconstructions)), self.steps)
 
 
@@ -84,7 +86,6 @@ def teach(settings: Settings, lesson: Lesson) -> TaughtAutoencoder:
         steps = step.number
         words = f"step {step.number}, loss {step.loss:.3f}, finds {step.quality:.1%} of planted defects"
         lesson.report(Progress(step.share, words))
-    refuse_constant(_reconstruct(network, lesson.tune).numpy())
     repeats = len(lesson.planted) // len(lesson.tune)
     refuse_copies(np.concatenate([lesson.tune] * repeats), lesson.planted, _reconstruct(network, lesson.planted))
     return TaughtAutoencoder(network.eval(), settings, lesson, steps)

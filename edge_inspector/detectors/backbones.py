@@ -1,6 +1,7 @@
 """Pretrained networks whose features tell parts apart; their weights travel inside the bundle's graph."""
 
 import hashlib
+import warnings
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
@@ -176,7 +177,9 @@ def _read_weights(path: Path, sha256: str | None = None) -> Mapping[str, Tensor]
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of pickle protocols: what is not tensors is refused anyway
+            loaded = torch.load(path, map_location="cpu", weights_only=True)
     except (SafetensorError, RuntimeError, ValueError, EOFError, KeyError, UnpicklingError) as error:
         raise DataError(
             f"{path} holds no weights that can be read safely: {(str(error) or type(error).__name__).splitlines()[0]}"

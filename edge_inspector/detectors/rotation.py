@@ -82,7 +82,7 @@ def to_file(backbone: Backbone, architecture: str, seen: Sequence[str]) -> bytes
 
 def _turned(pictures: Pictures) -> Tensor:
     """Return pictures in four turns, (4 * count, height, width, channels): all at 0 degrees first, then 90."""
-    return torch.from_numpy(np.concatenate([np.rot90(pictures, turn, (1, 2)) for turn in range(TURNS)]))
+    return torch.from_numpy(np.concatenate([np.rot90(pictures, turn, (1, 2)) for turn in range(TURNS)]).copy())
 
 
 def _turns(count: int) -> Tensor:

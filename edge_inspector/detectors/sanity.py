@@ -11,7 +11,6 @@ _VISIBLE = 8
 """Grey values by which a planted defect changes a pixel."""
 COPIED = 0.05
 """Share of a defect's contrast that a network which copies leaves unexplained."""
-_DEAD = 1e-6
 
 
 def refuse_constant(reconstructions: NDArray[np.float32]) -> None:
@@ -20,7 +19,7 @@ def refuse_constant(reconstructions: NDArray[np.float32]) -> None:
     Raises:
         DataError: they are; the network is dead and the map would only tell pictures from that one.
     """
-    if len(reconstructions) > 1 and np.ptp(reconstructions, axis=0).max() < _DEAD:
+    if len(reconstructions) > 1 and not np.ptp(reconstructions, axis=0).any():
         raise DataError(
             "the network gives the same picture whatever it is shown: it has learned nothing. Train longer (--epochs), "
             "or with a lower rate (--set rate=0.0003)"

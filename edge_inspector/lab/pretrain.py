@@ -79,4 +79,4 @@ def _read(pictures: tuple[GoodPicture, ...], size: int) -> Pictures:
     ]
     if any(picture.dtype != np.uint8 for picture in shrunk):
         raise DataError("pretraining takes 8-bit pictures")
-    return np.stack(shrunk).astype(np.uint8)[..., ::-1]
+    return np.ascontiguousarray(np.stack(shrunk).astype(np.uint8)[..., ::-1])

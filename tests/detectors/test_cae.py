@@ -13,7 +13,7 @@ from edge_inspector.detectors.autoencoder import NETWORKS, check_size
 from edge_inspector.detectors.lesson import Budget, Lesson
 from edge_inspector.detectors.reconstruction import ReconstructionNetwork
 from edge_inspector.detectors.same import SameConv2d, SameConvTranspose2d
-from edge_inspector.detectors.settings import KINDS, parse_settings
+from edge_inspector.detectors.settings import KINDS, AutoencoderSettings, parse_settings
 from edge_inspector.engines.openvino import OpenVinoNetwork
 from edge_inspector.errors import UsageError
 from edge_inspector.lab.augment import Augment
@@ -64,7 +64,8 @@ def test_a_network_has_the_parameters_of_its_table(kind: str, side: int, grey: i
 
 def test_every_network_has_a_table() -> None:
     """None is added without its figures, and every kind that can be set has a network."""
-    assert {kind for kind, *_ in PARAMETERS} == set(NETWORKS) == set(SMALL) == set(KINDS)
+    assert {kind for kind, *_ in PARAMETERS} == set(NETWORKS) == set(SMALL)
+    assert set(NETWORKS) == {kind for kind in KINDS if isinstance(parse_settings(kind, {}), AutoencoderSettings)}
 
 
 ALL_IN_THE_SLOW_RUN = [
@@ -111,7 +112,7 @@ def test_a_reconstruction_is_a_picture_of_the_same_size(kind: str, channels: int
 def test_a_size_that_the_network_cannot_take_is_refused(kind: str, width: int, height: int, words: str) -> None:
     """The message says which sizes it takes and which was asked for."""
     with pytest.raises(UsageError, match=f"^{kind} takes {words}, got {width}x{height}$"):
-        check_size(kind, height, width)
+        check_size(parse_settings(kind, {}), height, width)
 
 
 @pytest.mark.parametrize("kind", ALL_IN_THE_SLOW_RUN)
@@ -166,8 +167,9 @@ def test_each_kind_is_taught_and_sees_a_bright_spot(kind: str) -> None:
     )
     taught = autoencoder.teach(parse_settings(kind, {"patch": "8"} if kind == "patch" else {}), lesson)
     with torch.no_grad():
-        features = [taught.network(torch.from_numpy(picture[None])).numpy() for picture in good[8:12]]
-        residual = taught.residual(lesson.tune, features)
+        residual = taught.residual(
+            lambda pictures: (taught.network(torch.from_numpy(picture[None])).numpy() for picture in pictures)
+        ).graph
         shown = [torch.from_numpy(picture[None]) for picture in (good[13], spot[5])]
         clean, defective = (residual(picture, taught.network(picture)) for picture in shown)
 

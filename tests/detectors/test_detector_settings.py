@@ -31,7 +31,7 @@ def test_every_kind_has_settings(kind: str) -> None:
 
 def test_a_kind_that_does_not_exist_is_refused() -> None:
     """The message lists those that exist."""
-    with pytest.raises(UsageError, match=r"detector setting kind: expected one of cae:my, .*patch, got 'magic'"):
+    with pytest.raises(UsageError, match=r"--detector magic: expected one of cae:my, .*patch, padim, "):
         parse_settings("magic", {})
 
 
@@ -45,15 +45,19 @@ def test_a_kind_that_does_not_exist_is_refused() -> None:
         ("cae:my", {"residual": "l3"}, "residual"),
         ("cae:my", {"batch": "0"}, "batch"),
         ("cae:skip", {"loss": "l1"}, "loss"),
-        ("unet", {"tile": "40"}, "tile"),
+        ("unet", {"patch": "40"}, "patch"),
         ("patch", {"residual": "l1"}, "residual"),
         ("patch", {"smoothing": "1"}, "smoothing"),
-        ("patch", {"tile": "1"}, "tile"),
+        ("patch", {"patch": "1"}, "patch"),
+        ("padim", {"residual": "l1"}, "residual"),
+        ("padim", {"augment": "melt"}, "augment"),
         ("patch", {"boxes": "both"}, "boxes"),
         ("patch", {"k": "0"}, "k"),
     ],
 )
 def test_what_cannot_be_set_is_refused_by_name(kind: str, changes: dict[str, str], words: str) -> None:
     """The message names the setting and lists those that exist."""
-    with pytest.raises(UsageError, match=rf"detector setting {words}: .*settings: kind, loss.*batch"):
+    with pytest.raises(
+        UsageError, match=rf"detector setting {words}: .*settings of {kind}: augment, tile, overlap, .*"
+    ):
         parse_settings(kind, changes)

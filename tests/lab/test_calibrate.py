@@ -124,27 +124,6 @@ def test_the_stated_rate_holds_as_often_as_stated(groups: int, rate: float) -> N
     assert broken >= 1, "a threshold that never breaks its promise is higher than it need be"
 
 
-@given(st.integers(0, 3), st.integers(30, 120))
-def test_good_parts_that_the_gate_refuses_count_as_rejected(refused: int, groups: int) -> None:
-    """The promise is of every verdict other than OK: with r refused, r exceedances are spent already."""
-    levels = [float(level) for level in range(1, groups - refused + 1)]
-    found = set_threshold(levels, Target(), refused)
-
-    assert found.exceedances == refused
-    assert found.value == pytest.approx(1.01 * levels[-1])
-    assert binom.cdf(refused, groups, found.false_reject) == pytest.approx(0.05, abs=1e-6)
-
-
-def test_refused_parts_leave_fewer_exceedances() -> None:
-    """93 parts show 5 % with one exceedance: the largest level when the gate has taken it; with two it cannot be."""
-    levels = [float(level) for level in range(1, 93)]
-
-    assert set_threshold([*levels, 93.0], Target(0.05)).value == pytest.approx(1.01 * 92)
-    assert set_threshold(levels, Target(0.05), refused=1).value == pytest.approx(1.01 * 92)
-    with pytest.raises(DataError, match="the quality gate refuses 2 of 93 good parts"):
-        set_threshold(levels[:-1], Target(0.05), refused=2)
-
-
 def test_without_a_target_the_best_that_the_parts_support_is_promised() -> None:
     """Nothing but the highest level counts, and the rate is what so many parts can show."""
     found = set_threshold([*range(1, 60)], Target())

@@ -387,7 +387,7 @@ def test_ffmpeg_hides_a_size_that_changes_in_the_stream(tmp_path: Path) -> None:
     path = tmp_path / "camera.mjpeg"
     sizes = [(160, 120)] * 12 + [(96, 64)] * 12
     path.write_bytes(b"".join(jpeg(a_part(0, width=width, height=height)) for width, height in sizes))
-    with Watching(path, trigger="every_frame") as watching:
+    with Watching(path, trigger="every_frame", frozen=0) as watching:
         until(lambda: Trouble in watching.kinds(), "the end of the file")
 
     assert shapes_of(watching)[:24] == [(120, 160, 3)] * 24

@@ -260,16 +260,21 @@ def test_a_state_folder_that_cannot_be_written_is_refused(bundle: Bundle, read_o
     assert "read-only" in daemon.words()
 
 
-def test_a_damaged_ledger_is_refused(bundle: Bundle, tmp_path: Path) -> None:
-    """Numbers that cannot be trusted are not gone on with; the message says what to do."""
-    config = write_settings(tmp_path, bundle=bundle.path, port=free_port())
-    (tmp_path / "state" / STATION).mkdir(parents=True)
-    (tmp_path / "state" / STATION / "ledger.db").write_bytes(b"no database at all" * 1000)
-    with Daemon(config) as daemon:
-        status = daemon.launch().wait()
+def test_a_damaged_ledger_is_set_aside(bundle: Bundle, broker: Mosquitto, tmp_path: Path) -> None:
+    """Numbers that cannot be trusted are not gone on with: a new ledger begins, the alarm says so, parts are judged."""
+    config = write_settings(tmp_path, bundle=bundle.path, port=broker.port)
+    state = tmp_path / "state" / STATION
+    state.mkdir(parents=True)
+    (state / "ledger.db").write_bytes(b"no database at all" * 1000)
+    with Subscriber(broker.port) as heard, Daemon(config) as daemon:
+        daemon.start()
+        until(lambda: "ledger_new" in heard.last("alarms")["active"], "the alarm")
+        drop(tmp_path / "inbox", "good.png", png(a_part(2)))
+        heard.wait_for_results(["good"])
+        assert daemon.stop() == 0
 
-    assert status == 74
-    assert "ledger.db" in daemon.words()
+    assert [result["verdict"] for result in heard.results] == ["OK"]
+    assert [path.read_bytes()[:8] for path in state.glob("ledger.db.damaged-*")] == [b"no datab"]
 
 
 def test_a_folder_that_is_not_there_at_boot_is_waited_for(bundle: Bundle, broker: Mosquitto, tmp_path: Path) -> None:
@@ -301,11 +306,11 @@ def _judged(folder: Path) -> int:
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """Give a folder on a file system of 4 MB."""
+    """Give a folder on a file system of 8 MB."""
     folder = tmp_path / "small"
     folder.mkdir()
     mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=4m", "none", str(folder)], capture_output=True, check=False
+        ["mount", "-t", "tmpfs", "-o", "size=8m", "none", str(folder)], capture_output=True, check=False
     )
     if mounted.returncode:
         pytest.skip(f"cannot mount: {mounted.stderr.decode().strip()}")
@@ -316,7 +321,8 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 def test_a_full_disk_is_waited_out(bundle: Bundle, broker: Mosquitto, small_disk: Path, tmp_path: Path) -> None:
     """Nothing is judged, the PLC sends no parts, the program lives; with room again no part is missing."""
     config = write_settings(tmp_path, bundle=bundle.path, port=broker.port)
-    config.write_text(config.read_text().replace('"state"', f'"{small_disk / "state"}"'))
+    state, archive = f'"{small_disk / "state"}"', f'[archive]\npath = "{tmp_path / "archive"}"\n'
+    config.write_text(config.read_text().replace('"state"', state).replace("[mqtt]", archive + "[mqtt]"))
     names = [f"full-{n}" for n in range(30)]
     with Subscriber(broker.port) as heard, Daemon(config) as daemon:
         daemon.start()
@@ -334,7 +340,7 @@ def test_a_full_disk_is_waited_out(bundle: Bundle, broker: Mosquitto, small_disk
 
         heard.send("cmd/resume", '{"correlation_id": "c2", "by": "operator"}')
         heard.wait_for_results(names)
-        until(lambda: heard.last("alarms")["active"] == [], "the alarms are over")
+        until(lambda: heard.last("alarms")["active"] == [], "the alarms are over", 30)
         assert daemon.stop() == 0
 
     results = {result["id"]: result["seq"] for result in heard.results}

@@ -464,7 +464,10 @@ def an_intake(bench: Bench, *accepted: Accepted) -> Intake:
     """Return the loop that takes a camera's pictures in."""
     camera, paused = Held(*accepted), threading.Event()
     worker = bench.worker("intake")
-    return Intake(camera, bench.arrivals, bench.deadlines, worker, bench.open_ledger, bench.said.append, paused, "st1")
+    assembly = Assembly({}, SECOND, time.monotonic_ns)
+    return Intake(
+        camera, bench.arrivals, bench.deadlines, worker, bench.open_ledger, bench.said.append, paused, assembly, "st1"
+    )
 
 
 def test_a_camera_s_pictures_that_waited_when_the_program_died_are_answered(bench: Bench) -> None:

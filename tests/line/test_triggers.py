@@ -48,7 +48,7 @@ def heard(broker: Mosquitto) -> Iterator[Subscriber]:
 
 def a_camera(video: Path, **keys: Any) -> dict[str, Any]:  # noqa: ANN401 - a test factory
     """Return the settings of a camera that waits for triggers."""
-    return {"kind": "capture", "device": str(video), "trigger": "mqtt", **keys}
+    return {"kind": "capture", "device": str(video), "trigger": "mqtt", "frozen": 0, **keys}
 
 
 def words(heard: Subscriber, trigger_id: object) -> list[Word]:

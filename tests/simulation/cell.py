@@ -5,11 +5,10 @@ import os
 import sqlite3
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-from factories import a_blob, a_decision, a_placement
+from factories import a_blob, a_decision, a_placement, a_recipe
 from numpy.typing import NDArray
 from plc import Plc, is_newer, parse_word
 from simulation.network import Broker
@@ -272,6 +271,8 @@ def _drop(inbox: Path, name: str, kind: str, mtime_ns: int) -> None:
 class SimInspector:
     """Says what the picture says; takes its time, hangs, or kills the process."""
 
+    recipe = a_recipe()
+
     def __init__(self, scheduler: Scheduler) -> None:
         self._scheduler = scheduler
 
@@ -292,8 +293,8 @@ _PIXELS = np.zeros((8, 8, 3), np.uint8)
 _EVIDENCE = Evidence(_PIXELS, _PIXELS, np.zeros((1,), np.float32), np.zeros((8, 8), np.float32), a_placement(8, 8))
 
 
-def camera_of(cell: Cell) -> SimpleNamespace:
-    """Return what stands in for `cv2` in capture.py: a camera that shows what is before it."""
+def camera_of(cell: Cell) -> type:
+    """Return what stands in for `cv2.VideoCapture`: a camera that shows what is before it."""
 
     class VideoCapture:
         def open(self, *_: object) -> bool:
@@ -318,18 +319,4 @@ def camera_of(cell: Cell) -> SimpleNamespace:
         def release(self) -> None:
             pass
 
-    return SimpleNamespace(
-        VideoCapture=VideoCapture,
-        **dict.fromkeys(
-            (
-                "CAP_PROP_OPEN_TIMEOUT_MSEC",
-                "CAP_PROP_READ_TIMEOUT_MSEC",
-                "CAP_FFMPEG",
-                "CAP_ANY",
-                "CAP_PROP_FRAME_WIDTH",
-                "CAP_PROP_FRAME_HEIGHT",
-                "CAP_PROP_FPS",
-            ),
-            0,
-        ),
-    )
+    return VideoCapture

@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -21,6 +22,7 @@ from simulation.scheduler import Process, Scheduler, StuckError, modules
 from simulation.storage import Disk
 
 from edge_inspector.line import capture, folder, link, station
+from edge_inspector.line.camera import Reader
 from edge_inspector.line.stage import PartLine
 from edge_inspector.settings import Settings
 
@@ -102,7 +104,7 @@ class _Story:
     def _make_settings(self, where: Path) -> Settings:
         source: dict[str, Any] = {"kind": "folder", "path": self.inbox, "settle_ms": 20, "scan_ms": 200}
         if self.cell.triggered:
-            source = {"kind": "capture", "device": "0", "trigger": "mqtt"}
+            source = {"kind": "capture", "device": "0", "trigger": "mqtt", "frozen": 0}
         one = {
             "name": "st1",
             "source": source,
@@ -110,7 +112,8 @@ class _Story:
             "queue": 8,
             "thumbs": "not_ok",
         }
-        return Settings(station=(one,), state_dir=where / "state", mqtt={"port": 1883})
+        archive = {"keep": "none", "overlays": "none"}
+        return Settings(station=(one,), state_dir=where / "state", mqtt={"port": 1883}, archive=archive)
 
     def _hear(self, topic: str, payload: bytes, retained: bool) -> None:  # noqa: FBT001
         if not topic.endswith(("/health", "/info")):  # free disk space and host name are not the seed's
@@ -135,9 +138,10 @@ class _Story:
                             stack.enter_context(patch.object(module, what, simulated))
             stack.enter_context(patch.object(sqlite3, "connect", self._connect))
             stack.enter_context(patch.object(Path, "rename", _as_method(self.disk.rename)))
-            stack.enter_context(patch.object(folder, "_hints_from", _no_hints))
+            stack.enter_context(patch.object(folder, "hints_from", _no_hints))
             stack.enter_context(patch.object(station, "FolderSource", Folder))
-            stack.enter_context(patch.object(capture, "cv2", camera_of(self.cell)))
+            camera = partial(Reader, capture=camera_of(self.cell))
+            stack.enter_context(patch.object(capture, "Reader", camera))
             stack.enter_context(patch.object(link, "_client", lambda dial: Socket(self.broker, dial)))
             stack.callback(logging.disable, logging.root.manager.disable)
             logging.disable(logging.CRITICAL)
@@ -295,7 +299,7 @@ def _as_method(rename: Callable[[Path, Path], Path]) -> Callable[[Path, Path], P
 class _no_hints:  # noqa: N801 - stands in for a verb
     """No events from the file system: the scan is the truth."""
 
-    def __init__(self, _folder: Path, _hints: object) -> None:
+    def __init__(self, _folder: Path, _hints: object, *, deep: bool) -> None:
         pass
 
     def __enter__(self) -> None:
