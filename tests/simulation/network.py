@@ -13,7 +13,7 @@ from simulation.scheduler import Process, Scheduler
 
 from edge_inspector.line.link import Dial
 
-_GOOD = SimpleNamespace(is_failure=False)
+_GOOD = SimpleNamespace(value=0, is_failure=False)
 _SILENT_S = 1.5
 """Keepalives until the broker gives a silent client up."""
 
