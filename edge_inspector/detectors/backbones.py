@@ -25,8 +25,8 @@ RESNETS = ("resnet18", "resnet50", "wide_resnet50_2")
 ARCHITECTURES = (LITE0, *RESNETS)
 ROTATION, RANDOM = "rotation:", "random"
 _LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
-_LITE0_LEVELS = (4, 10)
-"""Blocks whose output is taken: 40 channels at stride 8, 112 at stride 16."""
+_LITE0_LEVELS = (2, 4, 10)
+"""Blocks whose output is taken: 24 channels at stride 4, 40 at stride 8, 112 at stride 16."""
 
 
 class Trunk(Protocol):
@@ -40,8 +40,8 @@ class Trunk(Protocol):
 class Backbone(nn.Module):
     """uint8 (batch, height, width, 1 or 3) to features, float32 (batch, channels, height / 8, width / 8).
 
-    Each level is averaged over 3 x 3 of its cells, which makes a detector indifferent to small shifts (PatchCore), and
-    brought to the finest level's cells.
+    Three levels, as the papers take them. Each is averaged over 3 x 3 of its cells, which makes a detector indifferent
+    to small shifts (PatchCore), and brought to cells of 8 x 8 pixels.
     """
 
     def __init__(self, trunk: nn.Module, mean: tuple[float, float, float], spread: tuple[float, float, float]) -> None:
@@ -54,15 +54,8 @@ class Backbone(nn.Module):
 
     def forward(self, picture: Tensor) -> Tensor:
         """Return the features of pictures."""
-        levels = self.trunk(self.normalised(picture))
-        cells = levels[0].shape[-2:]
-        same = [
-            functional.interpolate(_mean_of_neighbours(level), size=cells, mode="bilinear", align_corners=False)
-            if level.shape[-2:] != cells
-            else _mean_of_neighbours(level)
-            for level in levels
-        ]
-        return torch.cat(same, 1)
+        rows, columns = (side // STRIDE for side in picture.shape[1:3])
+        return torch.cat([_at_cells(level, rows, columns) for level in self.trunk(self.normalised(picture))], 1)
 
     def normalised(self, picture: Tensor) -> Tensor:
         """Return pictures as the trunk was trained on them, float32 (batch, 3, height, width)."""
@@ -70,8 +63,13 @@ class Backbone(nn.Module):
         return (x.expand(-1, 3, -1, -1) - self.mean) / self.spread
 
 
-def _mean_of_neighbours(level: Tensor) -> Tensor:
-    return functional.avg_pool2d(functional.pad(level, (1, 1, 1, 1), mode="replicate"), 3, 1)
+def _at_cells(level: Tensor, rows: int, columns: int) -> Tensor:
+    smooth = functional.avg_pool2d(functional.pad(level, (1, 1, 1, 1), mode="replicate"), 3, 1)
+    if level.shape[-2] > rows:
+        return functional.avg_pool2d(smooth, level.shape[-2] // rows)
+    if level.shape[-2] < rows:
+        return functional.interpolate(smooth, size=(rows, columns), mode="bilinear", align_corners=False)
+    return smooth
 
 
 def load_backbone(settings: FeatureSettings, seed: int) -> Backbone:
@@ -143,8 +141,9 @@ class _Resnet(nn.Module):
 
     def forward(self, x: Tensor) -> list[Tensor]:
         x = functional.max_pool2d(functional.relu(self.bn1(self.conv1(x))), 3, 2, 1)
-        finest = self.layer2(self.layer1(x))
-        return [finest, self.layer3(finest)]
+        first = self.layer1(x)
+        second = self.layer2(first)
+        return [first, second, self.layer3(second)]
 
 
 def _lite0_weights() -> Mapping[str, Tensor]:

@@ -124,7 +124,7 @@ class PadimSettings(FeatureSettings):
     kind: Literal["padim"] = "padim"
     dimensions: int = Field(100, ge=1, le=1024)
     """Channels that are kept, chosen by chance from the seed."""
-    regularisation: float = Field(0.01, gt=0, le=1)
+    regularisation: float = Field(0.1, gt=0, le=1)
     """Share of the mean variance that is added to every variance."""
 
 

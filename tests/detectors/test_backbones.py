@@ -30,7 +30,7 @@ def features_of(settings: PadimSettings) -> torch.Tensor:
         return load_backbone(settings, 0)(picture)  # type: ignore[no-any-return]
 
 
-@pytest.mark.parametrize(("architecture", "channels"), [(LITE0, 152), ("resnet18", 384)])
+@pytest.mark.parametrize(("architecture", "channels"), [(LITE0, 176), ("resnet18", 448)])
 def test_features_have_a_cell_for_eight_pixels(architecture: str, channels: int) -> None:
     """All levels on the finest one's cells, grey pictures as well as coloured ones."""
     backbone = build(architecture).eval()
