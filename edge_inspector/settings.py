@@ -41,6 +41,16 @@ def _pattern(value: str) -> str:
     return value
 
 
+def _expression(value: str) -> str:
+    try:
+        found = re.compile(value).fullmatch("")
+    except re.error as error:
+        raise ValueError(f"no regular expression: {error}") from error
+    if value and found:
+        raise ValueError(f"{value!r} matches a part without a serial, too")
+    return value
+
+
 def _region(value: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
     x, y, width, height = value
     if x < 0 or y < 0 or width < 8 or height < 8:
@@ -198,6 +208,12 @@ class StationSettings(_Section):
     """Over how many parts the rate is taken."""
     ng_stops: bool = False
     """Whether `plc/ready` is 0 while that alarm is on; `plc/cmd/reset` or `cmd/self_check` ends it."""
+    challenge_hours: float = Field(0, ge=0, le=8_760)
+    """A part known to be bad must come out NG so often, else the station is not ready; 0 is never."""
+    challenge_each_shift: bool = False
+    """Whether it must come out NG in each shift, too."""
+    challenge_serial: Annotated[str, AfterValidator(_expression)] = ""
+    """Regular expression that the whole serial of such a part matches; empty: they are announced by `cmd/challenge`."""
     shift: tuple[ShiftSettings, ...] = Field(SHIFTS, min_length=1)
     """When shifts begin."""
 

@@ -15,7 +15,7 @@ from typing import Self, TypeVar
 Found = TypeVar("Found")
 
 
-def until(look: Callable[[], Found], what: str, seconds: float = 10.0) -> Found:
+def until(look: Callable[[], Found], what: str, seconds: float = 30.0) -> Found:
     """Call `look` until it returns something true and return that; fail after `seconds`, saying `what` never came."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:

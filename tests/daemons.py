@@ -197,6 +197,11 @@ def broken_promises(heard: Iterable[Heard]) -> list[str]:
     return list(found.values())
 
 
+def let_go(client: mqtt.Client) -> None:
+    """Break the circle of a client and its callbacks: else its sockets close when Python's collector comes by."""
+    client.on_connect = client.on_disconnect = client.on_subscribe = client.on_message = None
+
+
 class Subscriber:
     """Hears one station; what was heard must be valid when the block ends well.
 
@@ -234,12 +239,13 @@ class Subscriber:
         properties.SessionExpiryInterval = 3600 if self._session else 0
         self.client.connect("127.0.0.1", self._port, 5, clean_start=not self._session, properties=properties)
         self.client.loop_start()
-        assert self._subscribed.wait(10)
+        assert self._subscribed.wait(30)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self.client.disconnect()
         self.client.loop_stop()
+        let_go(self.client)
         if kind is None and self._base == BASE:
             assert broken_promises(self.heard) == []
 
@@ -283,7 +289,7 @@ class Subscriber:
         self, topic: str, payload: bytes | str, *, retain: bool = False, properties: Properties | None = None
     ) -> None:
         """Publish below the base and return when the broker has it."""
-        self.client.publish(f"{self._base}/{topic}", payload, 1, retain, properties).wait_for_publish(10)
+        self.client.publish(f"{self._base}/{topic}", payload, 1, retain, properties).wait_for_publish(30)
 
 
 def drop(inbox: Path, name: str, content: bytes) -> None:

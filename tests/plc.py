@@ -16,12 +16,13 @@ class Word:
     trigger_id: str
     code: int
     serial: str
+    error: int
 
 
 def parse_word(payload: bytes) -> Word:
     """Return the word's fields that decide."""
-    seq, trigger_id, code, _error, _defects, _score, serial = payload.decode().split(";", 6)
-    return Word(int(seq), trigger_id, int(code), serial)
+    seq, trigger_id, code, error, _defects, _score, serial = payload.decode().split(";", 6)
+    return Word(int(seq), trigger_id, int(code), serial, int(error))
 
 
 def is_newer(new: int, last: int) -> bool:

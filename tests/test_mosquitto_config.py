@@ -118,6 +118,7 @@ class Client:
     def __exit__(self, *_: object) -> None:
         self.client.disconnect()
         self.client.loop_stop()
+        self.client.on_connect = self.client.on_publish = self.client.on_message = None  # a circle of open sockets
 
     def welcome(self) -> str:
         """Return the broker's answer to the login."""

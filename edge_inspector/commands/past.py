@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 ConfigOption = Annotated[Path, typer.Option(help="Settings file (TOML) of the daemon.")]
 StationOption = Annotated[str, typer.Option(help="Needed where the settings have several.")]
 _COLUMNS = ("decided_at", "id", "seq", "part", "serial", "lot", "view", "verdict", "reason_code", "reason", "score")
+_FLAGS = ("replayed", "challenge", "monitored")
 
 
 def history(
@@ -170,7 +171,7 @@ def _print_results(found: "Iterable[Found]", *, as_csv: bool, as_json: bool) -> 
         return
     writer = csv.writer(sys.stdout)
     writer.writerow(
-        (*_COLUMNS, "captured_at", "published_at", "replayed", "bundle", "calibration", *_trace_columns(), "ledger")
+        (*_COLUMNS, "captured_at", "published_at", *_FLAGS, "bundle", "calibration", *_trace_columns(), "ledger")
     )
     for one in found:
         result, bundle = one.result, one.result.bundle
@@ -179,7 +180,7 @@ def _print_results(found: "Iterable[Found]", *, as_csv: bool, as_json: bool) -> 
                 *(_safe(getattr(result, name)) for name in _COLUMNS),
                 result.captured_at,
                 one.published_at,
-                result.replayed,
+                *(getattr(result, name) for name in _FLAGS),
                 *((bundle.id, bundle.calibration) if bundle else ("", "")),
                 *(getattr(result.trace, name) for name in _trace_columns()),
                 result.ledger,

@@ -74,6 +74,12 @@ class Reason(Enum):
     NOT_READY = 207, Verdict.ERROR, "the part's bundle failed its golden check", "recalibrate on this machine"
     CRASHED = 208, Verdict.ERROR, "the program died while judging this picture", "send the picture to support"
     NO_PICTURE = 209, Verdict.ERROR, "the camera gave no picture", "check cable, power and address of the camera"
+    WITHHELD = (
+        212,
+        Verdict.ERROR,
+        "an OK that nobody may act on: a challenge part, monitor mode, or a challenge is wanted",
+        "see the alarms; end monitor mode or pass a challenge part",
+    )
     REFUSED = 211, Verdict.ERROR, "the trigger was refused", "wait for plc/ready; send a number of 1 to 2147483647"
     UNREADABLE = 210, Verdict.ERROR, "the picture could not be read from disk", "check the disk or the share"
 

@@ -1,5 +1,6 @@
 """The pictures that a station has taken: claimed by a rename, put away when they are answered."""
 
+import errno
 import os
 import stat
 from collections.abc import Iterator
@@ -9,12 +10,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
+from edge_inspector.atomic import sync_folder
 from edge_inspector.inspection.header import SUFFIXES
 
 CLAIMED, DONE = ".claimed", ".done"
 _BETWEEN = "--"
 _JOINS = "~"
 """Between a part's arrival and the id of a further picture of it."""
+_NO_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.EBADF)
+"""What shares say that cannot sync a folder; there the server decides what a power cut undoes."""
 _LONGEST_SIDECAR = 65_536
 _NAME_MAX = 254
 """One less than the file system takes: `.json` may be longer than the picture's ending."""
@@ -54,6 +58,7 @@ class Claims:
 
         Raises:
             FileNotFoundError: the picture was taken back, or the claimed folder is gone.
+            OSError: the disk failed.
         """
         folder, file = os.path.split(name)
         claim = f"{joining}{_JOINS}{arrival_id}" if joining else arrival_id
@@ -61,8 +66,25 @@ class Claims:
             (self._folder / folder).mkdir(parents=True, exist_ok=True)
         path = self._folder / folder / _claim_name(claim, file)
         (self.inbox / name).rename(path)
+        self._sync(path.parent, (self.inbox / name).parent)
         self._take_sidecar(name, path)
         return Claimed(joining or arrival_id, name, path)
+
+    def _sync(self, *folders: Path) -> None:
+        """Have a claim survive a power cut before its answer does: the answered picture would come back as a new part.
+
+        Raises:
+            OSError: the disk failed; the picture is found claimed when the folder is opened again.
+        """
+        between = {
+            above for folder in folders for above in (folder, *folder.parents) if above.is_relative_to(self.inbox)
+        }
+        for folder in sorted(between, reverse=True):
+            try:
+                sync_folder(folder)
+            except OSError as error:
+                if error.errno not in _NO_SYNC:
+                    raise
 
     def left_over(self) -> Iterator[Claimed]:
         """Yield what an earlier run claimed, in the order of arrival."""

@@ -141,6 +141,8 @@ class Drift:
 
     def take(self, result: Result) -> bool:
         """Learn from a result; say whether a subgroup is complete and the points are new."""
+        if result.challenge:
+            return False  # meant to be unusual
         if result.part != self._part:
             self._part, self._points = result.part, ()
             self._begin()

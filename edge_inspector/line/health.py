@@ -17,8 +17,8 @@ PACKML: dict[StateName, int] = {
     "STOPPING": 7,
 }
 """ISA-TR88.00.02 state numbers (reference MQTT.md, States)."""
-_WARNINGS = frozenset({"drift"})
-"""What asks for a look, while every verdict stands."""
+_WARNINGS = frozenset({"drift", "monitor"})
+"""What asks for a look; the inspection itself is well."""
 _DISABLING = {"ledger", "ledger_damaged"}
 """Without a ledger nothing can be answered."""
 _FADES_NS = {"taken_over": 120_000_000_000}

@@ -11,6 +11,10 @@ BLOCK = 1000
 """Numbers vouched for at once: one write in a thousand results."""
 
 
+_LOST = "?"
+"""Nothing that `Monitor.encode` writes."""
+
+
 @dataclass(frozen=True, slots=True)
 class Marks:
     """No number above these was ever given out."""
@@ -18,6 +22,8 @@ class Marks:
     seq: int = 0
     plc_seq: int = 0
     active_part: str = ""
+    monitor: str = ""
+    """As `Monitor.encode` wrote it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,15 +35,21 @@ class HighWater:
     def read(self) -> Marks:
         """Return the marks; those of a new station where there is no file, or none that can be read.
 
-        A damaged file must not keep the station from starting: its ledger is the truth as long as there is one.
+        A damaged file must not keep the station from starting: its ledger is the truth as long as there is one. But
+        whether a ledger that is begun without it begins in monitor mode is not known, so it does.
         """
         try:
             found = json.loads(self.path.read_bytes())
-            return Marks(int(found["seq"]), int(found["plc_seq"]), str(found["active_part"]))
-        except (OSError, ValueError, KeyError, TypeError):
+            monitor = str(found.get("monitor", ""))  # an older program's file has none
+            return Marks(int(found["seq"]), int(found["plc_seq"]), str(found["active_part"]), monitor)
+        except FileNotFoundError:
             return Marks()
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return Marks(monitor=_LOST)
 
-    def rise(self, *, seq: int = 0, plc_seq: int = 0, active_part: str | None = None) -> Marks:
+    def rise(
+        self, *, seq: int = 0, plc_seq: int = 0, active_part: str | None = None, monitor: str | None = None
+    ) -> Marks:
         """Write marks at least as high as these, and return them.
 
         Raises:
@@ -45,7 +57,8 @@ class HighWater:
         """
         old = self.read()
         part = old.active_part if active_part is None else active_part
-        marks = Marks(max(old.seq, seq), max(old.plc_seq, plc_seq), part)
+        mode = old.monitor if monitor is None else monitor
+        marks = Marks(max(old.seq, seq), max(old.plc_seq, plc_seq), part, mode)
         if marks != old:
             try:
                 write_file(self.path, json.dumps(asdict(marks)).encode())

@@ -13,8 +13,10 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 from edge_inspector.errors import DamagedError, DiskError
 from edge_inspector.inspection.model import Identity, Verdict
 from edge_inspector.line.chain import START, chained
+from edge_inspector.line.challenge import Challenged, after
 from edge_inspector.line.high_water import BLOCK, HighWater
 from edge_inspector.line.migrations import migrate
+from edge_inspector.line.monitor import Monitor, parse_monitor
 from edge_inspector.line.reserve import Reserve
 from edge_inspector.wire.messages import Counters, Result, utc
 
@@ -22,6 +24,9 @@ _PLC_BLOCK = 1000
 """PLC sequence numbers reserved at once: one commit in a thousand words, and never the same number twice."""
 _WAL_BYTES = 16_000_000
 """What stays of the write-ahead log once it has been longer; it is written back every 4 MB."""
+
+_CHALLENGE, _MONITORED = "challenge", "monitored"
+"""What a tally counts apart from the verdicts."""
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -109,7 +114,7 @@ class Ledger:
         now = self._now_ns()
         with self._commit():
             seq = int(self._meta("seq")) + 1
-            result = build(self.id, seq, now)
+            result = self._flagged(build(self.id, seq, now), now)
             payload = result.encode().decode()
             if self._one("SELECT 1 FROM entry WHERE id = ?", result.id):
                 self._db.execute("INSERT INTO late VALUES(?, ?, ?)", (result.id, now, payload))
@@ -129,15 +134,31 @@ class Ledger:
                 self._db.execute("INSERT INTO thumb VALUES(?, ?, ?)", (inserted.lastrowid, result.id, thumb))
             self._db.execute(
                 "INSERT INTO tally VALUES(?, ?, ?, 1) ON CONFLICT DO UPDATE SET parts = parts + 1",
-                (result.part, result.verdict, result.replayed),
+                (result.part, _counted_as(result), result.replayed),
             )
             self._db.execute(
                 "INSERT INTO shift_tally VALUES(?, ?, ?, ?, 1) ON CONFLICT DO UPDATE SET parts = parts + 1",
-                (self._shift_ns(now), result.part, result.verdict, result.replayed),
+                (self._shift_ns(now), result.part, _counted_as(result), result.replayed),
             )
+            if result.challenge:
+                self._note_challenge(result, now)
             self._db.execute("DELETE FROM attempt WHERE id = ?", (result.id,))
             self._set("seq", str(seq))
         return result
+
+    def _flagged(self, result: Result, now_ns: int) -> Result:
+        """Return a result with what forbids to act on it: every answer passes here, whoever gives it."""
+        challenge = self._one("SELECT 1, 0 FROM challenge WHERE id = ?", result.id) is not None
+        monitored = self.monitor().is_on(now_ns)
+        if not (challenge or monitored):
+            return result
+        return result.model_copy(update={"challenge": challenge, "monitored": monitored, "accept": False})
+
+    def _note_challenge(self, result: Result, now_ns: int) -> None:
+        stands = after(self.challenged(result.part), result, now_ns)
+        row = (result.part, stands.passed_ns, stands.failed)
+        self._db.execute("INSERT OR REPLACE INTO challenged VALUES(?, ?, ?)", row)
+        self._db.execute("DELETE FROM challenge WHERE id = ?", (result.id,))
 
     @_with_reserve
     def record_event(self, payload: bytes) -> None:
@@ -382,6 +403,39 @@ class Ledger:
         rows = self._rows("SELECT payload FROM entry WHERE seq IS NOT NULL ORDER BY seq DESC LIMIT ?", most)
         return tuple(row[0] for row in reversed(rows))
 
+    def challenged(self, part: str) -> Challenged:
+        """Return how a part's last challenges came out."""
+        row = self._one("SELECT passed_ns, failed FROM challenged WHERE part = ?", part)
+        return Challenged() if row is None else Challenged(int(row[0]), str(row[1]))
+
+    def announced_challenge(self) -> str:
+        """Return who said that the next part is a challenge; empty when nobody did."""
+        return self._meta("challenge_announced")
+
+    @_with_reserve
+    def announce_challenge(self, by: str) -> None:
+        """Commit that the next part is a challenge, or with an empty name that it is not."""
+        with self._commit():
+            self._set("challenge_announced", by)
+
+    @_with_reserve
+    def take_challenge(self, arrival_id: str) -> None:
+        """Commit that an arrival is a challenge, and the announced one if one is; its answer will say so."""
+        with self._commit():
+            self._db.execute("INSERT OR IGNORE INTO challenge VALUES(?)", (arrival_id,))
+            self._set("challenge_announced", "")
+
+    def monitor(self) -> Monitor:
+        """Return monitor mode as it was last set, also when it is over."""
+        return parse_monitor(self._meta("monitor"))
+
+    @_with_reserve
+    def set_monitor(self, monitor: Monitor) -> None:
+        """Commit monitor mode; it outlives the ledger, too."""
+        with self._commit():
+            self._set("monitor", monitor.encode())
+            self._high_water.rise(monitor=monitor.encode())
+
     def active_part(self) -> str:
         """Return the part that was active last; empty at the first start."""
         return self._meta("active_part")
@@ -569,12 +623,22 @@ def _new_values(ledger_id: str, now_ns: int, high_water: HighWater) -> Mapping[s
         "counters_since": now_ns,
         "active_part": marks.active_part,
         "shift_ns": now_ns,
+        "monitor": marks.monitor,
         "entry_chain": START,
         "audit_chain": START,
     }
 
 
-def _counted(rows: list[tuple[str, str, int, int]], since_ns: int, parts_per_minute: float) -> Counters:
+def _counted_as(result: Result) -> str:
+    """Return the row of the tally: what is not of production has its own."""
+    if result.challenge:
+        return _CHALLENGE
+    return _MONITORED if result.monitored else result.verdict
+
+
+def _counted(found: list[tuple[str, str, int, int]], since_ns: int, parts_per_minute: float) -> Counters:
+    apart = {kind: sum(row[3] for row in found if row[1] == kind) for kind in (_CHALLENGE, _MONITORED)}
+    rows = [row for row in found if row[1] not in apart]
     totals = {verdict: sum(row[3] for row in rows if row[1] == verdict) for verdict in Verdict}
     judged = totals[Verdict.OK] + totals[Verdict.NG] + totals[Verdict.REVIEW]
     return Counters(
@@ -588,6 +652,8 @@ def _counted(rows: list[tuple[str, str, int, int]], since_ns: int, parts_per_min
         replayed=sum(row[3] for row in rows if row[2]),
         parts_per_minute=parts_per_minute,
         by_part={name: _by_verdict(rows, name) for name in sorted({row[0] for row in rows})},
+        challenges=apart[_CHALLENGE],
+        monitored=apart[_MONITORED],
         **{"yield": totals[Verdict.OK] / judged if judged else None},
     )
 

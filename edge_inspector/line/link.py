@@ -149,11 +149,7 @@ class Link:
         if self._client.is_connected() and self._last is not None:
             with contextlib.suppress(RuntimeError, ValueError):
                 self._last.wait_for_publish(_GOODBYE_S)
-        self._client.disconnect()
-        self._client.loop_stop()
-        # The callbacks know this link and it knows the client: a circle, which would keep two descriptors open.
-        self._client.on_connect = self._client.on_disconnect = None
-        self._client.on_publish = self._client.on_message = None
+        _drop(self._client)
 
 
 def links(dial: Dial, worker: Worker, rng: Random, while_away: Callable[[], object]) -> Generator[Link]:
@@ -239,11 +235,20 @@ def connect(dial: Dial) -> "Link | str":
     except (OSError, ValueError, queue.Empty) as error:
         refused = str(error) or "no answer"
     if refused:
-        client.loop_stop()
+        _drop(client)
         return refused
     if dial.subscribe:
         link.subscribe(dial.subscribe)
     return link
+
+
+def _drop(client: mqtt.Client) -> None:
+    """End a client's thread and let go of its descriptors, now and not when Python's collector comes by."""
+    client.disconnect()
+    client.loop_stop()
+    # The callbacks know the link and it knows the client: a circle, which would keep up to three descriptors open.
+    client.on_connect = client.on_disconnect = None
+    client.on_publish = client.on_message = None
 
 
 def _client(dial: Dial) -> mqtt.Client:

@@ -60,6 +60,12 @@ CREATE TABLE delivered(n INTEGER PRIMARY KEY, at_ns INTEGER NOT NULL) STRICT;
 INSERT INTO meta VALUES('passed_over', '0'), ('entry_chain', ''), ('audit_chain', '');
 """
 
+_THIRD = """
+CREATE TABLE challenge(id TEXT PRIMARY KEY) STRICT;
+CREATE TABLE challenged(part TEXT PRIMARY KEY, passed_ns INTEGER NOT NULL, failed TEXT NOT NULL) STRICT;
+INSERT INTO meta VALUES('challenge_announced', ''), ('monitor', '');
+"""
+
 CHAINED: Mapping[str, str] = {
     "entry": "topic, seq, id, recorded_ns, payload",
     "audit": "recorded_ns, command, by, status, payload",
@@ -81,7 +87,11 @@ def _second(db: sqlite3.Connection) -> None:
         db.execute("UPDATE meta SET value = ? WHERE key = ?", (chain, f"{records}_chain"))
 
 
-_STEPS: tuple[Callable[[sqlite3.Connection], None], ...] = (_first, _second)
+def _third(db: sqlite3.Connection) -> None:
+    _run(db, _THIRD)
+
+
+_STEPS: tuple[Callable[[sqlite3.Connection], None], ...] = (_first, _second, _third)
 VERSION = len(_STEPS)
 
 

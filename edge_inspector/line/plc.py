@@ -32,6 +32,13 @@ class Ready:
 
     ready: bool
     packml: int
+    withheld: bool = False
+    """Not ready only because nobody may act on verdicts: a trigger gets its picture, and no OK."""
+
+    @property
+    def takes_triggers(self) -> bool:
+        """Whether a picture is taken when one is asked for."""
+        return self.ready or self.withheld
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,13 +179,26 @@ class _Session:
             self._say_ready()
 
     def _answer(self, result: Result) -> None:
-        self._say_word(_word_of(self._numbers.take(), result))
+        verdict, _ = self._allowed(result)
+        self._say_word(self._word_of(result))
         counters: Counters = self._ledger.counters(0.0)
-        self._say("verdict", result.verdict)
+        self._say("verdict", verdict)
         self._say("score", f"{result.score or 0:.3f}")
         self._say("defects", str(len(result.blobs)))
         self._say("total", str(counters.total))
         self._say("ng_total", str(counters.ng))
+
+    def _allowed(self, result: Result) -> tuple[Verdict, int]:
+        """Return what a PLC may hear: verdict and reason, no OK where nobody may act on it, nothing in monitor mode."""
+        withheld = self._newest.ready.withheld or not result.accept
+        if result.monitored or (withheld and result.verdict is Verdict.OK):
+            return Verdict.ERROR, Reason.WITHHELD.number
+        return result.verdict, result.reason_code
+
+    def _word_of(self, result: Result) -> PlcWord:
+        seq, (verdict, code) = self._numbers.take(), self._allowed(result)
+        defects = len(result.blobs)
+        return answer_word(seq, result.trigger_id, verdict, code, defects, result.score, result.serial)
 
     def _hear_wish(self, message: Incoming) -> None:
         """Take a wish of the PLC's into the audit trail and carry it out, unless it is retained: that one is old."""
@@ -217,8 +237,8 @@ class _Session:
         repeated = self._plc.triggers.repeated(self._ledger, str(number))
         before = self._ledger.payload_of(repeated.id) if repeated else None
         if before is not None:
-            self._say_word(_word_of(self._numbers.take(), Result.model_validate_json(before)))
-        elif repeated or self._newest.ready.ready:
+            self._say_word(self._word_of(Result.model_validate_json(before)))
+        elif repeated or self._newest.ready.takes_triggers:
             self._plc.triggers.accept(self._ledger, str(number))
             self._say_word(busy_word(self._numbers.take(), str(number)))
         else:
@@ -248,9 +268,3 @@ class _Session:
     def _say(self, leaf: str, text: str) -> None:
         topic = topic_of(f"plc/{leaf}")
         self._link.publish(f"{self._plc.base}/{topic.name}", text, topic.qos, retain=topic.retain)
-
-
-def _word_of(seq: int, result: Result) -> PlcWord:
-    return answer_word(
-        seq, result.trigger_id, result.verdict, result.reason_code, len(result.blobs), result.score, result.serial
-    )

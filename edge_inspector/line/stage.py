@@ -64,6 +64,8 @@ class Intake:
     assembly: Assembly
     """Puts several pictures of one part together."""
     station: str = ""
+    is_marked: Callable[[str], bool] = lambda _serial: False
+    """Whether a serial is a challenge part's."""
 
     def run(self) -> None:
         """Take in until stopped; triggers that an earlier run accepted and did not answer come first."""
@@ -114,6 +116,7 @@ class Intake:
 
     def _take(self, ledger: Ledger, accepted: Accepted) -> None:
         identity = accepted.arrival.identity
+        self._take_challenge(ledger, identity)
         if not (self.source.can_wait or identity.trigger_id):
             self._note(ledger, identity)
         while not self.worker.stopping():
@@ -126,6 +129,22 @@ class Intake:
                     return
             else:
                 self.deadlines.put(accepted)
+                return
+
+    def _take_challenge(self, ledger: Ledger, identity: Identity) -> None:
+        """Have a challenge part known as one before it is judged, however long the disk refuses.
+
+        The one that was announced is the next to be taken in; what waited before the start was there before.
+        """
+        while not self.worker.stopping():
+            try:
+                announced = not identity.replayed and bool(ledger.announced_challenge())
+                if announced or self.is_marked(identity.serial):
+                    ledger.take_challenge(identity.id)
+            except DiskError as error:
+                self.worker.reports.put(ledger_fault(error))
+                self.worker.pause(_RETRY_S)
+            else:
                 return
 
     def _note(self, ledger: Ledger, identity: Identity) -> None:

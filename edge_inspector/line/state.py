@@ -88,7 +88,7 @@ class _Desk:
         self._values: dict[str, StateValue] = {}
         self._answered: deque[str] = deque(maxlen=_REMEMBERED)
         self._recent: deque[int] = deque()
-        self._ready = False
+        self._takes_triggers = False
 
     def count(self) -> StateValue:
         """Return the counters as they stand in the ledger."""
@@ -144,14 +144,15 @@ class _Desk:
                 return (self._keep(message),)
             case Answered():
                 return self._answered_part(message)
-            case Ready(ready=ready):
-                self._ready = ready
+            case Ready():
+                self._takes_triggers = message.takes_triggers
                 return ()
             case _:
                 return ()
 
     def _answered_part(self, answered: Answered) -> tuple[StateValue, ...]:
-        self._recent.append(self._state.now_ns())
+        if answered.result.of_production:
+            self._recent.append(self._state.now_ns())
         values = [self._keep(StateValue("last/result", answered.result.encode(), answered.result.id)), self.count()]
         if answered.thumb is not None:
             values.append(self._keep(StateValue("last/thumb", answered.thumb, answered.result.id)))
@@ -271,7 +272,7 @@ class _Desk:
     def _trigger(self, asked: Asked) -> Finished:
         if self._state.triggers is None:
             return Finished(asked, "rejected", "this station's pictures come by themselves")
-        if not self._ready:
+        if not self._takes_triggers:
             return Finished(asked, "rejected", "the station is not ready")
         accepted = self._state.triggers.accept(self._ledger, f"cmd/{asked.correlation_id}")  # never a PLC's number
         return Finished(asked, "accepted", f"the answer is the result with id {accepted.id}")

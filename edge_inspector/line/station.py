@@ -2,6 +2,7 @@
 
 import json
 import queue
+import re
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -180,6 +181,7 @@ class Station:
             self._paused,
             assembly,
             self._station.name,
+            _challenge_serials(self._station),
         )
         archive = Archive(
             Shelf(archive_folder(self._settings, self._station)),
@@ -296,8 +298,8 @@ class Station:
         self._inboxes["results"].put(Wake())
         self._inboxes["state"].put(answered)
         self._reports.put(answered)
-        if self._news is not None:
-            result = answered.result
+        result = answered.result
+        if self._news is not None and result.of_production:
             seconds = result.timing_ms.get("total", 0.0) / 1000
             self._news.put(Judged(self._station.name, result.part, result.verdict, seconds))
 
@@ -359,6 +361,11 @@ def open_source(
 def state_folder(settings: Settings, station: StationSettings) -> Path:
     """Return where a station keeps its ledger."""
     return settings.state_dir / station.name
+
+
+def _challenge_serials(station: StationSettings) -> Callable[[str], bool]:
+    pattern = re.compile(station.challenge_serial)
+    return lambda serial: bool(station.challenge_serial and pattern.fullmatch(serial))
 
 
 def _assembly(station: StationSettings, monotonic_ns: Now) -> Assembly:

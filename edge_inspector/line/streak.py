@@ -32,8 +32,8 @@ class Streak:
         self._recent: deque[bool] = deque(maxlen=settings.ng_rate_parts)
 
     def take(self, result: Result) -> None:
-        """Learn of a verdict; what was judged after its time says nothing of the line as it is now."""
-        if result.replayed:
+        """Learn of a verdict; what was judged after its time, or is meant to be bad, says nothing of the line now."""
+        if result.replayed or result.challenge:
             return
         self._errors = self._errors + 1 if result.reason_code in _CURABLE else 0
         if result.verdict in _JUDGED:

@@ -21,10 +21,12 @@ from edge_inspector.line.health import PACKML, Alarm, StateName, Vitals
 from edge_inspector.line.ledger import Ledger
 from edge_inspector.line.ledger_file import mark_damaged
 from edge_inspector.line.link import Inbox
+from edge_inspector.line.monitor import monitor_for
 from edge_inspector.line.plc import Ready
 from edge_inspector.line.publisher import Wake
 from edge_inspector.line.shifts import ShiftTurn, turn_at
 from edge_inspector.line.source import Now
+from edge_inspector.line.standing import Standing, standing_of
 from edge_inspector.line.state import StateValue
 from edge_inspector.line.streak import Concern, Streak
 from edge_inspector.line.ticks import Answered, Fault, Report, Reports, ledger_fault
@@ -113,6 +115,7 @@ class Supervisor:
         self._active = desk.active_part
         self._drift = Drift(desk.charts)
         self._turn = self._turn_now()
+        self._standing = Standing()
         self._pending: Asked | None = None
         self._golden: Reply = queue.SimpleQueue()
         self._state: StateName = "STARTING"
@@ -134,6 +137,7 @@ class Supervisor:
             self._obey()
             self._check_at_shift_change()
             self._judge_the_run()
+            self._look_at_standing()
             now = self._desk.monotonic_ns()
             self._publish(now)
             if self._vitals.alive(now):
@@ -163,6 +167,13 @@ class Supervisor:
                 self._leave_the_ledger(message)
             case _:
                 pass
+
+    def _look_at_standing(self) -> None:
+        """See whether verdicts may be acted on; said at every turn, since a reset of alarms must not end it."""
+        desk = self._desk
+        self._standing = standing_of(desk.ledger, desk.station, self._active, self._turn_now().start_ns, desk.now_ns())
+        for fault in self._standing.faults():
+            self._take(fault)
 
     def _say_drift(self) -> None:
         alarm = self._drift.alarm
@@ -227,11 +238,34 @@ class Supervisor:
             case "reset_alarms":
                 self._vitals.forget_faults()
                 self._streak.forget()
+            case "challenge":
+                return self._announce_challenge(asked)
+            case "monitor":
+                return self._set_monitor(asked)
             case "self_check" | "part":
                 return self._begin_check(asked)
             case _:
                 return "rejected", f"nobody here does {asked.name}"
         return "done", ""
+
+    def _announce_challenge(self, asked: Asked) -> tuple[AckStatus, str]:
+        """Commit that the next part is a challenge before anybody is told so."""
+        cancel = asked.args.get("cancel", False)
+        if not isinstance(cancel, bool):
+            return "rejected", "expected args cancel (true or false), or none"
+        try:
+            self._desk.ledger.announce_challenge("" if cancel else asked.by)
+        except DiskError as error:
+            return "rejected", str(error)
+        return "done", "" if cancel else "the next part is the challenge"
+
+    def _set_monitor(self, asked: Asked) -> tuple[AckStatus, str]:
+        try:
+            monitor = monitor_for(asked.by, asked.args.get("minutes"), self._desk.now_ns())
+            self._desk.ledger.set_monitor(monitor)
+        except (ValueError, DiskError) as error:
+            return "rejected", str(error)
+        return "done", f"until {utc(monitor.until_ns)}" if monitor.until_ns else ""
 
     def _turn_now(self) -> ShiftTurn:
         return turn_at(self._desk.now_ns(), self._desk.station.shift, None)
@@ -300,7 +334,10 @@ class Supervisor:
             self._state, self._since_ns = state, self._desk.now_ns()
         self._say_ready(state)
         self._raise_and_clear(now)
-        news = (state, self._vitals.connected("results"), self._vitals.source, self._vitals.last_error)
+        news = (
+            *(state, self._vitals.connected("results"), self._vitals.source, self._vitals.last_error),
+            self._standing,
+        )
         if news != self._said or now - self._said_ns >= _HEALTH_EVERY_NS:
             self._said, self._said_ns = news, now
             health = self._health(now)
@@ -317,13 +354,14 @@ class Supervisor:
 
     def _say_ready(self, state: StateName) -> None:
         """Tell the PLC's thread of a change only: it ticks at every message, and every tick would bring one back."""
-        ready = Ready(
-            ready=state in ("READY", "RUNNING")
+        able = (
+            state in ("READY", "RUNNING")
             and not self._desk.queue_full()
             and not self._changing
-            and not (self._concern.rejects and self._desk.station.ng_stops),
-            packml=PACKML[state],
+            and not (self._concern.rejects and self._desk.station.ng_stops)
         )
+        withholds = self._standing.withholds
+        ready = Ready(ready=able and not withholds, packml=PACKML[state], withheld=able and withholds)
         if ready != self._said_ready:
             self._said_ready = ready
             self._desk.inboxes["plc"].put(ready)
@@ -385,6 +423,8 @@ class Supervisor:
             ),
             last_error=self._vitals.last_error,
             drift=self._drift.points,
+            monitor=self._standing.monitor_health(),
+            challenge=self._standing.challenge_health(),
         )
 
     def _info(self) -> Info:

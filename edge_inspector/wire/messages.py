@@ -122,6 +122,15 @@ class Result(Message):
     replayed: bool
     simulated: bool
     trace: Trace = Trace()
+    challenge: bool = False
+    """A part that is known to be bad, to see that it is found: not of production, never accepted."""
+    monitored: bool = False
+    """Judged in monitor mode: to be looked at, not to be acted on, never accepted."""
+
+    @property
+    def of_production(self) -> bool:
+        """Whether it counts."""
+        return not (self.challenge or self.monitored)
 
 
 def result_of(
@@ -193,6 +202,10 @@ class Counters(Message):
     """OK / (OK + NG + REVIEW)."""
     parts_per_minute: float
     by_part: dict[str, dict[str, int]]
+    challenges: int = 0
+    """Not of the total: challenge parts."""
+    monitored: int = 0
+    """Not of the total: parts judged in monitor mode."""
 
     def encode(self) -> bytes:
         """Return the message as it goes over the wire."""
@@ -251,6 +264,30 @@ class ArchiveHealth(BaseModel):
     """Pictures not kept since the start: the disk was full, or too slow."""
 
 
+class MonitorHealth(BaseModel):
+    """Monitor mode, while it lasts."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    by: str
+    since: Utc
+    until: Utc
+
+
+class ChallengeHealth(BaseModel):
+    """How the challenges of the active part stand."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", json_schema_serialization_defaults_required=True)
+
+    announced: bool = False
+    """The next part is one."""
+    passed_at: Utc | None = None
+    """When one came out NG last; null: never."""
+    failed: str = ""
+    """Why the last one was not NG; empty when it was."""
+    overdue: bool = False
+
+
 class Health(Message):
     """How the station is."""
 
@@ -267,6 +304,9 @@ class Health(Message):
     last_error: str
     drift: tuple[ChartHealth, ...] = ()
     """Empty until the first subgroup of parts is complete."""
+    monitor: MonitorHealth | None = None
+    """Null in production."""
+    challenge: ChallengeHealth = ChallengeHealth()
 
 
 class Info(Message):

@@ -31,6 +31,8 @@ _ARGS: Mapping[str, dict[str, JsonValue]] = {
     "part": {"part": "name of an available part"},
     "feedback": {"id": "of a result", "agree": "true or false", "comment": "optional"},
     "resend": {"from_seq": "first", "to_seq": "last"},
+    "challenge": {"cancel": "true takes the announcement back"},
+    "monitor": {"minutes": "1 to 10080; 0 ends it"},
 }
 _PLC_PAYLOADS = {"trigger": "1 to 2147483647", "part": "name of an available part", "reset": "1"}
 

@@ -48,7 +48,10 @@ TOPICS = (
 )
 """What the daemon publishes."""
 
-COMMANDS = ("trigger", "part", "pause", "resume", "reset_counters", "feedback", "self_check", "resend")
+COMMANDS = (
+    *("trigger", "part", "pause", "resume", "reset_counters"),
+    *("feedback", "self_check", "resend", "challenge", "monitor"),
+)
 """What is answered below `cmd/`; others are rejected."""
 
 PLC_COMMANDS = ("trigger", "part", "reset")

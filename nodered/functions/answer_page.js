@@ -1,5 +1,5 @@
 // Answer what a page asks. Output 1: "hello" asks for everything there is. Output 2: a command on its way to the daemon.
-const COMMANDS = ['trigger', 'part', 'pause', 'resume', 'reset_counters', 'feedback', 'self_check', 'resend']
+const COMMANDS = ['trigger', 'part', 'pause', 'resume', 'reset_counters', 'feedback', 'self_check', 'resend', 'challenge', 'monitor']
 const EXPIRES_MS = 10000
 const COMMANDS_MAX = 30
 const now = Date.now()
@@ -16,6 +16,7 @@ function readArgs (command, args) {
     case 'part': return { part: text(given.part, 128) }
     case 'feedback': return { id: text(given.id, 128), agree: given.agree === true }
     case 'resend': return { from_seq: whole(given.from_seq), to_seq: whole(given.to_seq) }
+    case 'monitor': return Number.isSafeInteger(given.minutes) ? { minutes: given.minutes } : {} // never 0 by mistake: 0 ends it
     default: return {}
   }
 }

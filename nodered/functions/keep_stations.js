@@ -62,6 +62,7 @@ function countOnce (station, result) {
   if (result.ledger !== station.ledger) Object.assign(station, { ledger: result.ledger, seq_counted: 0 })
   if (result.seq <= station.seq_counted) return
   station.seq_counted = result.seq
+  if (result.challenge || result.monitored) return // not of production
   addCount(station.hours, Math.floor(result.at / 3600000), result.verdict)
   forget(station.hours, 48)
   if (result.verdict === 'OK') return
@@ -72,8 +73,8 @@ function countOnce (station, result) {
 
 function addRow (station, result) {
   const largest = Math.max(0, ...result.blobs.map((blob) => blob.area || 0))
-  const { id, ledger, seq, at, verdict, score, reason, reason_code, part, serial, lot, total_ms, replayed } = result
-  const row = { id, ledger, seq, at, verdict, score, reason, reason_code, part, serial, lot, total_ms, replayed, blobs: result.blobs.length, largest }
+  const { id, ledger, seq, at, verdict, score, reason, reason_code, part, serial, lot, total_ms, replayed, challenge, monitored } = result
+  const row = { id, ledger, seq, at, verdict, score, reason, reason_code, part, serial, lot, total_ms, replayed, challenge, monitored, blobs: result.blobs.length, largest }
   if (verdict !== 'OK') Object.assign(row, { camera: result.camera, boxes: result.blobs.slice(0, 8).map((blob) => blob.box) })
   const place = station.rows.findIndex((other) => (other.ledger === ledger ? other.seq < seq : other.at <= at))
   station.rows.splice(place < 0 ? station.rows.length : place, 0, row)

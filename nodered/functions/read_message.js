@@ -26,7 +26,8 @@ function readResult (message) {
   const id = text(message.id, 128)
   if (!id) throw new Error('has no id')
   if (!VERDICTS.includes(message.verdict)) throw new Error(`has the verdict ${JSON.stringify(message.verdict)}, expected ${VERDICTS.join(', ')}`)
-  if ((message.verdict === 'OK') !== (message.accept === true)) throw new Error(`says ${message.verdict} and accept ${message.accept}`)
+  const [challenge, monitored] = [message.challenge === true, message.monitored === true]
+  if ((message.verdict === 'OK' && !challenge && !monitored) !== (message.accept === true)) throw new Error(`says ${message.verdict} and accept ${message.accept}`)
   const thumb = object(list(message.images, 10).find((image) => object(image).kind === 'thumb'))
   return {
     id, ledger: text(message.ledger), seq: count(message.seq), verdict: message.verdict,
@@ -36,7 +37,7 @@ function readResult (message) {
     has_thumb: thumb.kind === 'thumb',
     camera: [number(thumb.camera_width), number(thumb.camera_height)],
     bundle: text(object(message.bundle).id), captured_at: moment(message.captured_at), decided_at: moment(message.decided_at),
-    total_ms: number(object(message.timing_ms).total), replayed: message.replayed === true, simulated: message.simulated === true,
+    total_ms: number(object(message.timing_ms).total), replayed: message.replayed === true, simulated: message.simulated === true, challenge, monitored,
   }
 }
 
@@ -58,10 +59,14 @@ function readHealth (message) {
   if (!STATES.includes(message.state)) throw new Error(`has the state ${JSON.stringify(message.state)}, expected ${STATES.join(', ')}`)
   const undelivered = object(message.undelivered)
   const source = object(message.source)
+  const monitor = object(message.monitor)
+  const challenge = object(message.challenge)
   return {
     state: message.state, since: moment(message.since), engine: words(message.engine), disk_free_mb: number(message.disk_free_mb),
     source: { state: typeof source.open === 'boolean' ? (source.open ? 'open' : 'closed') : text(source.state), detail: text(source.detail) },
     undelivered: { count: count(undelivered.count), oldest_s: number(undelivered.oldest_s) }, last_error: words(message.last_error),
+    monitor: message.monitor ? { by: text(monitor.by), until: moment(monitor.until) } : null,
+    challenge: { announced: challenge.announced === true, failed: text(challenge.failed), overdue: challenge.overdue === true },
   }
 }
 

@@ -26,6 +26,10 @@
         const detail = health.last_error || health.source.detail || texts.no_detail
         found.push({ tone: this.tone, text: this.fill(texts[this.state], { detail }) })
       }
+      if (health && health.monitor) found.push({ tone: 'bad', text: this.fill(texts.monitor, { by: health.monitor.by, until: this.day(health.monitor.until) + this.time(health.monitor.until) }) })
+      if (health && health.challenge.failed) found.push({ tone: 'bad', text: this.fill(texts.challenge_failed, { detail: health.challenge.failed }) })
+      if (health && health.challenge.overdue) found.push({ tone: 'bad', text: texts.challenge_overdue })
+      if (health && health.challenge.announced) found.push({ tone: 'warn', text: texts.challenge_announced })
       if (health && health.undelivered.count) {
         found.push({ tone: 'warn', text: this.fill(texts.undelivered, { n: health.undelivered.count, s: this.number(health.undelivered.oldest_s) }) })
       }

@@ -1,6 +1,7 @@
 """A whole station in this process, on a real broker, whose detector says what a test wants."""
 
 import itertools
+import json
 import queue
 import threading
 import time
@@ -71,6 +72,7 @@ class Bench:
             "name": STATION,
             "source": {"kind": "folder", "path": self.inbox, "settle_ms": 50, "scan_ms": 100},
             "part": [{"name": "washer", "bundle": folder / "bundle"}],
+            "deadline_ms": 20_000,  # a busy machine is no late answer
             **station,
         }
         self._settings = Settings(
@@ -143,4 +145,31 @@ class Bench:
 
 def wait_until_ready(heard: Subscriber) -> None:
     """Return when the station says that it is ready."""
-    until(lambda: heard.last("plc/ready") == "1", "the station is ready", 20)
+    until(lambda: heard.last("plc/ready") == "1", "the station is ready", 60)
+
+
+def wait_until_triggers_work(heard: Subscriber) -> None:
+    """Return when the state thread takes triggers: it hears of it before the health that says so, the PLC's apart."""
+    wait_until_ready(heard)
+    until(lambda: heard.last("health")["state"] in ("READY", "RUNNING"), "the state thread is ready, too", 60)
+
+
+def ask(heard: Subscriber, name: str, correlation_id: str, **args: Any) -> tuple[str, str]:  # noqa: ANN401 - any JSON
+    """Send a command as Maria does, and return the first answer's status and reason."""
+    heard.send(f"cmd/{name}", json.dumps({"correlation_id": correlation_id, "by": "Maria", "args": args}))
+
+    def found() -> list[tuple[str, str]]:
+        acks = [json.loads(payload) for payload in heard.payloads("ack")]
+        return [(ack["status"], ack["reason"]) for ack in acks if ack["correlation_id"] == correlation_id]
+
+    return until(found, f"the answer to {correlation_id}", 30)[0]
+
+
+def wait_for_alarms(heard: Subscriber, *codes: str) -> None:
+    """Return when these alarms are on, and no other."""
+    until(lambda: heard.last("alarms")["active"] == sorted(codes), f"the alarms {codes}", 60)
+
+
+def wait_until_not_ready(heard: Subscriber) -> None:
+    """Return when the station says that it is not ready, for it has looked at its source."""
+    until(lambda: heard.last("plc/ready") == "0", "the station is not ready", 60)

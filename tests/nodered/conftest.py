@@ -8,7 +8,9 @@ import pytest
 from brokers import Mosquitto
 from dashboards import CHROMIUM, CHROMIUM_ARGS, ROOT, NodeRed, show, skip_where_something_is_missing
 from fake_station import Station
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+expect.set_options(timeout=20_000)
 
 
 @pytest.fixture(scope="session")

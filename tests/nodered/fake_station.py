@@ -107,6 +107,7 @@ class Station:
         """Disconnect without saying offline."""
         self.client.disconnect()
         self.client.loop_stop()
+        self.client.on_connect = self.client.on_message = None  # a circle, which would keep sockets open
 
     def _welcome(self, client: mqtt.Client, *_: object) -> None:
         client.subscribe(f"{self.base}/cmd/+", 1)
@@ -122,7 +123,7 @@ class Station:
             properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
             properties.UserProperty = ("id", part_id)
         body = payload if isinstance(payload, bytes | str) else json.dumps(payload, allow_nan=False)
-        self.client.publish(f"{self.base}/{leaf}", body, 1, retain, properties).wait_for_publish(5)
+        self.client.publish(f"{self.base}/{leaf}", body, 1, retain, properties).wait_for_publish(30)
 
     def drop(self) -> None:
         """Vanish as a cut cable would, for good: the broker speaks the last will."""

@@ -66,7 +66,7 @@ def test_a_command_that_nobody_answers_says_so(control_page: Page) -> None:
     """Silence is not taken for yes."""
     control_page.get_by_test_id("command-trigger").click()
 
-    expect(control_page.get_by_test_id("answer").first).to_contain_text("no answer", timeout=14_000)
+    expect(control_page.get_by_test_id("answer").first).to_contain_text("no answer", timeout=30_000)
 
 
 def test_a_part_change_wants_two_touches(control_page: Page, station: Station) -> None:
@@ -128,3 +128,21 @@ def test_only_known_commands_leave_a_tampered_page(control_page: Page, station: 
     assert [name for name, _ in station.heard] == ["trigger"]
     assert envelope["args"] == {}
     assert envelope["by"] == "x" * 40
+
+
+def test_a_challenge_part_is_announced_and_monitor_mode_has_an_end(control_page: Page, station: Station) -> None:
+    """Both want a second touch; the end of monitor mode is in the command."""
+    for button in ("command-challenge", "command-monitor"):
+        control_page.get_by_test_id(button).click()
+        control_page.get_by_test_id(button).click()
+
+    assert heard(station, "challenge")["args"] == {}
+    assert heard(station, "monitor")["args"] == {"minutes": 60}
+
+    station.heard.clear()
+    station.health(monitor={"by": "Maria", "since": "2026-01-01T00:00:00.000Z", "until": "2026-01-01T01:00:00.000Z"})
+    expect(control_page.get_by_test_id("command-monitor")).to_contain_text("End it")
+    control_page.get_by_test_id("command-monitor").click()
+    control_page.get_by_test_id("command-monitor").click()
+
+    assert heard(station, "monitor")["args"] == {"minutes": 0}

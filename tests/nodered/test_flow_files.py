@@ -1,5 +1,6 @@
 """What is in nodered/ fits together."""
 
+import ast
 import json
 import re
 import subprocess
@@ -39,6 +40,27 @@ def test_every_reason_has_its_words_and_its_remedy(language: str) -> None:
     model = pytest.importorskip("edge_inspector.inspection.model")
 
     assert {str(reason.number) for reason in model.Reason} == set(LANGUAGES[language]["reasons"])
+
+
+def alarm_codes() -> set[str]:
+    """Return the codes of all alarms that the daemon can raise: the first argument of `Fault` and `Alarm`."""
+    found = set()
+    for path in (NODERED.parent / "edge_inspector").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("Fault", "Alarm"):
+                code = node.args[0]
+                found |= {one.value for one in ast.walk(code) if isinstance(one, ast.Constant)}
+    return found
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_alarm_has_its_words_and_its_remedy(language: str) -> None:
+    """An operator reads what is wrong and what to do, not a code."""
+    table = LANGUAGES[language]
+
+    assert alarm_codes() >= {"challenge_failed", "challenge_overdue", "monitor"}
+    assert alarm_codes() - table["alarm_texts"].keys() == set()
+    assert table["alarm_texts"].keys() == table["alarm_remedies"].keys()
 
 
 def test_versions_are_pinned_and_the_lock_names_no_registry() -> None:

@@ -364,3 +364,33 @@ def test_a_station_that_says_nothing_is_grey_after_25_seconds(line_page: Page, s
     expect(line_page.get_by_test_id("verdict")).to_have_text("OK")
 
     expect(line_page.get_by_test_id("verdict")).to_have_text("SILENT", timeout=30_000)
+
+
+def test_monitor_mode_is_said_and_its_ok_is_not_green(line_page: Page, station: Station) -> None:
+    """Who watches must not take a verdict for a released part."""
+    station.health(monitor={"by": "Maria", "since": minutes_ago(1), "until": minutes_ago(-30)})
+    station.part("OK", accept=False, monitored=True)
+
+    expect(line_page.get_by_test_id("verdict")).to_have_text("OK")
+    expect(line_page.get_by_test_id("means")).to_have_text("Not accepted: monitor mode, act on no verdict")
+    expect(line_page.get_by_test_id("band")).not_to_have_class(re.compile("v-OK"))
+    expect(line_page.get_by_text("Monitor mode by Maria until")).to_be_visible()
+
+
+@pytest.mark.parametrize(("verdict", "means"), [("NG", "it was found"), ("OK", "it was NOT found")])
+def test_a_challenge_part_is_said(line_page: Page, station: Station, verdict: str, means: str) -> None:
+    """A known-bad part that is found is good news, one that is not found is the worst."""
+    station.health(challenge={"announced": False, "passed_at": None, "failed": "", "overdue": True})
+    station.part(verdict, accept=False, challenge=True)
+
+    expect(line_page.get_by_test_id("means")).to_have_text(f"Challenge part: {means}")
+    expect(line_page.get_by_text("A challenge part is wanted")).to_be_visible()
+
+
+def test_an_ok_that_is_not_accepted_needs_a_reason(line_page: Page, station: Station) -> None:
+    """Without a flag it is no message of the contract, and no part on the page."""
+    station.part("OK")
+    station.part("OK", accept=False, serial="odd")
+
+    expect(line_page.get_by_text("says OK and accept false")).to_be_visible()
+    expect(line_page.get_by_test_id("recent")).not_to_contain_text("odd")
