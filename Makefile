@@ -1,4 +1,4 @@
-# Two commands: `make demo` shows the product at work, `make test` proves it. Both set up what they need. More proof: simulate, faults, undo, soak.
+# Two commands: `make demo` shows the product at work, `make test` proves it. Both set up what they need. More proof: simulate, faults, undo, soak, audit.
 SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
@@ -14,7 +14,7 @@ HERE := PYTHONPATH=$(CURDIR):$(CURDIR)/tests
 # Where `make offline-bundle` writes.
 OUT ?= dist/edge-inspector-offline
 
-.PHONY: demo test test-slow lint dashboard simulate faults undo soak offline-bundle clean
+.PHONY: demo test test-slow lint dashboard simulate faults undo soak audit offline-bundle clean
 
 demo: $(VENV)/demo nodered/node_modules
 	$(BIN)/edge-inspector demo $(if $(SECONDS_TO_SHOW),--seconds $(SECONDS_TO_SHOW))
@@ -47,6 +47,10 @@ undo: $(VENV)/test
 # Ten parts a second and faults at random: `make soak SOAK_SECONDS=300` for five minutes.
 soak: $(VENV)/test
 	$(HERE) $(BIN)/python tests/soak.py --seconds $(SOAK_SECONDS)
+
+# Known weaknesses of what is installed; says why where the advisory services cannot be asked. `make test-slow` has it too.
+audit: $(VENV)/test
+	$(BIN)/pytest -q -rs -m slow tests/test_audit.py
 
 dashboard: nodered/node_modules
 	cd nodered && npm start

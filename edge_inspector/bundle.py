@@ -39,7 +39,8 @@ ClockNs: TypeAlias = Callable[[], int]
 
 
 class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # NaN compares false with every tolerance: a golden score that is none would always come out again.
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class DetectorCard(_Frozen):

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from edge_inspector.commands import card, data, gather, judge, lab, past, serve, setup, show, teach
+from edge_inspector.commands import bundles, card, data, gather, judge, lab, past, serve, setup, show, teach
 from edge_inspector.commands.console import stderr
 from edge_inspector.errors import EdgeInspectorError
 
@@ -30,6 +30,7 @@ COMMANDS = (
     show.demo,
 )
 GROUPS: dict[str, tuple[str | None, tuple[Callable[..., None], ...]]] = {
+    "bundle": (bundles.__doc__, (bundles.approve, bundles.rollback)),
     "data": (data.__doc__, (data.check,)),
     "lab": (lab.__doc__, (lab.rules, lab.table)),
 }

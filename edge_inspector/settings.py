@@ -15,6 +15,8 @@ from edge_inspector.wire.topics import DEFAULT_ROOT, check_name, check_root
 
 NAMED = ("part", "serial", "lot", "view", "group")
 """What a folder, a file name or a sidecar may say of a picture."""
+HIDDEN = "(hidden)"
+_LOGIN = re.compile(r"""(?<=://)[^\s"']*@""")
 
 
 def _name(value: str) -> str:
@@ -34,7 +36,7 @@ def _root(value: str) -> str:
 def _pattern(value: str) -> str:
     try:
         groups = set(re.compile(value).groupindex)
-    except re.error as error:
+    except (re.error, OverflowError, RecursionError) as error:
         raise ValueError(f"no regular expression: {error}") from error
     if not groups or not groups <= set(NAMED):
         raise ValueError(f"expected named groups out of {', '.join(NAMED)}, got {sorted(groups) or 'none'}")
@@ -58,11 +60,16 @@ def _region(value: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
     return value
 
 
+def without_logins(text: str) -> str:
+    """Return a text with the logins inside addresses hidden; an @ in a password hides more, never less."""
+    return _LOGIN.sub(f"{HIDDEN}@", text)
+
+
 Name = Annotated[str, AfterValidator(_name)]
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
 
 
 class FolderSettings(_Section):
@@ -131,6 +138,11 @@ class CaptureSettings(_Section):
     """A part is there when this share of the region differs from the empty one, and gone below half of it."""
     presence_change: float = Field(25, gt=0, lt=255)
     """Grey values that count as different."""
+
+    @property
+    def shown(self) -> str:
+        """Return the device as anybody may read it: an address without its login."""
+        return without_logins(self.device)
 
 
 SourceSettings: TypeAlias = Annotated[FolderSettings | CaptureSettings, Field(discriminator="kind")]
@@ -386,12 +398,16 @@ def read_settings(path: Path) -> Settings:
     """
     try:
         found = tomllib.loads(path.read_text(encoding="utf-8"))
+        values = _anchored(found, path.resolve().parent)
     except OSError as error:
         raise SettingsError(f"{path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise SettingsError(f"{path} is no TOML: {error}") from error
+    unknown = sorted(set(values) - set(Settings.model_fields))
+    if unknown:  # pydantic-settings would take some, such as `_env_file`, for wishes to itself
+        raise SettingsError(f"{path}: {unknown[0]}: Extra inputs are not permitted")
     try:
-        return Settings(**_anchored(found, path.resolve().parent))
+        return Settings(**values)
     except EnvironmentFault as error:
         raise SettingsError(f"environment EDGE_INSPECTOR_*: {error}") from error
     except ValidationError as error:
@@ -406,12 +422,20 @@ _PATHS = frozenset({"path", "done", "bundle", "password_file", "ca", "certificat
 def _anchored(value: Any, folder: Path) -> Any:  # noqa: ANN401 - a TOML value is one of seven kinds
     if isinstance(value, dict):
         return {
-            key: str(folder / inner) if isinstance(inner, str) and _is_path(key, inner) else _anchored(inner, folder)
+            key: _placed(key, inner, folder)
+            if isinstance(inner, str) and _is_path(key, inner)
+            else _anchored(inner, folder)
             for key, inner in value.items()
         }
     if isinstance(value, list):
         return [_anchored(inner, folder) for inner in value]
     return value
+
+
+def _placed(key: str, path: str, folder: Path) -> str:
+    if any(not character.isprintable() for character in path):
+        raise ValueError(f"{key} {path!r} holds what no path can: a control character")
+    return str(folder / path)
 
 
 def _is_path(key: str, value: str) -> bool:

@@ -1,5 +1,7 @@
 """What many tests share: a bundle that was really taught, from parts that are drawn."""
 
+import sys
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic
@@ -8,6 +10,7 @@ import pytest
 from factories import write_parts
 from hypothesis import settings
 
+from edge_inspector import cli
 from edge_inspector.bundle import Bundle
 from edge_inspector.detectors.lesson import Budget
 from edge_inspector.detectors.settings import CaeSettings
@@ -50,3 +53,17 @@ def real_data() -> Path:
     if not SHARED.is_dir():
         pytest.skip(f"the real picture sets are not at {SHARED}")
     return SHARED
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """Give a function that runs a command in this process: exit status, output, complaints."""
+
+    def call(*words: str | Path) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["edge-inspector", *map(str, words)])
+        with pytest.raises(SystemExit) as caught:
+            cli.main()
+        told = capsys.readouterr()
+        return int(str(caught.value.code or 0)), told.out, told.err
+
+    return call

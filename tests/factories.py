@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_inspector.bundle import Bundle, write_bundle
 from edge_inspector.inspection.model import Blob, Frame, Identity, Judgement, Reason
 from edge_inspector.inspection.preprocess import Placement
 from edge_inspector.inspection.recipe import Decision, Recipe
@@ -113,6 +114,13 @@ def a_blob(**changes: Any) -> Blob:
 def a_judgement(reason: Reason = Reason.WITHIN_LIMIT, **changes: Any) -> Judgement:
     """Return a judgement; OK unless told."""
     return Judgement(**{"reason": reason, "detail": reason.meaning, "score": 0.5, **changes})
+
+
+def a_twin(bundle: Bundle, path: Path, seed: int, **changes: Any) -> Bundle:
+    """Write a bundle that judges alike and has another id; `changes` are to its manifest."""
+    provenance = bundle.manifest.provenance.model_copy(update={"seed": seed})
+    contents = {name: (bundle.path / name).read_bytes() for name in bundle.manifest.files}
+    return write_bundle(path, bundle.manifest.model_copy(update={"provenance": provenance, **changes}), contents)
 
 
 def a_result_builder(**changes: Any) -> Callable[[str, int, int], Result]:

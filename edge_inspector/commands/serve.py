@@ -12,14 +12,16 @@ from edge_inspector.commands.console import FINDING, JsonFlag, print_findings, p
 
 
 def run(config: Annotated[Path, typer.Option(help="Settings file (TOML).")]) -> None:
-    """Run the daemon until SIGTERM or Ctrl-C."""
+    """Run the daemon until SIGTERM or Ctrl-C; SIGHUP takes up changed parts and bundles."""
+    from functools import partial
+
     from edge_inspector.line.daemon import serve
     from edge_inspector.line.logs import set_log_format
     from edge_inspector.settings import read_settings
 
     settings = read_settings(config)
     set_log_format(settings.log.format, logging.getLogger().handlers, journal="JOURNAL_STREAM" in os.environ)
-    raise typer.Exit(serve(settings))
+    raise typer.Exit(serve(settings, partial(read_settings, config)))
 
 
 def check(

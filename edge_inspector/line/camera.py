@@ -90,7 +90,7 @@ class Reader:
             why = f"OpenCV: {error.err or error}"
         finally:
             camera.release()
-        self.say(Ended(f"{self.settings.device} gives no picture: {why}"))
+        self.say(Ended(f"{self.settings.shown} gives no picture: {why}"))
 
     def _grab(self, camera: cv2.VideoCapture) -> str:
         """Grab and pass on; return why it ended."""
@@ -167,7 +167,7 @@ def described(camera: cv2.VideoCapture, settings: CaptureSettings) -> str:
     """Return what a camera gives, and what it was asked for and does not do."""
     size = f"{camera.get(cv2.CAP_PROP_FRAME_WIDTH):.0f}x{camera.get(cv2.CAP_PROP_FRAME_HEIGHT):.0f}"
     readings = dict(readings_of(camera))
-    words = [f"{settings.device}: {size} {_fourcc(camera)}".rstrip()]
+    words = [f"{settings.shown}: {size} {_fourcc(camera)}".rstrip()]
     words += [f"{name} {value:g}" for name, value in readings.items()]
     words += [
         f"{name} {value:g} was asked for and is not kept"

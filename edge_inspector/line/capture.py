@@ -114,7 +114,7 @@ class CaptureSource:
                     wishes.put(self._ready_ns(news))
                 if not stop.is_set() and now - heard > limit and self._inbox.empty():
                     stop.set()
-                    yield Trouble(f"{self._settings.device} gives no picture: none for {(now - heard) / 1e9:.1f} s")
+                    yield Trouble(f"{self._settings.shown} gives no picture: none for {(now - heard) / 1e9:.1f} s")
                     yield from self._refuse()
                 if now - said >= _SECOND_NS // 2 or news is None:
                     said = now
@@ -194,7 +194,7 @@ class CaptureSource:
     def _note_shape(self, image: Image) -> None:
         """Begin anew where the size of the pictures changes: each of another size is INVALID by its recipe."""
         if self._shape and image.shape != self._shape:
-            logger.warning("%s: pictures changed from %s to %s", self._settings.device, self._shape, image.shape)
+            logger.warning("%s: pictures changed from %s to %s", self._settings.shown, self._shape, image.shape)
             self._presence = _presence(self._settings)
         self._shape = image.shape
 
@@ -219,7 +219,7 @@ class CaptureSource:
         refused, self._waiting = self._waiting, []
         for trigger in refused:
             identity = identity_of(trigger, self._station)
-            detail = f"{self._settings.device} gives no picture"
+            detail = f"{self._settings.shown} gives no picture"
             yield Accepted(Unreadable(identity, Reason.NO_PICTURE, detail), trigger.accepted_ns)
 
     def _lost(self, grabbed: Grabbed) -> Accepted:

@@ -88,11 +88,11 @@ def _check_camera(what: str, settings: CaptureSettings) -> Finding:
     try:
         why = open_camera(camera, settings)
         if why:
-            return Finding(what, good=False, detail=f"{settings.device} gives no picture: {why}")
+            return Finding(what, good=False, detail=f"{settings.shown} gives no picture: {why}")
         good, image = camera.read()
         why = what_is_wrong_with(image, settings.region) if good else "the first frame did not come"
         if why:
-            return Finding(what, good=False, detail=f"{settings.device} gives no picture: {why}")
+            return Finding(what, good=False, detail=f"{settings.shown} gives no picture: {why}")
         return Finding(what, good=True, detail=f"{described(camera, settings)}, frames of {image.shape}")
     finally:
         camera.release()

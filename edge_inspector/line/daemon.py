@@ -9,7 +9,7 @@ import queue
 import signal
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -23,6 +23,7 @@ from edge_inspector.engines.openvino import usable_processors
 from edge_inspector.errors import DataError, DiskError, SettingsError
 from edge_inspector.line.ledger_file import prepare_ledger
 from edge_inspector.line.metrics import News, serve_metrics
+from edge_inspector.line.reload import Judging, Reload
 from edge_inspector.line.stage import PartLine
 from edge_inspector.line.station import Station, World, state_folder
 from edge_inspector.line.supervisor import Alive, Restart
@@ -41,8 +42,8 @@ SOFTWARE = 70
 """Exit status when a thread died of a fault of ours; systemd starts the service again."""
 
 
-def serve(settings: Settings) -> int:
-    """Run the daemon until SIGTERM or SIGINT and return its exit status.
+def serve(settings: Settings, read_again: Callable[[], Settings]) -> int:
+    """Run the daemon until SIGTERM or SIGINT and return its exit status; at SIGHUP take up what `read_again` returns.
 
     Raises:
         SettingsError: another daemon uses the same state folder.
@@ -52,22 +53,32 @@ def serve(settings: Settings) -> int:
     world = World(time.time_ns, time.monotonic_ns, new_arrival_id, Random())  # noqa: S311 - jitter, not secrets
     stop, crashed = threading.Event(), threading.Event()
     signs: queue.SimpleQueue[Alive | Restart] = queue.SimpleQueue()
+    reloads: queue.SimpleQueue[bool] = queue.SimpleQueue()
     with (
         locked(settings.state_dir),
         _log_kept(settings.state_dir),
-        _signals(stop),
+        _signals(stop, reloads),
         _crash_watch(crashed, stop),
         _metrics(settings) as news,
     ):
-        stations = [_station(settings, station, world, stop, signs, news) for station in settings.station]
+        judging = {station.name: Judging(*open_parts(settings, station)) for station in settings.station}
+        stations = [
+            _station(settings, station, judging[station.name], world, stop, signs, news) for station in settings.station
+        ]
         _keep_memory_small()
+        tell = partial(notify, os.environ)
+        reload = Reload(reloads, read_again, open_part, tell, stop.is_set, time.monotonic_ns)
         threads = [threading.Thread(target=station.run, name="station") for station in stations]
+        threads.append(
+            threading.Thread(target=reload.run, args=(settings, stations, judging), name="reload", daemon=True)
+        )
         for thread in threads:
             thread.start()
         notify(os.environ, "READY=1", "STATUS=running")
         logger.warning("READY: %s", ", ".join(station.name for station in settings.station))
         restart = _watch(stop, signs, len(stations))
         stop.set()
+        reloads.put(False)
         notify(os.environ, "STOPPING=1")
         for thread in threads:
             thread.join()
@@ -107,6 +118,7 @@ def _metrics(settings: Settings) -> Iterator["News | None"]:
 def _station(
     settings: Settings,
     station: StationSettings,
+    judging: Judging,
     world: World,
     stop: threading.Event,
     signs: "queue.SimpleQueue[Alive | Restart]",
@@ -118,8 +130,8 @@ def _station(
     except OSError as error:
         raise DiskError(f"{folder}: {error.strerror}") from error
     ledger = prepare_ledger(folder / "ledger.db", world.new_id, world.now_ns)
-    bundles, parts = open_parts(settings, station)
-    return Station(settings, station, bundles, parts, world=world, stop=stop, signs=signs, prepared=ledger, news=news)
+    bundles, lines = judging.bundles, judging.lines
+    return Station(settings, station, bundles, lines, world=world, stop=stop, signs=signs, prepared=ledger, news=news)
 
 
 def open_parts(settings: Settings, station: StationSettings) -> tuple[Mapping[str, Bundle], Mapping[str, PartLine]]:
@@ -132,24 +144,30 @@ def open_parts(settings: Settings, station: StationSettings) -> tuple[Mapping[st
     lines: dict[str, PartLine] = {}
     for part in station.part:
         try:
-            bundle, line = _open_line(part.bundle, part, settings, station)
-            views = {
-                view.name: _open_line(view.bundle, part, settings, station)[1] for view in part.view if view.bundle
-            }
+            bundles[part.name], lines[part.name] = open_part(part, settings, station)
         except DataError as error:
             logger.warning("station %s, part %s: %s", station.name, part.name, error)
             lines[part.name] = PartLine(None, None, str(error))
-        else:
-            bundles[part.name] = bundle
-            golden = partial(_golden_of_all, {"": line, **views})
-            lines[part.name] = replace(line, golden=golden, views=views) if views else line
     if not bundles:
         raise DataError("; ".join(line.why_not for line in lines.values()))
     return bundles, lines
 
 
+def open_part(part: PartSettings, settings: Settings, station: StationSettings) -> tuple[Bundle, PartLine]:
+    """Return a part's bundle and what judges it, its views included.
+
+    Raises:
+        DataError: one of its bundles cannot be used.
+    """
+    bundle, line = _open_line(part.bundle, part, settings, station)
+    views = {view.name: _open_line(view.bundle, part, settings, station)[1] for view in part.view if view.bundle}
+    if not views:
+        return bundle, line
+    return bundle, replace(line, golden=partial(_golden_of_all, {"": line, **views}), views=views)
+
+
 def _open_line(path: Path, part: PartSettings, settings: Settings, station: StationSettings) -> tuple[Bundle, PartLine]:
-    bundle = read_bundle(path)
+    bundle = read_bundle(path.resolve())  # a link that moves on later must not change what is running
     inspector = open_inspector(
         bundle,
         threads=station.threads or usable_processors(),
@@ -212,11 +230,15 @@ def _log_kept(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _signals(stop: threading.Event) -> Iterator[None]:
+def _signals(stop: threading.Event, reloads: "queue.SimpleQueue[bool]") -> Iterator[None]:
     def end(_number: int, _frame: FrameType | None) -> None:
         stop.set()
 
-    previous = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGINT)}
+    def renew(_number: int, _frame: FrameType | None) -> None:
+        reloads.put(True)
+
+    handlers = {signal.SIGTERM: end, signal.SIGINT: end, signal.SIGHUP: renew}
+    previous = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:
         yield
     finally:

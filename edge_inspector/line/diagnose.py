@@ -19,11 +19,11 @@ import edge_inspector
 from edge_inspector.engines.openvino import ENGINE, usable_processors
 from edge_inspector.errors import EdgeInspectorError
 from edge_inspector.line.daemon import LOG
-from edge_inspector.line.disclose import HIDDEN, disclosed, without_logins
+from edge_inspector.line.disclose import disclosed
 from edge_inspector.line.history import Wanted, audit_trail, find
 from edge_inspector.line.station import archive_folder, state_folder
 from edge_inspector.line.trace import settings_digest, software_digest
-from edge_inspector.settings import Settings, StationSettings
+from edge_inspector.settings import HIDDEN, Settings, StationSettings, without_logins
 
 _LOG_LINES = 2000
 _RESULTS = 1000

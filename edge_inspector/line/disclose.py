@@ -1,12 +1,8 @@
 """The settings as they may be shown to anybody: without passwords and names of users."""
 
-import re
 from typing import Any
 
-from edge_inspector.settings import Settings
-
-HIDDEN = "(hidden)"
-_LOGIN = re.compile(r"(?<=://)[^/@\s]*@")
+from edge_inspector.settings import HIDDEN, Settings, without_logins
 
 
 def disclosed(settings: Settings) -> dict[str, Any]:
@@ -15,11 +11,6 @@ def disclosed(settings: Settings) -> dict[str, Any]:
     if shown["mqtt"]["username"]:
         shown["mqtt"]["username"] = HIDDEN
     return shown
-
-
-def without_logins(text: str) -> str:
-    """Return a text with the logins inside addresses hidden."""
-    return _LOGIN.sub(f"{HIDDEN}@", text)
 
 
 def _without_logins(value: Any) -> Any:  # noqa: ANN401 - a JSON value is one of six kinds

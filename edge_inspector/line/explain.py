@@ -1,7 +1,7 @@
 """Why a part got its verdict: its record, and the judgement made again from the archived picture and the bundle."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -80,14 +80,22 @@ def find_pictures(settings: Settings, station: StationSettings, result: Result) 
 def _bundle_of(station: StationSettings, result: Result) -> Bundle | None:
     if result.bundle is None:
         return None
-    for part in station.part:
+    wanted = result.bundle.id
+    for path in _places(station, wanted):
         try:
-            bundle = read_bundle(part.bundle)
+            bundle = read_bundle(path)
         except DataError:
             continue
-        if bundle.id == result.bundle.id:
+        if bundle.id == wanted:
             return bundle
     return None
+
+
+def _places(station: StationSettings, bundle_id: str) -> Iterator[Path]:
+    """Yield where a bundle may be: what settings name, then the versions that were approved before."""
+    yield from (part.bundle for part in station.part)
+    for folder in {part.bundle.parent for part in station.part if part.bundle.parent.is_dir()}:
+        yield from (path for path in folder.iterdir() if path.name.endswith(f"-{bundle_id}"))
 
 
 def _missing_picture(original: Path | None) -> str:

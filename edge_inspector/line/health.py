@@ -17,11 +17,11 @@ PACKML: dict[StateName, int] = {
     "STOPPING": 7,
 }
 """ISA-TR88.00.02 state numbers (reference MQTT.md, States)."""
-_WARNINGS = frozenset({"drift", "monitor"})
+_WARNINGS = frozenset({"drift", "monitor", "reload"})
 """What asks for a look; the inspection itself is well."""
 _DISABLING = {"ledger", "ledger_damaged"}
 """Without a ledger nothing can be answered."""
-_FADES_NS = {"taken_over": 120_000_000_000}
+_FADES_NS = {"taken_over": 120_000_000_000, "flood": 60_000_000_000}
 """What is over when nobody reports it any more; whose end nobody else can see."""
 _RUNNING_NS = 60_000_000_000
 """A part within the last minute keeps the state from flickering."""

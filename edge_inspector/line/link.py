@@ -25,6 +25,8 @@ logger = logging.getLogger(__name__)
 
 MAX_PAYLOAD = 900_000
 """An oversize message makes a broker drop an MQTT 5 client, which sends it again, for ever."""
+MAX_HEARD = 20_000
+"""Of what comes in so many bytes are kept, more than any command may have: a flood must not fill the memory."""
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.1, 15.0
 _CONNECT_TIMEOUT_S = 5.0
 _GOODBYE_S = 1.0
@@ -218,7 +220,7 @@ def connect(dial: Dial) -> "Link | str":
             Incoming(
                 link,
                 message.topic,
-                bytes(message.payload),
+                bytes(message.payload[:MAX_HEARD]),
                 message.retain,
                 getattr(properties, "ResponseTopic", ""),
                 getattr(properties, "CorrelationData", b""),

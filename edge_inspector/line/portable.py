@@ -1,9 +1,12 @@
 """A station in one file: its settings without secrets, and its bundles; to be set up again on another PC."""
 
 import io
+import lzma
 import re
+import struct
 import tomllib
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -30,6 +33,11 @@ _MEMBER = re.compile(rf"{_SETTINGS}|bundles/{_STEP}/{_STEP}(/{_STEP})?")
 _MOST_MEMBERS = 10_000
 _MOST_BYTES = 8_000_000_000
 _MOST_SETTINGS_BYTES = 1_000_000
+_DAMAGES = (
+    zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, RuntimeError, EOFError, zlib.error, lzma.LZMAError,
+    struct.error, ValueError,
+)  # fmt: skip
+"""What zipfile lets through of an archive that is none."""
 _THEN = (1980, 1, 1, 0, 0, 0)
 """The same station gives the same file."""
 
@@ -137,7 +145,7 @@ def _unpacked(path: Path) -> dict[str, bytes]:
             if len(entries) > _MOST_MEMBERS or size > _MOST_BYTES:
                 raise DataError(f"{path} claims {len(entries)} files of {size:,} bytes: too many for a station")
             return {entry.filename: archive.read(entry) for entry in entries}
-    except (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, RuntimeError, EOFError) as error:
+    except _DAMAGES as error:
         raise DataError(f"{path} is damaged or no exported station: {error}") from error
     except OSError as error:
         raise DataError(f"{path}: {error.strerror or error}") from error
@@ -148,7 +156,7 @@ def _parsed(path: Path, text: bytes) -> dict[str, Any]:
         if len(text) > _MOST_SETTINGS_BYTES:
             raise DataError(f"{path}: settings of {len(text):,} bytes")
         table = tomllib.loads(text.decode())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{path}: its settings are no TOML: {error}") from error
     stations = table.get("station")
     if not isinstance(stations, list) or not all(isinstance(station, dict) for station in stations):

@@ -47,6 +47,14 @@ class PartLine:
         return self.views.get(view, self)
 
 
+@dataclass(frozen=True, slots=True)
+class NewParts:
+    """What judges from the next picture on; `taken` hears when the judging thread has it."""
+
+    lines: Mapping[str, PartLine]
+    taken: "queue.SimpleQueue[None]" = field(repr=False)
+
+
 Announce: TypeAlias = Callable[[Answered], None]
 
 
@@ -222,6 +230,7 @@ class Answering:
     """Further pictures for who wants them (the prior system's topics)."""
     keep: Callable[[Keepsake], None] = lambda _keepsake: None
     """Takes a judged picture for the archive, without waiting."""
+    renewals: "queue.SimpleQueue[NewParts]" = field(default_factory=queue.SimpleQueue)
 
     def run(self) -> None:
         """Answer until stopped."""
@@ -229,12 +238,21 @@ class Answering:
             died_with = ledger.open_attempts()
             while not self.worker.stopping():
                 self.worker.tick()
+                self._renew()
                 self._check_golden()
                 try:
                     accepted = self.arrivals.get(timeout=0.25)
                 except queue.Empty:
                     continue
                 self._answer(ledger, accepted, died_with)
+
+    def _renew(self) -> None:
+        """Take up a reload between two pictures: each is judged by one bundle as a whole."""
+        while not self.renewals.empty():
+            new = self.renewals.get()
+            self.parts.clear()
+            self.parts.update(new.lines)
+            new.taken.put(None)
 
     def _check_golden(self) -> None:
         while not self.checks.empty():

@@ -21,6 +21,7 @@ from edge_inspector.line.plc import Ready
 from edge_inspector.line.publisher import Resend
 from edge_inspector.line.shifts import turn_at, turns_between
 from edge_inspector.line.source import Now
+from edge_inspector.line.throttle import Throttle
 from edge_inspector.line.ticks import Answered, Fault, Worker, refusal_fault
 from edge_inspector.line.triggers import TriggerDesk
 from edge_inspector.settings import ShiftSettings
@@ -33,6 +34,10 @@ _REMEMBERED = 256
 _MINUTE_NS = 60_000_000_000
 _MAX_COMMAND = 10_000
 _MOST_RESENT = 10_000
+_A_SECOND, _AT_ONCE = 20, 200
+"""Commands that are listened to; each is a commit, and a flood of them would fill the audit trail."""
+_LAST_SEQ = 2**63 - 1
+"""SQLite counts so far."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +94,7 @@ class _Desk:
         self._answered: deque[str] = deque(maxlen=_REMEMBERED)
         self._recent: deque[int] = deque()
         self._takes_triggers = False
+        self._throttle = Throttle(_A_SECOND, _AT_ONCE, _AT_ONCE, state.worker.monotonic_ns())
 
     def count(self) -> StateValue:
         """Return the counters as they stand in the ledger."""
@@ -213,6 +219,10 @@ class _Desk:
     def _answer(self, link: Link, message: Incoming) -> None:
         """Check a command and carry it out or pass it on; each is answered and stands in the audit trail."""
         name = message.topic.removeprefix(f"{self._state.base}/cmd/")
+        if not self._throttle.lets_through(self._state.worker.monotonic_ns()):
+            flood = f"more than {_A_SECOND} commands a second: the rest is not carried out, cmd/{name[:64]} the last"
+            self._state.worker.reports.put(Fault("flood", flood))
+            return
         text = message.payload[:_MAX_COMMAND].decode("utf-8", "replace")
         command, status, reason = self._checked(name, message)
         asked = Asked(
@@ -264,7 +274,11 @@ class _Desk:
 
     def _send_again(self, asked: Asked) -> Finished:
         first, last = asked.args.get("from_seq"), asked.args.get("to_seq")
-        if type(first) is not int or type(last) is not int or not 1 <= first <= last < first + _MOST_RESENT:
+        if (
+            type(first) is not int
+            or type(last) is not int
+            or not 1 <= first <= last < min(first + _MOST_RESENT, _LAST_SEQ)
+        ):
             return Finished(asked, "rejected", f"expected from_seq <= to_seq, at most {_MOST_RESENT} results")
         self._state.results.put(Resend(first, last))
         return Finished(asked, "accepted")

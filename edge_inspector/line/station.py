@@ -30,9 +30,10 @@ from edge_inspector.line.link import Dial, Inbox, Will
 from edge_inspector.line.metrics import Judged, News, Shown
 from edge_inspector.line.plc import Plc
 from edge_inspector.line.publisher import Publisher, Wake
+from edge_inspector.line.renewal import Refusal, Renewal, Renewals
 from edge_inspector.line.shifts import turn_at
 from edge_inspector.line.source import Accepted, Now, Source
-from edge_inspector.line.stage import Answering, Deadlines, Intake, PartLine
+from edge_inspector.line.stage import Answering, Deadlines, Intake, NewParts, PartLine
 from edge_inspector.line.state import State
 from edge_inspector.line.supervisor import Alive, Desk, Restart, Supervisor
 from edge_inspector.line.ticks import Answered, Fault, Reports, Worker
@@ -97,7 +98,11 @@ class Station:
         with self._open_ledger() as ledger:
             kept = ledger.active_part()
         self._active_part = kept if kept in parts else station.part[0].name
-        self._for_intake, self._for_state, self._for_plc = (ActivePart(self._active_part) for _ in range(3))
+        self._for_intake, self._for_state, self._for_plc, self._for_reload = (
+            ActivePart(self._active_part) for _ in range(4)
+        )
+        self._renewals: Renewals = queue.SimpleQueue()
+        self._new_parts: queue.SimpleQueue[NewParts] = queue.SimpleQueue()
         self._legacy = _legacy(settings, bundles)
 
     def run(self) -> None:
@@ -126,14 +131,11 @@ class Station:
         return Desk(
             station=self._station,
             active_part=self._active_part,
-            listeners=(self._for_intake, self._for_state, self._for_plc),
+            listeners=(self._for_intake, self._for_state, self._for_plc, self._for_reload),
             why_not={name: line.why_not for name, line in self._parts.items()},
             checks=self._checks,
-            available=tuple(
-                AvailablePart(part=name, bundle=bundle.id, threshold=bundle.recipe.decision.threshold)
-                for name, bundle in self._bundles.items()
-            ),
-            configuration=self._configuration(),
+            available=_available(self._bundles),
+            configuration=_configuration(self._settings, self._bundles),
             ledger=ledger,
             folder=self._folder,
             reports=self._reports,
@@ -145,18 +147,32 @@ class Station:
             stop=self._stop,
             signs=self._signs,
             show=self._show,
+            renewals=self._renewals,
+            new_parts=self._new_parts,
             now_ns=self._world.now_ns,
             monotonic_ns=self._world.monotonic_ns,
         )
 
-    def _configuration(self) -> str:
-        """Return what this run begins with: settings, and the bundle and threshold of each part."""
-        parts = {
-            name: {"bundle": bundle.id, "threshold": bundle.recipe.decision.threshold}
-            for name, bundle in self._bundles.items()
-        }
-        said = {"parts": parts, "software": edge_inspector.__version__, "settings": disclosed(self._settings)}
-        return json.dumps(said, ensure_ascii=False, sort_keys=True)
+    def active_part(self) -> str:
+        """Return the part that is inspected now; for the reloading thread alone."""
+        return self._for_reload.now()
+
+    def renew(
+        self,
+        settings: Settings,
+        station: StationSettings,
+        bundles: Mapping[str, Bundle],
+        parts: Mapping[str, PartLine],
+        taken: "queue.SimpleQueue[None]",
+    ) -> None:
+        """Go on with other parts and bundles, which have passed their checks; `taken` hears when they judge."""
+        available, configuration = _available(bundles), _configuration(settings, bundles)
+        new = NewParts(parts, taken)
+        self._renewals.put(Renewal(station, new, available, configuration, _charts(station, bundles)))
+
+    def refuse(self, why: str) -> None:
+        """Go on as before, and tell everybody why."""
+        self._renewals.put(Refusal(why))
 
     def _judging(self, stop: threading.Event) -> dict[str, Callable[[], None]]:
         assembly = _assembly(self._station, self._world.monotonic_ns)
@@ -203,6 +219,7 @@ class Station:
             self._checks,
             self._legacy.show if self._legacy else _nothing,
             archive.keep,
+            self._new_parts,
         )
         watching = Deadlines(
             self._deadlines,
@@ -383,6 +400,22 @@ def _legacy(settings: Settings, bundles: Mapping[str, Bundle]) -> Legacy | None:
     if not settings.mqtt.legacy:
         return None
     return Legacy({name: bundle.recipe.decision.threshold for name, bundle in bundles.items()})
+
+
+def _available(bundles: Mapping[str, Bundle]) -> tuple[AvailablePart, ...]:
+    return tuple(
+        AvailablePart(part=name, bundle=bundle.id, threshold=bundle.recipe.decision.threshold)
+        for name, bundle in bundles.items()
+    )
+
+
+def _configuration(settings: Settings, bundles: Mapping[str, Bundle]) -> str:
+    """Return what a run begins or goes on with: settings, and the bundle and threshold of each part."""
+    parts = {
+        name: {"bundle": bundle.id, "threshold": bundle.recipe.decision.threshold} for name, bundle in bundles.items()
+    }
+    said = {"parts": parts, "software": edge_inspector.__version__, "settings": disclosed(settings)}
+    return json.dumps(said, ensure_ascii=False, sort_keys=True)
 
 
 def _charts(station: StationSettings, bundles: Mapping[str, Bundle]) -> Mapping[str, Charts]:

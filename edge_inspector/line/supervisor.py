@@ -8,8 +8,9 @@ import shutil
 import socket
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import assert_never
 
 from edge_inspector import __version__
 from edge_inspector.engines.openvino import ENGINE
@@ -24,8 +25,10 @@ from edge_inspector.line.link import Inbox
 from edge_inspector.line.monitor import monitor_for
 from edge_inspector.line.plc import Ready
 from edge_inspector.line.publisher import Wake
+from edge_inspector.line.renewal import Refusal, Renewal, Renewals
 from edge_inspector.line.shifts import ShiftTurn, turn_at
 from edge_inspector.line.source import Now
+from edge_inspector.line.stage import NewParts
 from edge_inspector.line.standing import Standing, standing_of
 from edge_inspector.line.state import StateValue
 from edge_inspector.line.streak import Concern, Streak
@@ -53,6 +56,8 @@ _STAGE_LIMIT_NS = 15_000_000_000
 _KNOCK_S = 0.25
 _SHIFT = "shift change"
 """Who asks for the golden check that begins a shift."""
+_RELOAD = "reload"
+"""Who changes parts and bundles, in the audit trail, and asks for the golden check after it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +104,9 @@ class Desk:
     signs: "queue.SimpleQueue[Alive | Restart]" = field(repr=False)
     show: Callable[[Health], None] = field(repr=False)
     """Hears every health report, too."""
+    renewals: Renewals = field(repr=False)
+    new_parts: "queue.SimpleQueue[NewParts]" = field(repr=False)
+    """Where the judging thread hears of them."""
     now_ns: Now = field(repr=False)
     monotonic_ns: Now = field(repr=False)
 
@@ -117,6 +125,10 @@ class Supervisor:
         self._turn = self._turn_now()
         self._standing = Standing()
         self._pending: Asked | None = None
+        self._next: Asked | None = None
+        """What waits for a golden check of our own to end: nobody shall be turned away for that."""
+        self._refused = ""
+        """Why the last reload changed nothing."""
         self._golden: Reply = queue.SimpleQueue()
         self._state: StateName = "STARTING"
         self._since_ns = desk.now_ns()
@@ -127,7 +139,7 @@ class Supervisor:
 
     def run(self) -> None:
         """Supervise until the stop signal."""
-        self._audit_configuration()
+        self._audit_configuration("start")
         self._say("info", self._info().encode())
         self._say_recipe()
         self._say_alarms()
@@ -135,13 +147,14 @@ class Supervisor:
         while not self._desk.stop.is_set():
             self._hear()
             self._obey()
+            self._renew()
             self._check_at_shift_change()
             self._judge_the_run()
             self._look_at_standing()
             now = self._desk.monotonic_ns()
             self._publish(now)
             if self._vitals.alive(now):
-                self._desk.signs.put(Alive(self._name, f"{self._name} {self._state}"))
+                self._desk.signs.put(Alive(self._name, f"{self._name} {self._state}{self._refused}"))
 
     def say_stopping(self) -> None:
         """Tell the world that the station is about to go."""
@@ -211,11 +224,53 @@ class Supervisor:
             self._restarting = True
             self._desk.signs.put(Restart(self._name, why))
 
-    def _audit_configuration(self) -> None:
-        """Keep what this run begins with, where it is not what the last one did."""
+    def _renew(self) -> None:
+        """Take up a reload; a golden check that is under way comes to its end first."""
+        while self._pending is None and not self._desk.renewals.empty():
+            news = self._desk.renewals.get()
+            match news:
+                case Renewal():
+                    self._go_on_with(news)
+                case Refusal(why=why):
+                    self._refused = f", reload refused: {why}"
+                    self._take(Fault("reload", why))
+                    self._audit("reload", _RELOAD, "rejected", why)
+                case _:
+                    assert_never(news)
+
+    def _go_on_with(self, renewal: Renewal) -> None:
+        self._desk = replace(
+            self._desk,
+            station=renewal.station,
+            why_not={name: line.why_not for name, line in renewal.parts.lines.items()},
+            available=renewal.available,
+            configuration=renewal.configuration,
+            charts=renewal.charts,
+        )
+        self._audit_configuration(_RELOAD)
+        self._desk.new_parts.put(renewal.parts)
+        self._refused = ""
+        self._take(Fault("reload", "", active=False))
+        self._streak.forget()
+        self._drift = Drift(renewal.charts)
+        self._say_drift()
+        self._say("info", self._info().encode())
+        self._say_recipe()
+        status, reason = self._begin_check(Asked("self_check", _RELOAD))
+        if status == "rejected":
+            self._vitals.set_part(reason)  # the active part is gone: whatever comes is ERROR
+
+    def _audit(self, command: str, by: str, status: str, payload: str) -> None:
+        try:
+            self._desk.ledger.record_command(command, by, status, payload)
+        except DiskError as error:
+            self._take(ledger_fault(error))
+
+    def _audit_configuration(self, by: str) -> None:
+        """Keep what this run begins with or goes on with, where it is not what stood before."""
         try:
             if self._desk.ledger.last_audited("settings") != self._desk.configuration:
-                self._desk.ledger.record_command("settings", "start", "changed", self._desk.configuration)
+                self._desk.ledger.record_command("settings", by, "changed", self._desk.configuration)
         except DiskError as error:
             self._take(ledger_fault(error))
 
@@ -237,6 +292,7 @@ class Supervisor:
                 self._desk.paused.clear()
             case "reset_alarms":
                 self._vitals.forget_faults()
+                self._refused = ""
                 self._streak.forget()
             case "challenge":
                 return self._announce_challenge(asked)
@@ -280,10 +336,13 @@ class Supervisor:
     def _begin_check(self, asked: Asked) -> tuple[AckStatus, str]:
         """Have the golden pictures judged: of the active part, or of the one to change over to."""
         part = self._active if asked.name == "self_check" else str(asked.args.get("part", ""))
-        if self._pending is not None:
-            return "rejected", f"{self._pending.name} is still going on"
         if part not in self._desk.why_not:
             return "rejected", f"unknown part {part[:64]!r}; known are {', '.join(self._desk.why_not)}"
+        if self._pending is not None and _is_our_own(self._pending) and self._next is None:
+            self._next = asked
+            return "accepted", ""
+        if self._pending is not None:
+            return "rejected", f"{self._pending.name} is still going on"
         self._pending = asked
         self._desk.checks.put(GoldenCheck(part, self._golden))
         return "accepted", ""
@@ -301,16 +360,16 @@ class Supervisor:
         if asked.name == "self_check" or not problem:
             self._vitals.set_part(problem)
             self._streak.forget()
-        finished = Finished(asked, "rejected", problem) if problem else Finished(asked, "done")
-        if (asked.by, asked.correlation_id) != (_SHIFT, ""):
+        if not _is_our_own(asked):
+            finished = Finished(asked, "rejected", problem) if problem else Finished(asked, "done")
             self._desk.inboxes["state"].put(finished)
+        if self._next is not None:
+            waiting, self._next = self._next, None
+            self._begin_check(waiting)
 
     def _audit_changeover(self, by: str, part: str, problem: str) -> None:
         said = json.dumps({"from": self._active, "to": part, "problem": problem}, ensure_ascii=False)
-        try:
-            self._desk.ledger.record_command("changeover", by, "rejected" if problem else "done", said)
-        except DiskError as error:
-            self._take(ledger_fault(error))
+        self._audit("changeover", by, "rejected" if problem else "done", said)
 
     def _change_over(self, part: str) -> None:
         self._streak.forget()
@@ -440,3 +499,8 @@ class Supervisor:
     @property
     def _name(self) -> str:
         return self._desk.station.name
+
+
+def _is_our_own(asked: Asked) -> bool:
+    """Say whether nobody waits for the answer."""
+    return asked.by in (_SHIFT, _RELOAD) and not asked.correlation_id

@@ -71,7 +71,7 @@ def check_name(name: str, what: str) -> str:
     Raises:
         SettingsError: empty, too long, `.` first, or with a space, a control character or one of + # / $.
     """
-    if not name or len(name) > 64 or name.startswith(".") or _FORBIDDEN.search(name):
+    if not name or len(name) > 64 or name.startswith(".") or _FORBIDDEN.search(name) or not name.isprintable():
         raise SettingsError(
             f"{what} {name!r}: expected 1 to 64 characters, no space, control character or + # / $, and no dot first"
         )

@@ -1,32 +1,16 @@
 """A new station, and one that is cloned."""
 
 import json
-import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from edge_inspector import cli
 from edge_inspector.bundle import Bundle, read_bundle
 from edge_inspector.settings import read_settings
 
 Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Give a function that runs a command in this process: exit status, output, complaints."""
-
-    def call(*words: str | Path) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["edge-inspector", *map(str, words)])
-        with pytest.raises(SystemExit) as caught:
-            cli.main()
-        told = capsys.readouterr()
-        return int(str(caught.value.code or 0)), told.out, told.err
-
-    return call
 
 
 def begin(folder: Path, bundle: Bundle, *more: str | Path) -> tuple[str | Path, ...]:

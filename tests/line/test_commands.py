@@ -106,7 +106,8 @@ def test_resend_repeats_results_as_replayed(bench: Bench, heard: Subscriber) -> 
 
 @pytest.mark.parametrize(
     "args", [{}, {"from_seq": 2, "to_seq": 1}, {"from_seq": 0, "to_seq": 1}, {"from_seq": 1, "to_seq": 10_001},
-             {"from_seq": True, "to_seq": 1}, {"from_seq": "1", "to_seq": "2"}, {"from_seq": 1.0, "to_seq": 2.0}],
+             {"from_seq": True, "to_seq": 1}, {"from_seq": "1", "to_seq": "2"},
+             {"from_seq": 1.0, "to_seq": 2.0}, {"from_seq": 10**30, "to_seq": 10**30}],
     ids=str,
 )  # fmt: skip
 def test_resend_of_no_range_is_refused(bench: Bench, heard: Subscriber, args: dict[str, Any]) -> None:
@@ -206,3 +207,25 @@ def test_every_command_is_in_the_audit_trail(bench: Bench, heard: Subscriber) ->
 
     assert audit(bench, "explode") == ("", "rejected")
     assert audit(bench, "pause") == audit(bench, "resume") == ("Maria", "accepted")
+
+
+def test_a_flood_of_commands_is_an_alarm_and_no_flood_of_the_disk(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    """What comes faster than anybody types is not carried out; parts go on, and so do commands when it is over."""
+    folder = tmp_path_factory.mktemp("flood")
+    with Mosquitto(folder / "broker") as broker, Subscriber(broker.port) as heard, Bench(folder, broker.port) as bench:
+        wait_until_ready(heard)
+        payload = json.dumps({"correlation_id": "flood", "by": "nobody", "args": {}})
+        for _ in range(600):
+            heard.client.publish(f"{BASE}/cmd/feedback", payload, 1)
+        until(lambda: "flood" in heard.last("alarms")["active"], "the alarm")
+        bench.send("S1")
+        verdict = heard.wait_for_results(["S1"])["S1"]["verdict"]
+        with bench.opens() as ledger:
+            (rows,) = ledger._db.execute("SELECT count(*) FROM audit WHERE command = 'feedback'").fetchone()
+        ask(heard, "reset_alarms", "unknown")
+        until(lambda: [a for a in heard.payloads("ack") if b'"unknown"' in a] or ask(heard, "x", "unknown"), "an ack")
+
+        assert verdict == "OK"
+        assert 200 <= rows < 500

@@ -33,7 +33,16 @@ def test_the_service_is_locked_down(unit: Path) -> None:
     assert found.returncode == 0, found.stdout[-200:]
 
 
-@pytest.mark.parametrize("line", ["Type=notify", "WatchdogSec=30", "DynamicUser=yes", "RestartPreventExitStatus=65 78"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Type=notify",
+        "ExecReload=/bin/kill -HUP $MAINPID",
+        "WatchdogSec=30",
+        "DynamicUser=yes",
+        "RestartPreventExitStatus=65 78",
+    ],
+)
 def test_the_service_is_supervised(line: str) -> None:
     """What the daemon's own behaviour relies on is in the unit."""
     assert line in UNIT.read_text().splitlines()

@@ -59,6 +59,8 @@ def test_an_ordinary_name_is_allowed(name: str) -> None:
         "a\x7f",
         "a\u2028b",
         "\xa0",
+        "\ud800",
+        "a\u202eb",
     ],
     ids=ascii,
 )

@@ -1,0 +1,47 @@
+"""Say which bundle a part is judged by, with a name; `systemctl reload` takes it."""
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from edge_inspector.commands.console import now
+
+if TYPE_CHECKING:
+    from edge_inspector.bundle import Bundle
+
+LinkArgument = Annotated[Path, typer.Argument(help="Link that the settings name as the part's bundle.")]
+ByOption = Annotated[str, typer.Option(help="Who answers for it.")]
+NoteOption = Annotated[str, typer.Option(help="Why.")]
+
+
+def approve(
+    bundle: Annotated[Path, typer.Argument(help="What `train` or `calibrate` wrote; it is copied beside the link.")],
+    link: LinkArgument,
+    by: ByOption,
+    note: NoteOption = "",
+) -> None:
+    """Check a bundle on this machine, write down who approved it, and let the link be it."""
+    from edge_inspector.line.approvals import approvals_file
+    from edge_inspector.line.approvals import approve as let
+
+    approval = let(bundle, link.absolute(), by, note, now(), _prove)
+    typer.echo(f"{link} is bundle {approval.bundle} of part {approval.part}; {approvals_file(link)} says who and when")
+    typer.echo("next: systemctl reload edge-inspector@STATION")
+
+
+def rollback(link: LinkArgument, by: ByOption, note: NoteOption = "") -> None:
+    """Let the link be the bundle that was approved before, after the same check."""
+    from edge_inspector.line.approvals import rollback as go_back
+
+    approval = go_back(link.absolute(), by, note, now(), _prove)
+    typer.echo(f"{link} is bundle {approval.bundle} of part {approval.part} again")
+    typer.echo("next: systemctl reload edge-inspector@STATION")
+
+
+def _prove(bundle: "Bundle") -> None:
+    from edge_inspector.bundle import open_inspector
+    from edge_inspector.engines.openvino import usable_processors
+
+    open_inspector(bundle, threads=usable_processors(), clock_ns=time.perf_counter_ns)
