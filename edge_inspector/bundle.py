@@ -26,6 +26,8 @@ from edge_inspector.inspection.recipe import QualityCheck, Recipe
 
 FORMAT = 1
 NETWORK, RESIDUAL, MANIFEST, IGNORE = "network.onnx", "residual.onnx", "manifest.json", "ignore.png"
+WEIGHTS = "weights.safetensors"
+"""Of the network, to go on teaching from."""
 REFERENCE, GOOD = "reference.png", "good.png"
 """The median of tune pictures; miniatures of good pictures, one below the other."""
 SEAL = "manifest.sha256"

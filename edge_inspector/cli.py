@@ -7,7 +7,21 @@ from typing import Annotated
 
 import typer
 
-from edge_inspector.commands import bundles, card, data, gather, judge, lab, past, serve, setup, show, teach
+from edge_inspector.commands import (
+    bundles,
+    card,
+    data,
+    gather,
+    judge,
+    lab,
+    past,
+    search,
+    serve,
+    setup,
+    show,
+    teach,
+    trust,
+)
 from edge_inspector.commands.console import stderr
 from edge_inspector.errors import EdgeInspectorError
 
@@ -16,8 +30,11 @@ COMMANDS = (
     teach.train,
     teach.calibrate,
     teach.pretrain,
+    search.tune,
     card.card,
     judge.evaluate,
+    trust.compare,
+    trust.repeat,
     judge.inspect,
     judge.bench,
     setup.init,

@@ -1,11 +1,13 @@
 """What the commands share: how they read, print, and show that they are at work."""
 
 import json
+import signal
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -86,6 +88,21 @@ def parse_changes(texts: list[str]) -> dict[str, str]:
     if wrong:
         raise UsageError(f"--set {wrong[0]}: expected KEY=VALUE")
     return dict(text.split("=", 1) for text in texts)
+
+
+@contextmanager
+def ended_by_ctrl_c(pressed: Event) -> Iterator[Callable[[], bool]]:
+    """Yield what says whether Ctrl-C was pressed in the block; pressed again, it ends the program at once."""
+
+    def press(_number: int, _frame: object) -> None:
+        signal.signal(signal.SIGINT, before)
+        pressed.set()
+
+    before = signal.signal(signal.SIGINT, press)
+    try:
+        yield pressed.is_set
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @contextmanager

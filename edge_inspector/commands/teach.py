@@ -2,6 +2,7 @@
 
 import time
 from pathlib import Path
+from threading import Event
 from typing import Annotated
 
 import typer
@@ -9,6 +10,7 @@ import typer
 from edge_inspector.commands.card import print_bundle
 from edge_inspector.commands.console import (
     JsonFlag,
+    ended_by_ctrl_c,
     now,
     open_bundle,
     parse_changes,
@@ -16,6 +18,7 @@ from edge_inspector.commands.console import (
     parse_size,
     print_json,
     progress,
+    stderr,
 )
 from edge_inspector.detectors.settings import AUGMENTATIONS, DEFAULT_KIND
 
@@ -63,6 +66,9 @@ def train(
         str | None, typer.Option(help="Regular expression that finds the part's serial in a path.")
     ] = None,
     changes: Annotated[list[str] | None, typer.Option("--set", help="Detector setting, KEY=VALUE; repeatable.")] = None,
+    resume: Annotated[
+        Path | None, typer.Option(help="Bundle whose weights the training goes on from (autoencoders).")
+    ] = None,
     overlays: OverlaysOption = None,
     as_json: JsonFlag = False,
 ) -> None:
@@ -85,6 +91,7 @@ def train(
     }
     wanted = {name: str(value) for name, value in said.items() if value is not None}
     settings = parse_settings(detector, parse_changes(changes or []) | wanted)
+    pressed = Event()
     with progress() as report:
         bundle = teach(
             Order(
@@ -107,10 +114,20 @@ def train(
                 region=parse_roi(roi),
                 mask=mask,
                 group=group,
+                resume=resume,
+                interruptible=lambda: ended_by_ctrl_c(pressed),
             )
         )
     _save_overlays(bundle.path, overlays)
     print_bundle(bundle, as_json=as_json)
+    if pressed.is_set():
+        stderr.print(
+            f"Ctrl-C ended the training after {bundle.manifest.provenance.steps} steps; the best weights so far are "
+            f"kept. To go on: the same command with --resume {bundle.path} and another --out.",
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
+        )
 
 
 def calibrate(

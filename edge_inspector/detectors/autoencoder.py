@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from edge_inspector.detectors import patch, unet
 from edge_inspector.detectors.architecture import Architecture
 from edge_inspector.detectors.cae import baseline, inception, mvtec, my, my_etma, my_optuna, resnet, skip, ssim_ae
+from edge_inspector.detectors.history import History
 from edge_inspector.detectors.lesson import Deployed, Fitted, Lesson, Pictures, Progress
 from edge_inspector.detectors.patch import TileRule, fit_tiles, without_good_tiles
 from edge_inspector.detectors.reconstruction import (
@@ -23,6 +24,7 @@ from edge_inspector.detectors.reconstruction import (
 from edge_inspector.detectors.sanity import refuse_constant, refuse_copies
 from edge_inspector.detectors.settings import AutoencoderSettings, CaeSettings, PatchSettings, UnetSettings
 from edge_inspector.detectors.tiles import cut, tiled
+from edge_inspector.detectors.training_curves import TrainingCurves
 from edge_inspector.errors import UsageError
 from edge_inspector.inspection.auroc import auroc
 
@@ -59,20 +61,21 @@ class TaughtAutoencoder:
     settings: Settings
     lesson: Lesson
     steps: int
+    history: History
 
     def residual(self, deployed: Deployed) -> Fitted:
         """Fit the tolerance on what the deployed network makes of the tune pictures."""
         given = np.concatenate(list(deployed(self.lesson.tune)))
         refuse_constant(given)
-        reconstructions = torch.from_numpy(given)
-        return Fitted(_fitted(self.settings, _raw(self.settings, self.lesson.tune, reconstructions)), self.steps)
+        raw = _raw(self.settings, self.lesson.tune, torch.from_numpy(given))
+        return Fitted(_fitted(self.settings, raw), self.steps, self.history)
 
 
 def teach(settings: Settings, lesson: Lesson) -> TaughtAutoencoder:
     """Train an autoencoder to restore spoiled pictures; keep the weights that find planted defects best.
 
     Raises:
-        UsageError: a picture size that the network cannot take.
+        UsageError: a picture size that the network cannot take, or weights of another network to go on from.
         DataError: the training diverged, or the network is dead or copies what it sees.
     """
     torch.manual_seed(lesson.seed)
@@ -81,14 +84,26 @@ def teach(settings: Settings, lesson: Lesson) -> TaughtAutoencoder:
     autoencoder = ReconstructionNetwork(NETWORKS[settings.kind].build(channels, height, width))
     network = tiled(autoencoder, settings)
     rng = np.random.default_rng(lesson.seed)
-    steps = 0
+    _load(network, lesson)
+    steps, curves = 0, TrainingCurves(autoencoder, lesson, settings, settings.loss)
     for step in fit_network(autoencoder, lesson, settings, lambda: _quality(network, settings, lesson), rng):
         steps = step.number
+        curves.add(step)
         words = f"step {step.number}, loss {step.loss:.3f}, finds {step.quality:.1%} of planted defects"
         lesson.report(Progress(step.share, words))
     repeats = len(lesson.planted) // len(lesson.tune)
     refuse_copies(np.concatenate([lesson.tune] * repeats), lesson.planted, _reconstruct(network, lesson.planted))
-    return TaughtAutoencoder(network.eval(), settings, lesson, steps)
+    return TaughtAutoencoder(network.eval(), settings, lesson, steps, curves.history())
+
+
+def _load(network: nn.Module, lesson: Lesson) -> None:
+    if not lesson.weights:
+        return
+    weights = {name: torch.from_numpy(np.array(value)) for name, value in lesson.weights.items()}
+    try:
+        network.load_state_dict(weights)
+    except RuntimeError as error:
+        raise UsageError("the weights to go on from are of another network: give the same options") from error
 
 
 def _quality(network: nn.Module, settings: Settings, lesson: Lesson) -> float:

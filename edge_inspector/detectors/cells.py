@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from edge_inspector.detectors.history import History
 from edge_inspector.detectors.lesson import Lesson, Progress
 from edge_inspector.errors import DataError
 
@@ -17,8 +18,8 @@ _BATCH = 4096
 
 def train_on_cells(
     network: nn.Module, features: NDArray[np.float32], loss_of: Callable[[Tensor], Tensor], rate: float, lesson: Lesson
-) -> int:
-    """Train until the lesson's budget ends; return the steps.
+) -> History:
+    """Train until the lesson's budget ends, or somebody wants it to; return the loss of each step.
 
     Args:
         network: trained in place, left in evaluation mode.
@@ -36,6 +37,7 @@ def train_on_cells(
     planned = (lesson.budget.epochs or DEFAULT_EPOCHS) * steps_an_epoch
     optimiser = torch.optim.Adam(network.parameters(), rate)
     start, step, share = lesson.clock(), 0, 0.0
+    rows: list[tuple[float, ...]] = []
     network.train()
     while share < 1:
         chosen = torch.randint(len(cells), (min(_BATCH, len(cells)),), generator=chance)
@@ -47,7 +49,9 @@ def train_on_cells(
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
         step += 1
+        rows.append((step, float(loss.detach())))
         share = min(1.0, max(step / planned, (lesson.clock() - start) / (lesson.budget.seconds or math.inf)))
+        share = 1.0 if lesson.stopping() else share
         lesson.report(Progress(share, f"step {step}, loss {float(loss.detach()):.4f}"))
     network.eval()
-    return step
+    return History(("step", "loss"), tuple(rows))

@@ -70,10 +70,10 @@ class TaughtFeatureCae:
         mean, scale = _mean_and_scale(features)
         network = autoencoder(features.shape[1], self.settings.latent)
         graph = FeatureError(self.settings.smoothing, network, mean, scale)
-        steps = train_on_cells(
+        history = train_on_cells(
             network, features, lambda cells: graph.distance(cells).mean(), self.settings.rate, self.lesson
         )
-        return Fitted(graph, steps)
+        return Fitted(graph, len(history.rows), history)
 
 
 def _mean_and_scale(features: NDArray[np.float32]) -> tuple[Tensor, Tensor]:

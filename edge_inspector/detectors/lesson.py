@@ -1,12 +1,14 @@
 """What a detector is taught from, and what comes out."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import nn
+
+from edge_inspector.detectors.history import History
 
 Pictures: TypeAlias = NDArray[np.uint8]
 """uint8 (count, height, width, channels)."""
@@ -50,6 +52,10 @@ class Lesson:
     report: Callable[[Progress], None]
     clock: Callable[[], float]
     """Seconds, monotonic."""
+    stopping: Callable[[], bool] = lambda: False
+    """Whether somebody wants the training to end: then the best weights so far are kept."""
+    weights: Mapping[str, NDArray[np.generic]] = field(default_factory=dict, repr=False)
+    """To go on from, by name; empty: from chance."""
 
     @property
     def good(self) -> Pictures:
@@ -81,3 +87,4 @@ class Fitted:
     graph: nn.Module
     steps: int
     """Of training altogether."""
+    history: History = field(default_factory=History)

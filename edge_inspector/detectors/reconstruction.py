@@ -134,14 +134,15 @@ def fit_network(
 
     The quality is the detection of planted defects, not the loss: a network of low loss has learned to copy defects
     (ARCHITECTURE, decision 5). When the generator ends, or is closed, the network holds the best weights.
+    Weights to go on from are looked at first, so that going on makes nothing worse.
 
     Raises:
         DataError: the loss is no number any more.
     """
     autoencoder = network.autoencoder.to(memory_format=torch.channels_last)
-    loss_of, optimiser = _loss_of(settings.loss), torch.optim.Adam(autoencoder.parameters(), settings.rate)
+    loss_of, optimiser = loss_function(settings.loss), torch.optim.Adam(autoencoder.parameters(), settings.rate)
     pace = _Pace(lesson, settings.batch)
-    best, kept, next_look = 0.0, _copy(autoencoder), FIRST_LOOK
+    best, kept, next_look = quality() if lesson.weights else 0.0, _copy(autoencoder), FIRST_LOOK
     try:
         for number, chosen in enumerate(_batches(len(lesson.fit), settings.batch, rng), start=1):
             share = pace.share(number)
@@ -163,7 +164,7 @@ def fit_network(
 
 
 class _Pace:
-    """How much of the budget is spent: by steps, or by time where that ends first."""
+    """How much of the budget is spent: by steps, or by time where that ends first; all of it when asked to stop."""
 
     def __init__(self, lesson: Lesson, batch: int) -> None:
         epochs = lesson.budget.epochs
@@ -171,8 +172,11 @@ class _Pace:
         self._seconds = lesson.budget.seconds or math.inf
         self._clock = lesson.clock
         self._start = lesson.clock()
+        self._stopping = lesson.stopping
 
     def share(self, number: int) -> float:
+        if self._stopping():
+            return 1.0
         return min(1.0, max(number / self._steps, (self._clock() - self._start) / self._seconds))
 
 
@@ -183,7 +187,8 @@ def _rate_share(share: float) -> float:
     return 0.01 + 0.99 * (1 + math.cos(math.pi * (share - WARM_UP) / (1 - WARM_UP))) / 2
 
 
-def _loss_of(kind: Loss) -> Callable[[Tensor, Tensor], Tensor]:
+def loss_function(kind: Loss) -> Callable[[Tensor, Tensor], Tensor]:
+    """Return what training makes small, of a reconstruction and its picture."""
     match kind:
         case "ssim":
             return Ssim().loss

@@ -88,7 +88,7 @@ class TaughtSvdd:
         graph = Sphere(self.settings.smoothing, network, scale, torch.zeros(1, self.settings.latent, 1, 1))
         graph.centre = _centre(graph, features)
         before = _spread(graph, features)
-        steps = train_on_cells(
+        history = train_on_cells(
             network, features, lambda cells: graph.distances(cells)[0].square().mean(), self.settings.rate, self.lesson
         )
         if _spread(graph, features) < COLLAPSED * before:
@@ -97,7 +97,7 @@ class TaughtSvdd:
             pairs = [graph.distances(torch.from_numpy(found)) for found in deployed(self.lesson.tune)]
         graph.of_cells = torch.stack([cells.max() for cells, _ in pairs]).median()
         graph.of_parts = torch.stack([part.max() for _, part in pairs]).max()
-        return Fitted(graph, steps)
+        return Fitted(graph, len(history.rows), history)
 
 
 def _centre(graph: Sphere, features: NDArray[np.float32]) -> Tensor:

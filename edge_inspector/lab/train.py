@@ -3,7 +3,8 @@
 import platform
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -14,13 +15,26 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors.torch import save as save_tensors
+from torch import nn
 
 from edge_inspector import __version__
-from edge_inspector.bundle import IGNORE, NETWORK, REFERENCE, RESIDUAL, Bundle, DetectorCard, Provenance
+from edge_inspector.bundle import (
+    IGNORE,
+    NETWORK,
+    REFERENCE,
+    RESIDUAL,
+    WEIGHTS,
+    Bundle,
+    DetectorCard,
+    Provenance,
+    read_bundle,
+)
 from edge_inspector.detectors.backbones import seen_by
+from edge_inspector.detectors.history import History
 from edge_inspector.detectors.kinds import check_size, nearest_size, teach
 from edge_inspector.detectors.lesson import Budget, Lesson, Pictures, Progress, Taught
 from edge_inspector.detectors.settings import DetectorSettings, FeatureSettings
+from edge_inspector.detectors.summary import summarise
 from edge_inspector.engines.openvino import ENGINE, OpenVinoDetector, OpenVinoNetwork, usable_processors
 from edge_inspector.errors import DataError, UsageError
 from edge_inspector.inspection.model import Image
@@ -36,6 +50,7 @@ from edge_inspector.lab.export import to_onnx
 from edge_inspector.lab.limits import with_limits
 from edge_inspector.lab.machine import processor
 from edge_inspector.lab.material import Material
+from edge_inspector.lab.resume import open_weights, refuse_leaks
 from edge_inspector.lab.threshold import Target, check_target
 
 MIN_AREA_SHARE = 0.001
@@ -70,6 +85,12 @@ class Order:
     region: Region | None = None
     mask: Path | None = None
     group: str | None = None
+    resume: Path | None = None
+    """Bundle whose weights the training goes on from."""
+    interruptible: Callable[[], AbstractContextManager[Callable[[], bool]]] = field(
+        default=lambda: nullcontext(lambda: False), repr=False
+    )
+    """Entered for the training alone; gives what says whether somebody wants it to end."""
 
 
 def train(order: Order) -> Bundle:
@@ -86,21 +107,11 @@ def train(order: Order) -> Bundle:
     order.report("read pictures", 0.0)
     rng = np.random.default_rng(order.seed)
     sets = split(find_good(order.pictures, order.group), rng)
+    if order.resume:
+        refuse_leaks(order.resume, sets)
     check_target(len({picture.group for picture in sets.calibrate}), order.target)
-    recipe = _draft_recipe(order, (*sets.fit, *sets.tune))
-    ignore = _read_mask(order.mask, recipe) if order.mask else None
-    fit, tune = (_prepared(pictures, recipe) for pictures in (sets.fit, sets.tune))
-    start = order.clock()
-    lesson = _lesson(order, recipe, ignore, fit, tune, rng)
-    taught = teach(order.detector, lesson)
-    detector, contents, steps = _deploy(order, taught, lesson)
-    if ignore is not None:
-        contents[IGNORE] = bytes(cv2.imencode(".png", ignore.astype(np.uint8) * 255)[1])
-    card = DetectorCard(kind=order.detector.kind, settings=order.detector.model_dump(exclude={"kind"}), engine=ENGINE)
-    provenance = _provenance(order, sets.fit, sets.tune, steps, order.clock() - start)
-    material = with_limits(Material(recipe, card, provenance, contents, detector, ignore), sets.tune, fit, tune)
     return calibrate(
-        material,
+        teach_part(order, sets.fit, sets.tune, rng),
         sets,
         target=order.target,
         created=order.created,
@@ -108,6 +119,32 @@ def train(order: Order) -> Bundle:
         out=order.out,
         report=order.report,
     )
+
+
+def teach_part(
+    order: Order, fitting: Sequence[GoodPicture], tuning: Sequence[GoodPicture], rng: np.random.Generator
+) -> Material:
+    """Fit on the first pictures, stop and measure the usual by the second; no other picture is looked at.
+
+    Raises:
+        DataError: a picture that cannot be read, pictures of mixed depth, or a training that diverged.
+        UsageError: a size that the detector cannot take, or a mask that is no picture.
+    """
+    recipe = _draft_recipe(order, (*fitting, *tuning))
+    ignore = _read_mask(order.mask, recipe) if order.mask else None
+    fit, tune = (_prepared(pictures, recipe) for pictures in (fitting, tuning))
+    start = order.clock()
+    weights = open_weights(order.resume, order.detector, recipe) if order.resume else {}
+    lesson = replace(_lesson(order, recipe, ignore, fit, tune, rng), weights=weights)
+    with order.interruptible() as stopping:
+        lesson = replace(lesson, stopping=stopping)
+        taught = teach(order.detector, lesson)
+        detector, contents, steps = _deploy(order, taught, lesson)
+    if ignore is not None:
+        contents[IGNORE] = bytes(cv2.imencode(".png", ignore.astype(np.uint8) * 255)[1])
+    card = DetectorCard(kind=order.detector.kind, settings=order.detector.model_dump(exclude={"kind"}), engine=ENGINE)
+    provenance = _provenance(order, fitting, tuning, steps, order.clock() - start)
+    return with_limits(Material(recipe, card, provenance, contents, detector, ignore), tuning, fit, tune)
 
 
 def _draft_recipe(order: Order, pictures: Sequence[GoodPicture]) -> Recipe:
@@ -230,10 +267,22 @@ def _deploy(order: Order, taught: Taught, lesson: Lesson) -> tuple[OpenVinoDetec
         contents = {
             NETWORK: paths[0].read_bytes(),
             RESIDUAL: paths[1].read_bytes(),
-            "weights.safetensors": save_tensors({k: v.contiguous() for k, v in network.state_dict().items()}),
+            WEIGHTS: save_tensors({k: v.contiguous() for k, v in network.state_dict().items()}),
+            "model.txt": _summary(network, fitted.graph, inputs),
+            **_files(fitted.history),
             REFERENCE: bytes(cv2.imencode(".png", np.median(lesson.tune, axis=0).astype(np.uint8)[..., ::-1])[1]),
         }
     return detector, contents, fitted.steps
+
+
+def _summary(network: nn.Module, residual: nn.Module, inputs: tuple[torch.Tensor, torch.Tensor]) -> bytes:
+    texts = summarise("network", network, inputs[:1]), summarise("residual", residual, inputs)
+    return "\n".join(texts).encode()
+
+
+def _files(history: History) -> dict[str, bytes]:
+    """Return the history in two forms; nothing where nothing was trained."""
+    return {"history.csv": history.as_csv(), "history.json": history.as_json()} if history.rows else {}
 
 
 def _provenance(
@@ -245,15 +294,18 @@ def _provenance(
         libraries=_versions(),
         processor=processor(),
         seed=order.seed,
-        fit_digests=(*(picture.digest for picture in fit), *_seen_before(order.detector)),
+        fit_digests=(*(picture.digest for picture in fit), *_seen_before(order)),
         tune_digests=tuple(picture.digest for picture in tune),
         steps=steps,
         seconds=round(seconds, 1),
     )
 
 
-def _seen_before(settings: DetectorSettings) -> tuple[str, ...]:
-    return seen_by(settings) if isinstance(settings, FeatureSettings) else ()
+def _seen_before(order: Order) -> tuple[str, ...]:
+    """Return the digests of what the weights to begin with were taught from."""
+    if order.resume:
+        return read_bundle(order.resume).manifest.provenance.fit_digests
+    return seen_by(order.detector) if isinstance(order.detector, FeatureSettings) else ()
 
 
 def _versions() -> Mapping[str, str]:

@@ -142,10 +142,13 @@ def test_a_name_is_never_html(report: tuple[Path, dict[str, object]]) -> None:
 
 def test_training_curves_are_drawn_where_the_bundle_has_a_history(bundle: Bundle, known: Path, tmp_path: Path) -> None:
     """Each quantity by itself, the held-out one beside it; without a history there is no such section."""
-    contents = {name: (bundle.path / name).read_bytes() for name in bundle.manifest.files}
+    contents = {
+        name: (bundle.path / name).read_bytes() for name in bundle.manifest.files if not name.startswith("history.")
+    }
+    write_bundle(tmp_path / "none", bundle.manifest, contents)
     write_bundle(tmp_path / "kept", bundle.manifest, {**contents, "history.csv": HISTORY})
     texts = []
-    for place in (bundle.path, tmp_path / "kept"):
+    for place in (tmp_path / "none", tmp_path / "kept"):
         opened = read_bundle(place)
         inspector = open_inspector(opened, threads=1, clock_ns=lambda: 0)
         found = evaluate(opened, inspector, known, "calibrated", lambda _words, _share: None)

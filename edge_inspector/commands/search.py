@@ -1,0 +1,83 @@
+"""Commands that search for better settings."""
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from edge_inspector.commands.console import JsonFlag, now, parse_roi, print_json, progress
+from edge_inspector.errors import UsageError
+
+
+def tune(
+    pictures: Annotated[Path, typer.Argument(help="Folder of pictures of good parts.", metavar="OK_DIR")],
+    storage: Annotated[
+        Path, typer.Option(help="SQLite file of the trials; where it exists, the search goes on.")
+    ] = Path("tune.db"),
+    minutes: Annotated[float, typer.Option(min=0.01, help="Begin no trial that would hardly end by then.")] = 15,
+    trials: Annotated[int | None, typer.Option(min=1, help="End after so many trials.")] = None,
+    trial_minutes: Annotated[float, typer.Option(min=0.01, help="Of training, for each trial.")] = 1,
+    detectors: Annotated[
+        str | None, typer.Option(help="Kinds with commas between, the first is the default to beat.")
+    ] = None,
+    sizes: Annotated[str | None, typer.Option(help="Sides of the detector's picture, with commas between.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Start of all chance.")] = 0,
+    local: Annotated[bool, typer.Option("--normalise-local", help="Take slow changes of light out.")] = False,
+    roi: Annotated[str | None, typer.Option(help="Inspect only x,y,width,height.")] = None,
+    mask: Annotated[Path | None, typer.Option(help="PNG of the camera's size; what is white is ignored.")] = None,
+    group: Annotated[
+        str | None, typer.Option(help="Regular expression that finds the part's serial in a path.")
+    ] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Search for the settings that find planted defects best, and print the `train` command that uses them."""
+    from dataclasses import asdict
+
+    from edge_inspector.detectors.settings import CaeSettings
+    from edge_inspector.lab.train import Order
+    from edge_inspector.lab.tune import KINDS, SIZES, Search
+    from edge_inspector.lab.tune import tune as search
+
+    with progress() as report:
+        found = search(
+            Search(
+                base=Order(
+                    pictures=pictures,
+                    part="PART",
+                    out=Path("BUNDLE"),
+                    detector=CaeSettings(),
+                    created=now(),
+                    clock=time.monotonic,
+                    report=report,
+                    seed=seed,
+                    normalise="local" if local else "none",
+                    region=parse_roi(roi),
+                    mask=mask,
+                    group=group,
+                ),
+                storage=storage,
+                seconds=60 * minutes,
+                trials=trials,
+                trial_seconds=60 * trial_minutes,
+                kinds=detectors.split(",") if detectors else KINDS,
+                sizes=_parse_sides(sizes) if sizes else SIZES,
+            )
+        )
+    if as_json:
+        print_json(asdict(found))
+        return
+    before = "failed" if found.default_score is None else f"{found.default_score:.3f}"
+    typer.echo(f"trials          {found.trials}, {found.failed} more failed; kept in {storage}")
+    typer.echo(f"planted defects {before} with the defaults, {found.score:.3f} with the best (1: all above good parts)")
+    typer.echo(f"data            {found.chosen_by}")
+    for name, value in found.params.items():
+        typer.echo(f"  {name:<14}{value if isinstance(value, str) else f'{value:.4g}'}")
+    typer.echo(f"next            {found.command}")
+
+
+def _parse_sides(text: str) -> tuple[int, ...]:
+    sides = text.split(",")
+    if not all(side.isdecimal() and int(side) > 0 for side in sides):
+        raise UsageError(f"--sizes {text}: expected sides with commas between, for instance 128,256")
+    return tuple(map(int, sides))
