@@ -1,20 +1,21 @@
 """The limits of a picture's quality have room: good parts keep them, and so do most defective ones."""
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from factories import a_recipe
 
 from edge_inspector.bundle import Bundle
+from edge_inspector.detectors.settings import CaeSettings
 from edge_inspector.inspection.preprocess import as_picture, shrink
 from edge_inspector.inspection.quality import Gate, Quality, make_gate
 from edge_inspector.inspection.recipe import QualityLimits, Recipe
 from edge_inspector.lab.dataset import find_good, find_tests, read_picture, split
 from edge_inspector.lab.limits import learn_limits, measured, remembered
-from edge_inspector.lab.train import _prepared
+from edge_inspector.lab.train import Order, _draft_recipe, _prepared
 
 
 def a_quality(**changes: float) -> Quality:
@@ -72,13 +73,17 @@ def refused(gate: Gate, recipe: Recipe, path: Path) -> bool:
 @pytest.mark.parametrize("name", ["bottle", "ball_screw", "magnetic_tile", "alien_figure"])
 def test_real_good_parts_are_not_refused(real_data: Path, name: str) -> None:
     """Measured on four real sets: no good test part, and at most 8 % of the defective ones, cannot be judged."""
-    from edge_inspector.lab.train import _draft_recipe  # noqa: PLC0415 - only where there are pictures
-
     sets = split(find_good(real_data / name / "train" / "good", None), np.random.default_rng(0))
-    wish = SimpleNamespace(
-        pictures=real_data, part=name, width=256, height=256, channels=1, region=None, min_area=None, normalise="none"
+    order = Order(
+        pictures=real_data,
+        part=name,
+        out=real_data / "nothing is written",
+        detector=CaeSettings(),
+        created=datetime(2026, 1, 1, tzinfo=UTC),
+        clock=lambda: 0.0,
+        report=lambda _words, _share: None,
     )
-    recipe = _draft_recipe(wish, (*sets.fit, *sets.tune))  # type: ignore[arg-type]
+    recipe = _draft_recipe(order, (*sets.fit, *sets.tune))
     fit, tune = _prepared(sets.fit, recipe), _prepared(sets.tune, recipe)
     open_gate = make_gate(QualityLimits(), np.median(tune, axis=0).astype(np.uint8), remembered(fit))
     gate = replace(open_gate, limits=learn_limits(measured(open_gate, recipe, sets.tune, tune)))
