@@ -250,6 +250,24 @@ def test_a_stop_is_clean_and_a_start_finds_everything_again(machine: Machine) ->
     assert retained(machine, "last/result")["seq"] == last + 1
 
 
+def test_a_reload_is_refused_or_taken_while_parts_are_judged(machine: Machine) -> None:
+    """Settings that are none change nothing but an alarm; the same process judges on, and takes good ones."""
+    before = machine.show(UNIT, "MainPID", "NRestarts")
+    settings = "/etc/edge-inspector/press-1.toml"
+    machine.run(f"cp {settings} /root/kept.toml && echo 'nonsense = 1' >> {settings}")
+    machine.run(f"systemctl reload {UNIT}")
+    until(lambda: "reload" in retained(machine, "alarms")["active"], "the alarm")
+    drop(machine, "reload7007")
+    refused = verdict_of(machine, "reload7007")
+    machine.run(f"cp /root/kept.toml {settings}")
+    machine.run(f"systemctl reload {UNIT}")
+    until(lambda: "reload" not in retained(machine, "alarms")["active"], "the alarm is over")
+    drop(machine, "reload7008")
+
+    assert (refused, verdict_of(machine, "reload7008")) == ("OK", "OK")
+    assert machine.show(UNIT, "MainPID", "NRestarts") == before
+
+
 def other_version(machine: Machine, name: str, change: str) -> str:
     """Return a folder in the machine with another offline installation, changed by a shell command inside it."""
     place = f"/srv/{name}"

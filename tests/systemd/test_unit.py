@@ -37,7 +37,7 @@ def test_the_service_is_locked_down(unit: Path) -> None:
     "line",
     [
         "Type=notify",
-        "ExecReload=/bin/kill -HUP $MAINPID",
+        "ExecReload=/bin/sh -c 'kill -HUP $MAINPID'",
         "WatchdogSec=30",
         "DynamicUser=yes",
         "RestartPreventExitStatus=65 78",
