@@ -134,6 +134,7 @@ class _Session:
     def run(self) -> None:
         worker = self._plc.worker
         self._say_word(busy_word(self._numbers.take()))
+        self._say_state()
         self._say_ready()
         alive = True
         while alive and not worker.stopping():
@@ -143,6 +144,7 @@ class _Session:
         if alive:
             self._say_word(busy_word(self._numbers.take()))
             self._newest.ready = Ready(ready=False, packml=2)
+            self._say_state()
             self._say_ready()
 
     def give_up(self) -> None:
@@ -175,7 +177,9 @@ class _Session:
         before, self._newest.ready = self._newest.ready, ready
         if before.ready and not ready.ready:
             self._say_word(busy_word(self._numbers.take()))
-        if before != ready:
+        if before.packml != ready.packml:
+            self._say_state()
+        if before.ready != ready.ready:
             self._say_ready()
 
     def _answer(self, result: Result) -> None:
@@ -254,8 +258,10 @@ class _Session:
     def _say_word(self, word: PlcWord) -> None:
         self._say("word", word.encode().decode())
 
-    def _say_ready(self) -> None:
+    def _say_state(self) -> None:
         self._say("state", str(self._newest.ready.packml))
+
+    def _say_ready(self) -> None:
         self._say("ready", str(int(self._newest.ready.ready)))
 
     def _beat_if_due(self) -> None:

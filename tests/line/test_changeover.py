@@ -68,11 +68,8 @@ def test_the_plc_waits_while_the_part_changes(bench: Bench, heard: Subscriber) -
     answers = change(heard, "bracket")
     until(lambda: heard.last("recipe")["active"] == "bracket", "the new part is active")
     wait_until_ready(heard)
-    until(lambda: [h for h in heard.heard[begin:] if (h.topic, h.payload) == ("plc/ready", b"0")], "ready falls")
-    wait_until_ready(heard)
+    until(lambda: [h for h in heard.heard[begin:] if h.topic == "plc/ready"][1:], "ready falls and rises")
     said = [(h.topic, h.payload) for h in heard.heard[begin:] if h.topic in ("plc/word", "plc/ready")]
-    if said[0] == ("plc/ready", b"1"):
-        said = said[1:]  # said once more, as it was: nothing new to a PLC
 
     assert [status for status, _ in answers] == ["accepted", "done"]
     assert [topic for topic, _ in said] == ["plc/word", "plc/ready", "plc/ready"]
