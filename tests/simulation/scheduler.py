@@ -285,7 +285,7 @@ def modules(scheduler: Scheduler) -> dict[str, SimpleNamespace]:
             self._task = scheduler.current().process.start(self._target, self._name)
 
         def join(self, timeout: float | None = None) -> None:
-            if not self._task.ended:
+            if not self._task.ended and not self._task.process.dead:  # the dead wait for nobody while they unwind
                 scheduler.wait(self._task.done, timeout)
 
     return {
