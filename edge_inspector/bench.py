@@ -3,7 +3,6 @@
 import itertools
 import math
 import os
-import queue
 import tempfile
 import time
 from collections import defaultdict
@@ -12,8 +11,6 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from random import Random
-from threading import Event
 from typing import TypeVar
 
 import cv2
@@ -26,11 +23,8 @@ from edge_inspector.inspection.model import Identity, Image, Judgement, Reason
 from edge_inspector.inspection.picture import thumbnail
 from edge_inspector.inspection.preprocess import decode
 from edge_inspector.line.ledger import open_ledger
-from edge_inspector.line.link import Dial, Incoming, links
-from edge_inspector.line.ticks import Worker
-from edge_inspector.private_line import private_broker, private_daemon, write_settings
+from edge_inspector.private_line import private_broker, private_daemon, results_of, write_settings
 from edge_inspector.wire.messages import Result, result_of
-from edge_inspector.wire.topics import DEFAULT_ROOT
 
 _Made = TypeVar("_Made")
 _PIXELS = {"at_1_megapixel": 1e6, "at_5_megapixels": 5e6}
@@ -199,11 +193,7 @@ def _measure_daemon(bundle: Bundle, encoded: Sequence[bytes], folder: Path) -> D
     with ExitStack() as stack:
         mqtt = stack.enter_context(private_broker(folder))
         config = write_settings(folder, "bench", bundle, mqtt)
-        inbox: queue.SimpleQueue[Incoming] = queue.SimpleQueue()
-        worker = Worker("bench", Event(), queue.SimpleQueue(), time.monotonic_ns)
-        dial = Dial(mqtt, "bench-subscriber", inbox, subscribe=f"{DEFAULT_ROOT}/bench/result")
-        connected = links(dial, worker, Random(0), lambda: None)  # noqa: S311 - jitter
-        next(connected)
+        ear = stack.enter_context(results_of(mqtt, "bench"))
         daemon = stack.enter_context(private_daemon(config, folder / "daemon.log"))
         start = time.perf_counter()
         for number in range(_DAEMON_PARTS):
@@ -211,11 +201,9 @@ def _measure_daemon(bundle: Bundle, encoded: Sequence[bytes], folder: Path) -> D
             hidden.write_bytes(encoded[number % len(encoded)])
             hidden.rename(folder / "inbox" / f"{number:04d}.jpg")
         for _ in range(_DAEMON_PARTS):
-            inbox.get(timeout=_PATIENCE_S)
+            ear.get(timeout=_PATIENCE_S)
         seconds = time.perf_counter() - start
         resident = _resident_mb(daemon.process)
-        worker.stop.set()
-        connected.close()
     return DaemonFigures(resident, daemon.ready_s, _DAEMON_PARTS / seconds)
 
 

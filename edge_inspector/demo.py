@@ -3,7 +3,6 @@
 import importlib.util
 import queue
 import shutil
-import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
@@ -23,9 +22,15 @@ from edge_inspector.errors import UsageError
 from edge_inspector.inspection.auroc import auroc
 from edge_inspector.lab.evaluate import evaluate
 from edge_inspector.lab.report.page import write_report
-from edge_inspector.line.link import Dial, Incoming, links
-from edge_inspector.line.ticks import Report, Worker
-from edge_inspector.private_line import free_port, private_broker, private_daemon, running, write_settings
+from edge_inspector.line.link import Incoming
+from edge_inspector.private_line import (
+    free_port,
+    private_broker,
+    private_daemon,
+    results_of,
+    running,
+    write_settings,
+)
 from edge_inspector.settings import MqttSettings
 from edge_inspector.wire.messages import Result
 from edge_inspector.wire.topics import DEFAULT_ROOT
@@ -128,7 +133,7 @@ def run_demo(
         mqtt = stack.enter_context(private_broker(folder))
         say(f"broker: mqtt://{mqtt.host}:{mqtt.port}, topics below {DEFAULT_ROOT}/{STATION}")
         config, inbox = write_settings(folder, STATION, bundle, mqtt), folder / "inbox"
-        ear = stack.enter_context(_subscriber(mqtt))
+        ear = stack.enter_context(results_of(mqtt, STATION))
         daemon = stack.enter_context(private_daemon(config, folder / "daemon.log"))
         say(f"daemon ready after {daemon.ready_s:.1f} s, watching {inbox}")
         stack.enter_context(_dashboard(folder, mqtt, say))
@@ -199,22 +204,6 @@ def _dashboard(folder: Path, mqtt: MqttSettings, say: Say) -> Iterator[None]:
     with running([node, str(home / "start.js"), str(folder / "dashboard")], folder / "dashboard.log", environment):
         say(f"dashboard: http://127.0.0.1:{port}/dashboard/line?station={STATION}")
         yield
-
-
-@contextmanager
-def _subscriber(mqtt: MqttSettings) -> Iterator["queue.SimpleQueue[Incoming]"]:
-    """Listen to the station's results, as SCADA would."""
-    reports: queue.SimpleQueue[Report] = queue.SimpleQueue()
-    worker = Worker("demo", threading.Event(), reports, time.monotonic_ns)
-    inbox: queue.SimpleQueue[Incoming] = queue.SimpleQueue()
-    dial = Dial(mqtt, "demo-subscriber", inbox, subscribe=f"{DEFAULT_ROOT}/{STATION}/result")
-    connected = links(dial, worker, Random(0), lambda: None)  # noqa: S311 - jitter
-    next(connected)
-    try:
-        yield inbox
-    finally:
-        worker.stop.set()
-        connected.close()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,19 +1,25 @@
 """A broker and a daemon of our own on 127.0.0.1, each a real process that ends with the block: for demo and bench."""
 
 import os
+import queue
 import shutil
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from random import Random
 
 from edge_inspector.bundle import Bundle
 from edge_inspector.errors import DataError
+from edge_inspector.line.link import Dial, Incoming, links
+from edge_inspector.line.ticks import Worker
 from edge_inspector.settings import MqttSettings
+from edge_inspector.wire.topics import DEFAULT_ROOT
 
 _HERE = "127.0.0.1"
 _PATIENCE_S = 30.0
@@ -110,6 +116,21 @@ def running(command: Sequence[str], log: Path, environment: dict[str, str]) -> I
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+@contextmanager
+def results_of(mqtt: MqttSettings, station: str) -> Iterator["queue.SimpleQueue[Incoming]"]:
+    """Listen to a station's results, as SCADA would."""
+    worker = Worker(station, threading.Event(), queue.SimpleQueue(), time.monotonic_ns)
+    inbox: queue.SimpleQueue[Incoming] = queue.SimpleQueue()
+    dial = Dial(mqtt, f"{station}-subscriber", inbox, subscribe=f"{DEFAULT_ROOT}/{station}/result")
+    connected = links(dial, worker, Random(0), lambda: None)  # noqa: S311 - jitter
+    next(connected)
+    try:
+        yield inbox
+    finally:
+        worker.stop.set()
+        connected.close()
 
 
 def _wait(happened: Callable[[], bool], process: "subprocess.Popen[bytes]", what: str) -> None:

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Protocol
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -27,14 +26,6 @@ ROTATION, RANDOM = "rotation:", "random"
 _LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 _LITE0_LEVELS = (2, 4, 10)
 """Blocks whose output is taken: 24 channels at stride 4, 40 at stride 8, 112 at stride 16."""
-
-
-class Trunk(Protocol):
-    """The part of a network whose features are used: pictures to feature maps, the finest first."""
-
-    def __call__(self, x: Tensor) -> list[Tensor]:
-        """Return the levels of float32 (batch, 3, height, width)."""
-        ...
 
 
 class Backbone(nn.Module):

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from edge_inspector.detectors.history import History
 from edge_inspector.detectors.lesson import Lesson, Progress
+from edge_inspector.detectors.pace import Pace, falling
 from edge_inspector.errors import DataError
 
 DEFAULT_EPOCHS = 20
@@ -36,12 +37,12 @@ def train_on_cells(
     steps_an_epoch = max(1, len(cells) // _BATCH)
     planned = (lesson.budget.epochs or DEFAULT_EPOCHS) * steps_an_epoch
     optimiser = torch.optim.Adam(network.parameters(), rate)
-    start, step, share = lesson.clock(), 0, 0.0
+    pace, step, share = Pace(planned, lesson.budget, lesson.clock, lesson.stopping), 0, 0.0
     rows: list[tuple[float, ...]] = []
     network.train()
     while share < 1:
         chosen = torch.randint(len(cells), (min(_BATCH, len(cells)),), generator=chance)
-        optimiser.param_groups[0]["lr"] = rate * (0.01 + 0.99 * (1 + math.cos(math.pi * share)) / 2)
+        optimiser.param_groups[0]["lr"] = rate * falling(share)
         optimiser.zero_grad(set_to_none=True)
         loss = loss_of(cells[chosen])
         if not math.isfinite(float(loss.detach())):
@@ -50,8 +51,7 @@ def train_on_cells(
         optimiser.step()
         step += 1
         rows.append((step, float(loss.detach())))
-        share = min(1.0, max(step / planned, (lesson.clock() - start) / (lesson.budget.seconds or math.inf)))
-        share = 1.0 if lesson.stopping() else share
+        share = pace.share(step)
         lesson.report(Progress(share, f"step {step}, loss {float(loss.detach()):.4f}"))
     network.eval()
     return History(("step", "loss"), tuple(rows))

@@ -7,11 +7,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from edge_inspector.detectors.backbones import load_backbone
-from edge_inspector.detectors.features import CellResidual, good_features
+from edge_inspector.detectors.features import CellResidual, backbone_of, good_features
 from edge_inspector.detectors.lesson import Deployed, Fitted, Lesson
 from edge_inspector.detectors.settings import CentroidSettings
-from edge_inspector.detectors.tiles import tiled
 
 
 class Centroid(CellResidual):
@@ -44,4 +42,4 @@ class TaughtCentroid:
 
 def teach(settings: CentroidSettings, lesson: Lesson) -> TaughtCentroid:
     """Load the backbone."""
-    return TaughtCentroid(tiled(load_backbone(settings, lesson.seed), settings), settings, lesson)
+    return TaughtCentroid(backbone_of(settings, lesson), settings, lesson)

@@ -7,12 +7,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from edge_inspector.detectors.backbones import load_backbone
 from edge_inspector.detectors.cells import train_on_cells
-from edge_inspector.detectors.features import CellResidual, good_features
+from edge_inspector.detectors.features import CellResidual, backbone_of, good_features
 from edge_inspector.detectors.lesson import Deployed, Fitted, Lesson
 from edge_inspector.detectors.settings import FeatureCaeSettings
-from edge_inspector.detectors.tiles import tiled
 
 
 def autoencoder(channels: int, latent: int) -> nn.Sequential:
@@ -83,4 +81,4 @@ def _mean_and_scale(features: NDArray[np.float32]) -> tuple[Tensor, Tensor]:
 
 def teach(settings: FeatureCaeSettings, lesson: Lesson) -> TaughtFeatureCae:
     """Load the backbone."""
-    return TaughtFeatureCae(tiled(load_backbone(settings, lesson.seed), settings), settings, lesson)
+    return TaughtFeatureCae(backbone_of(settings, lesson), settings, lesson)

@@ -1,7 +1,6 @@
 """What the detectors share that compare a part's features, cell by cell, with those of good parts."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -9,10 +8,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from edge_inspector.detectors.backbones import MULTIPLE
+from edge_inspector.detectors.backbones import MULTIPLE, load_backbone
 from edge_inspector.detectors.lesson import Deployed, Lesson
 from edge_inspector.detectors.settings import FeatureSettings
 from edge_inspector.detectors.ssim import Blur
+from edge_inspector.detectors.tiles import tiled
 from edge_inspector.errors import DataError, UsageError
 
 _CHUNK = 256
@@ -101,10 +101,11 @@ def count_channels(backbone: nn.Module, lesson: Lesson) -> int:
         return int(backbone(torch.from_numpy(lesson.tune[:1])).shape[1])
 
 
-@dataclass(frozen=True, slots=True)
-class TaughtFeatures:
-    """What every feature detector starts from."""
+def backbone_of(settings: FeatureSettings, lesson: Lesson) -> nn.Module:
+    """Return the settings' backbone, on tiles where they want it so.
 
-    network: nn.Module
-    settings: FeatureSettings
-    lesson: Lesson
+    Raises:
+        UsageError: no such backbone.
+        DataError: its weights are missing or damaged.
+    """
+    return tiled(load_backbone(settings, lesson.seed), settings)

@@ -7,10 +7,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from edge_inspector.detectors.backbones import load_backbone
 from edge_inspector.detectors.features import (
     CellResidual,
     Selected,
+    backbone_of,
     by_cell,
     cells_of,
     count_channels,
@@ -18,7 +18,6 @@ from edge_inspector.detectors.features import (
 )
 from edge_inspector.detectors.lesson import Deployed, Fitted, Lesson
 from edge_inspector.detectors.settings import PadimSettings, PcaSettings
-from edge_inspector.detectors.tiles import tiled
 
 
 class Mahalanobis(CellResidual):
@@ -111,7 +110,7 @@ class TaughtPca:
 
 def teach(settings: PadimSettings | PcaSettings, lesson: Lesson) -> TaughtPadim | TaughtPca:
     """Load the backbone and, for the Mahalanobis distance, choose its channels by chance from the seed."""
-    backbone = tiled(load_backbone(settings, lesson.seed), settings)
+    backbone = backbone_of(settings, lesson)
     if isinstance(settings, PcaSettings):
         return TaughtPca(backbone, settings, lesson)
     channels = count_channels(backbone, lesson)

@@ -7,11 +7,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from edge_inspector.detectors.backbones import load_backbone
-from edge_inspector.detectors.features import CellResidual, cells_of, good_features
+from edge_inspector.detectors.features import CellResidual, backbone_of, cells_of, good_features
 from edge_inspector.detectors.lesson import Deployed, Fitted, Lesson
 from edge_inspector.detectors.settings import PatchcoreSettings
-from edge_inspector.detectors.tiles import tiled
 
 _CANDIDATES = 40_000
 _SHADOW = 32
@@ -81,4 +79,4 @@ class TaughtPatchcore:
 
 def teach(settings: PatchcoreSettings, lesson: Lesson) -> TaughtPatchcore:
     """Load the backbone."""
-    return TaughtPatchcore(tiled(load_backbone(settings, lesson.seed), settings), settings, lesson)
+    return TaughtPatchcore(backbone_of(settings, lesson), settings, lesson)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from edge_inspector.detectors.lesson import Lesson, Pictures
+from edge_inspector.detectors.pace import Pace, falling
 from edge_inspector.detectors.settings import AutoencoderSettings, Loss
 from edge_inspector.detectors.ssim import Blur, Ssim
 from edge_inspector.errors import DataError
@@ -141,7 +142,7 @@ def fit_network(
     """
     autoencoder = network.autoencoder.to(memory_format=torch.channels_last)
     loss_of, optimiser = loss_function(settings.loss), torch.optim.Adam(autoencoder.parameters(), settings.rate)
-    pace = _Pace(lesson, settings.batch)
+    pace = Pace(_steps(lesson, settings.batch), lesson.budget, lesson.clock, lesson.stopping)
     best, kept, next_look = quality() if lesson.weights else 0.0, _copy(autoencoder), FIRST_LOOK
     try:
         for number, chosen in enumerate(_batches(len(lesson.fit), settings.batch, rng), start=1):
@@ -163,28 +164,16 @@ def fit_network(
         autoencoder.load_state_dict(kept)
 
 
-class _Pace:
-    """How much of the budget is spent: by steps, or by time where that ends first; all of it when asked to stop."""
-
-    def __init__(self, lesson: Lesson, batch: int) -> None:
-        epochs = lesson.budget.epochs
-        self._steps = DEFAULT_STEPS if epochs is None else max(1, epochs * max(1, len(lesson.fit) // batch))
-        self._seconds = lesson.budget.seconds or math.inf
-        self._clock = lesson.clock
-        self._start = lesson.clock()
-        self._stopping = lesson.stopping
-
-    def share(self, number: int) -> float:
-        if self._stopping():
-            return 1.0
-        return min(1.0, max(number / self._steps, (self._clock() - self._start) / self._seconds))
+def _steps(lesson: Lesson, batch: int) -> int:
+    epochs = lesson.budget.epochs
+    return DEFAULT_STEPS if epochs is None else max(1, epochs * max(1, len(lesson.fit) // batch))
 
 
 def _rate_share(share: float) -> float:
     """Return the learning rate's share: up over the first tenth, then down along a cosine (Smith 2018)."""
     if share < WARM_UP:
         return 0.1 + 0.9 * share / WARM_UP
-    return 0.01 + 0.99 * (1 + math.cos(math.pi * (share - WARM_UP) / (1 - WARM_UP))) / 2
+    return falling((share - WARM_UP) / (1 - WARM_UP))
 
 
 def loss_function(kind: Loss) -> Callable[[Tensor, Tensor], Tensor]:

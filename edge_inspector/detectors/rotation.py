@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from edge_inspector.detectors.backbones import Backbone
 from edge_inspector.detectors.lesson import Budget, Pictures, Progress
+from edge_inspector.detectors.pace import Pace, falling
 from edge_inspector.errors import DataError, UsageError
 
 TURNS = 4
@@ -50,11 +51,11 @@ def pretrain(backbone: Backbone, pretraining: Pretraining) -> float:
     guess = nn.Linear(_pooled(backbone, pretraining.fit[:1]).shape[1], TURNS)
     optimiser = torch.optim.Adam([*backbone.parameters(), *guess.parameters()], pretraining.rate)
     planned = (budget.epochs or DEFAULT_EPOCHS) * max(1, len(pretraining.fit) // _BATCH)
-    start, share, step = pretraining.clock(), 0.0, 0
+    pace, step, share = Pace(planned, budget, pretraining.clock), 0, 0.0
     backbone.train()
     while share < 1:
         chosen = chance.permutation(len(pretraining.fit))[:_BATCH]
-        optimiser.param_groups[0]["lr"] = pretraining.rate * (0.01 + 0.99 * (1 + math.cos(math.pi * share)) / 2)
+        optimiser.param_groups[0]["lr"] = pretraining.rate * falling(share)
         optimiser.zero_grad(set_to_none=True)
         loss = functional.cross_entropy(guess(_pooled(backbone, _turned(pretraining.fit[chosen]))), _turns(len(chosen)))
         if not math.isfinite(float(loss.detach())):
@@ -62,7 +63,7 @@ def pretrain(backbone: Backbone, pretraining: Pretraining) -> float:
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
         step += 1
-        share = min(1.0, max(step / planned, (pretraining.clock() - start) / (budget.seconds or math.inf)))
+        share = pace.share(step)
         pretraining.report(Progress(share, f"step {step}, loss {float(loss.detach()):.3f}"))
     backbone.eval()
     return _told(backbone, guess, pretraining.judge)

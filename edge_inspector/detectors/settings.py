@@ -11,7 +11,9 @@ Loss: TypeAlias = Literal["ssim", "l2", "bce"]
 AUGMENTATIONS = ("flip", "rotate", "shift", "brightness")
 
 
-class _Settings(BaseModel):
+class CommonSettings(BaseModel):
+    """What every detector has."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     CHANNELS: ClassVar[int] = 1
@@ -39,7 +41,7 @@ class _Settings(BaseModel):
         return self
 
 
-class AutoencoderSettings(_Settings):
+class AutoencoderSettings(CommonSettings):
     """How any autoencoder is trained to restore spoiled pictures of good parts."""
 
     kind: str
@@ -103,7 +105,7 @@ class PatchSettings(AutoencoderSettings):
     """Standard deviations of good patches' errors from which a patch is anomalous."""
 
 
-class FeatureSettings(_Settings):
+class FeatureSettings(CommonSettings):
     """A detector that looks at what a pretrained network, the backbone, sees in the picture."""
 
     CHANNELS: ClassVar[int] = 3
@@ -182,7 +184,7 @@ DetectorSettings: TypeAlias = Annotated[
     Field(discriminator="kind"),
 ]
 DEFAULT_KIND = "cae:my"
-_MODELS: dict[str, type[_Settings]] = {
+_MODELS: dict[str, type[CommonSettings]] = {
     kind: model
     for model in get_args(get_args(DetectorSettings)[0])
     for kind in get_args(model.model_fields["kind"].annotation)

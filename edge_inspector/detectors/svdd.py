@@ -7,12 +7,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from edge_inspector.detectors.backbones import load_backbone
 from edge_inspector.detectors.cells import train_on_cells
-from edge_inspector.detectors.features import CellResidual, good_features
+from edge_inspector.detectors.features import CellResidual, backbone_of, good_features
 from edge_inspector.detectors.lesson import Deployed, Fitted, Lesson
 from edge_inspector.detectors.settings import SvddSettings
-from edge_inspector.detectors.tiles import tiled
 from edge_inspector.errors import DataError
 
 _OFF_ZERO = 0.1
@@ -116,4 +114,4 @@ def _spread(graph: Sphere, features: NDArray[np.float32]) -> float:
 
 def teach(settings: SvddSettings, lesson: Lesson) -> TaughtSvdd:
     """Load the backbone."""
-    return TaughtSvdd(tiled(load_backbone(settings, lesson.seed), settings), settings, lesson)
+    return TaughtSvdd(backbone_of(settings, lesson), settings, lesson)

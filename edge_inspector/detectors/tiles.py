@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from edge_inspector.detectors.lesson import Pictures
-from edge_inspector.detectors.settings import DetectorSettings
+from edge_inspector.detectors.settings import CommonSettings
 from edge_inspector.errors import UsageError
 
 
@@ -43,12 +43,12 @@ class Tiled(nn.Module):
         return mean
 
 
-def tiled(network: nn.Module, settings: DetectorSettings) -> nn.Module:
+def tiled(network: nn.Module, settings: CommonSettings) -> nn.Module:
     """Return the network as the settings want it: on tiles, or on the whole picture."""
     return Tiled(network, settings.tile, settings.overlap) if settings.tile else network
 
 
-def cut(pictures: Pictures, settings: DetectorSettings) -> Pictures:
+def cut(pictures: Pictures, settings: CommonSettings) -> Pictures:
     """Return what the network is trained on: the tiles of all pictures, or the pictures themselves."""
     if not settings.tile:
         return pictures
@@ -56,7 +56,7 @@ def cut(pictures: Pictures, settings: DetectorSettings) -> Pictures:
     return np.concatenate([pictures[:, y : y + settings.tile, x : x + settings.tile] for y, x in places])
 
 
-def check_tiles(settings: DetectorSettings, height: int, width: int, multiple: int) -> None:
+def check_tiles(settings: CommonSettings, height: int, width: int, multiple: int) -> None:
     """Raise UsageError where tiles do not fit the picture or the network's cells."""
     if settings.tile > min(height, width):
         raise UsageError(f"--tile {settings.tile} is larger than the detector's picture of {width}x{height}")
