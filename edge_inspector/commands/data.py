@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from edge_inspector.commands.console import FINDING, JsonFlag, print_json, progress
+from edge_inspector.commands.console import FINDING, GroupOption, JsonFlag, print_json, progress
 
 _NAMED = 3
 """Pictures of a finding that are named; --json names all."""
@@ -16,9 +16,7 @@ def check(
     folder: Annotated[
         Path, typer.Argument(help="Folder of good pictures, or with train/good and test.", metavar="DIR")
     ],
-    group: Annotated[
-        str | None, typer.Option(help="Regular expression that finds the part's serial in a path.")
-    ] = None,
+    group: GroupOption = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Say whether a folder is a fit training set; exit 1 when something is amiss."""

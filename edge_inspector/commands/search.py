@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from edge_inspector.commands.console import JsonFlag, now, parse_roi, print_json, progress
+from edge_inspector.commands.console import GroupOption, JsonFlag, now, parse_roi, print_json, progress
 from edge_inspector.errors import UsageError
 
 
@@ -26,9 +26,7 @@ def tune(
     local: Annotated[bool, typer.Option("--normalise-local", help="Take slow changes of light out.")] = False,
     roi: Annotated[str | None, typer.Option(help="Inspect only x,y,width,height.")] = None,
     mask: Annotated[Path | None, typer.Option(help="PNG of the camera's size; what is white is ignored.")] = None,
-    group: Annotated[
-        str | None, typer.Option(help="Regular expression that finds the part's serial in a path.")
-    ] = None,
+    group: GroupOption = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Search for the settings that find planted defects best, and print the `train` command that uses them."""

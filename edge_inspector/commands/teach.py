@@ -9,6 +9,7 @@ import typer
 
 from edge_inspector.commands.card import print_bundle
 from edge_inspector.commands.console import (
+    GroupOption,
     JsonFlag,
     ended_by_ctrl_c,
     now,
@@ -22,6 +23,10 @@ from edge_inspector.commands.console import (
 )
 from edge_inspector.detectors.settings import AUGMENTATIONS, DEFAULT_KIND
 
+FalseRejectOption = Annotated[float | None, typer.Option(help="At most this share of good parts is rejected.")]
+ConfidenceOption = Annotated[float, typer.Option(help="How sure that must be.")]
+ReviewOption = Annotated[float | None, typer.Option(help="At most this share of good parts is not OK.")]
+MinAreaOption = Annotated[float | None, typer.Option(min=0.01, help="Smallest defect that counts, camera pixels.")]
 OverlaysOption = Annotated[
     Path | None, typer.Option(help="Folder for the most unusual good pictures with the heat map over them.")
 ]
@@ -49,12 +54,10 @@ def train(
     epochs: Annotated[int | None, typer.Option(min=1, help="End the training after so many epochs.")] = None,
     minutes: Annotated[float | None, typer.Option(min=0.01, help="End the training after so many minutes.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Start of all chance.")] = 0,
-    false_reject: Annotated[float | None, typer.Option(help="At most this share of good parts is rejected.")] = None,
-    confidence: Annotated[float, typer.Option(help="How sure that must be.")] = 0.95,
-    review: Annotated[float | None, typer.Option(help="At most this share of good parts is not OK.")] = None,
-    min_area: Annotated[
-        float | None, typer.Option(min=0.01, help="Smallest defect that counts, camera pixels.")
-    ] = None,
+    false_reject: FalseRejectOption = None,
+    confidence: ConfidenceOption = 0.95,
+    review: ReviewOption = None,
+    min_area: MinAreaOption = None,
     residual: Annotated[str | None, typer.Option(help="ssim, l1, l2 or ssim+l1.")] = None,
     tolerance: Annotated[
         bool | None, typer.Option("--tolerance/--no-tolerance", help="Measure against how much good parts differ.")
@@ -62,9 +65,7 @@ def train(
     local: Annotated[bool, typer.Option("--normalise-local", help="Take slow changes of light out.")] = False,
     roi: Annotated[str | None, typer.Option(help="Inspect only x,y,width,height.")] = None,
     mask: Annotated[Path | None, typer.Option(help="PNG of the camera's size; what is white is ignored.")] = None,
-    group: Annotated[
-        str | None, typer.Option(help="Regular expression that finds the part's serial in a path.")
-    ] = None,
+    group: GroupOption = None,
     changes: Annotated[list[str] | None, typer.Option("--set", help="Detector setting, KEY=VALUE; repeatable.")] = None,
     resume: Annotated[
         Path | None, typer.Option(help="Bundle whose weights the training goes on from (autoencoders).")
@@ -134,15 +135,11 @@ def calibrate(
     bundle: Annotated[Path, typer.Argument(help="Bundle to start from; it is not changed.")],
     ok: Annotated[Path, typer.Option(help="Folder of pictures of good parts that were not used before.")],
     out: Annotated[Path, typer.Option(help="Folder to write the new bundle to; must not exist.")],
-    false_reject: Annotated[float | None, typer.Option(help="At most this share of good parts is rejected.")] = None,
-    confidence: Annotated[float, typer.Option(help="How sure that must be.")] = 0.95,
-    review: Annotated[float | None, typer.Option(help="At most this share of good parts is not OK.")] = None,
-    min_area: Annotated[
-        float | None, typer.Option(min=0.01, help="Smallest defect that counts, camera pixels.")
-    ] = None,
-    group: Annotated[
-        str | None, typer.Option(help="Regular expression that finds the part's serial in a path.")
-    ] = None,
+    false_reject: FalseRejectOption = None,
+    confidence: ConfidenceOption = 0.95,
+    review: ReviewOption = None,
+    min_area: MinAreaOption = None,
+    group: GroupOption = None,
     again: Annotated[
         bool, typer.Option("--again", help="--ok taught the bundle: use the pictures of it that calibrated.")
     ] = False,
@@ -188,9 +185,7 @@ def pretrain(
     epochs: Annotated[int | None, typer.Option(min=1, help="End after so many epochs.")] = None,
     minutes: Annotated[float | None, typer.Option(min=0.01, help="End after so many minutes.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Start of all chance; `train` needs the same.")] = 0,
-    group: Annotated[
-        str | None, typer.Option(help="Regular expression that finds the part's serial in a path.")
-    ] = None,
+    group: GroupOption = None,
     from_scratch: Annotated[bool, typer.Option("--from-scratch", help="Start without ImageNet's weights.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
