@@ -30,20 +30,6 @@ def a_station(**keys: Any) -> StationSettings:  # noqa: ANN401 - a test factory
 
 
 @pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Mosquitto]:
-    """Run a broker."""
-    with Mosquitto(tmp_path / "broker") as broker:
-        yield broker
-
-
-@pytest.fixture
-def heard(broker: Mosquitto) -> Iterator[Subscriber]:
-    """Listen from the beginning."""
-    with Subscriber(broker.port) as heard:
-        yield heard
-
-
-@pytest.fixture
 def ledger(tmp_path: Path) -> Iterator[Ledger]:
     """Begin a ledger."""
     with open_ledger(tmp_path / "ledger.db", lambda: "l1", lambda: NOW) as ledger:

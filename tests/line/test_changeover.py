@@ -19,20 +19,6 @@ PARTS = ("washer", "bracket")
 
 
 @pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Mosquitto]:
-    """Run a broker."""
-    with Mosquitto(tmp_path / "broker") as broker:
-        yield broker
-
-
-@pytest.fixture
-def heard(broker: Mosquitto) -> Iterator[Subscriber]:
-    """Listen from the beginning."""
-    with Subscriber(broker.port) as heard:
-        yield heard
-
-
-@pytest.fixture
 def bench(tmp_path: Path, broker: Mosquitto, heard: Subscriber) -> Iterator[Bench]:
     """Run a station that knows two parts."""
     with a_bench(tmp_path, broker) as bench:

@@ -1,11 +1,10 @@
 """The charts keep their promise of false alarms, find a drift, survive a restart, and change no verdict."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-from brokers import Mosquitto, until
+from brokers import until
 from daemons import Subscriber
 from factories import a_recipe, a_result_builder
 from stations import Bench, wait_until_ready
@@ -25,13 +24,6 @@ from edge_inspector.line.drift import (
     set_review_limit,
 )
 from edge_inspector.wire.messages import Result
-
-
-@pytest.fixture
-def heard(tmp_path: Path) -> Iterator[Subscriber]:
-    """Run a broker with somebody who listens from the beginning."""
-    with Mosquitto(tmp_path / "broker") as broker, Subscriber(broker.port) as heard:
-        yield heard
 
 
 @pytest.mark.parametrize("count", [10, 40, 100])

@@ -1,20 +1,11 @@
 """What the station does when it is not one part that is wrong."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-from brokers import Mosquitto, until
+from brokers import until
 from daemons import STATION, Subscriber
 from stations import Bench, wait_until_ready
-
-
-@pytest.fixture
-def heard(tmp_path: Path) -> Iterator[Subscriber]:
-    """Run a broker with somebody who listens from the beginning."""
-    with Mosquitto(tmp_path / "broker") as broker, Subscriber(broker.port) as heard:
-        yield heard
 
 
 def test_errors_in_a_row_are_an_alarm_and_then_a_new_start(heard: Subscriber, tmp_path: Path) -> None:

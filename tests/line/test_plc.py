@@ -2,7 +2,6 @@
 
 import statistics
 import time
-from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
@@ -11,20 +10,6 @@ from brokers import Mosquitto, until
 from daemons import Heard, Subscriber
 from plc import Plc, is_newer, parse_word
 from stations import Bench, wait_until_ready
-
-
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Mosquitto]:
-    """Run a broker."""
-    with Mosquitto(tmp_path / "broker") as broker:
-        yield broker
-
-
-@pytest.fixture
-def heard(broker: Mosquitto) -> Iterator[Subscriber]:
-    """Listen from the beginning."""
-    with Subscriber(broker.port) as heard:
-        yield heard
 
 
 def codes(heard: Subscriber) -> list[int]:

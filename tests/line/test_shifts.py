@@ -2,13 +2,12 @@
 
 import json
 import time
-from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
-from brokers import Mosquitto, until
+from brokers import until
 from daemons import Subscriber
 from stations import Bench, wait_until_ready
 
@@ -97,13 +96,6 @@ def test_one_shift_a_day_ends_at_midnight() -> None:
     ended = turns_between(at("2026-01-14T10:00"), at("2026-01-15T00:00"), DAY, BERLIN)
 
     assert [(turn.name, turn.start_ns) for turn in ended] == [("day", at("2026-01-14T00:00"))]
-
-
-@pytest.fixture
-def heard(tmp_path: Path) -> Iterator[Subscriber]:
-    """Run a broker with somebody who listens from the beginning."""
-    with Mosquitto(tmp_path / "broker") as broker, Subscriber(broker.port) as heard:
-        yield heard
 
 
 def _ended(heard: Subscriber, count: int) -> list[dict[str, object]]:

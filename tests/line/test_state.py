@@ -16,20 +16,6 @@ from edge_inspector.wire.topics import TOPICS
 
 
 @pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Mosquitto]:
-    """Run a broker."""
-    with Mosquitto(tmp_path / "broker") as broker:
-        yield broker
-
-
-@pytest.fixture
-def heard(broker: Mosquitto) -> Iterator[Subscriber]:
-    """Listen from the beginning."""
-    with Subscriber(broker.port) as heard:
-        yield heard
-
-
-@pytest.fixture
 def bench(tmp_path: Path, broker: Mosquitto, heard: Subscriber) -> Iterator[Bench]:
     """Run a station that is ready."""
     with Bench(tmp_path, broker.port) as bench:

@@ -3,7 +3,6 @@
 import json
 import sqlite3
 import time
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -30,20 +29,6 @@ def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
         writer.write(picture)
     writer.release()
     return path
-
-
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Mosquitto]:
-    """Run a broker."""
-    with Mosquitto(tmp_path / "broker") as broker:
-        yield broker
-
-
-@pytest.fixture
-def heard(broker: Mosquitto) -> Iterator[Subscriber]:
-    """Listen from the beginning."""
-    with Subscriber(broker.port) as heard:
-        yield heard
 
 
 def a_camera(video: Path, **keys: Any) -> dict[str, Any]:  # noqa: ANN401 - a test factory

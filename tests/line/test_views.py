@@ -56,13 +56,6 @@ class Table:
 
 
 @pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Mosquitto]:
-    """Run a broker."""
-    with Mosquitto(tmp_path / "broker") as broker:
-        yield broker
-
-
-@pytest.fixture
 def table(tmp_path: Path) -> Iterator[Table]:
     """Set up an assembly of washers with three views."""
     table = Table(tmp_path)
