@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from edge_inspector import atomic
-from edge_inspector.engines.openvino import OpenVinoDetector
+from edge_inspector.engines.openvino import OpenVinoDetector, Precision, can_run
 from edge_inspector.errors import DataError
 from edge_inspector.inspection.inspector import Detector, Inspector
 from edge_inspector.inspection.model import AnomalyMap, Verdict
@@ -25,6 +25,8 @@ from edge_inspector.inspection.quality import MINIATURE_SIDE, Gate, make_gate
 from edge_inspector.inspection.recipe import QualityCheck, Recipe
 
 FORMAT = 1
+NETWORK_INT8 = ("network.int8.xml", "network.int8.bin")
+"""The quantised network, its weights apart."""
 NETWORK, RESIDUAL, MANIFEST, IGNORE = "network.onnx", "residual.onnx", "manifest.json", "ignore.png"
 WEIGHTS = "weights.safetensors"
 """Of the network, to go on teaching from."""
@@ -50,8 +52,17 @@ class DetectorCard(_Frozen):
 
     kind: str
     settings: Mapping[str, str | int | float | bool | None]
-    precision: Literal["f32", "bf16", "int8"] = "f32"
+    precision: Precision = "f32"
+    """Of the network; the residual is always float32."""
+    precision_shift: float | None = None
+    """By how much this precision moved a tune or planted score at most, as a share of the limit or of the score."""
     engine: str
+
+    def precision_in_words(self) -> str:
+        """Return what the network is computed in, and what that costs."""
+        moved = self.precision_shift
+        cost = "" if moved is None else f", which moves a score by at most {moved:.2%} against f32"
+        return f"{self.precision}{cost}"
 
 
 class PlantedRate(_Frozen):
@@ -291,7 +302,14 @@ def _check_seal(path: Path, raw: bytes) -> None:
 def _check_files(path: Path, manifest: Manifest) -> None:
     present = {p.relative_to(path).as_posix() for p in path.rglob("*") if p.is_symlink() or not p.is_dir()}
     named = {*manifest.files, MANIFEST, SEAL}
-    needed = {NETWORK, RESIDUAL, *(case.picture for case in manifest.golden), *(case.amap for case in manifest.golden)}
+    light = NETWORK_INT8 if manifest.detector.precision == "int8" else ()
+    needed = {
+        NETWORK,
+        RESIDUAL,
+        *light,
+        *(case.picture for case in manifest.golden),
+        *(case.amap for case in manifest.golden),
+    }
     for found, complaint in (
         (needed - named, "does not name"),
         (named - present, "misses"),
@@ -343,11 +361,18 @@ def write_bundle(path: Path, manifest: Manifest, contents: Mapping[str, bytes]) 
 
 def open_detector(bundle: Bundle, threads: int, cache: Path | None = None) -> OpenVinoDetector:
     """Compile the bundle's graphs in the precision that it names; `cache` keeps what was compiled for the next time."""
-    if bundle.manifest.detector.precision != "f32":
+    precision = bundle.manifest.detector.precision
+    if not can_run(precision):
         raise DataError(
-            f"{bundle.path}: precision {bundle.manifest.detector.precision} cannot be run; recalibrate here"
+            f"{bundle.path} runs in {precision} and this processor has no units for that: recalibrate here, then it "
+            "runs in f32"
         )
-    return OpenVinoDetector(bundle.path / NETWORK, bundle.path / RESIDUAL, "f32", threads, cache)
+    return OpenVinoDetector(network_file(bundle.path, precision), bundle.path / RESIDUAL, precision, threads, cache)
+
+
+def network_file(folder: Path, precision: Precision) -> Path:
+    """Return the file of the network that runs in `precision`."""
+    return folder / (NETWORK_INT8[0] if precision == "int8" else NETWORK)
 
 
 def open_inspector(

@@ -166,6 +166,7 @@ def _teach(folder: Path, cells: Sequence[Cell], report: Callable[[str, float], N
             created=now,
             clock=time.monotonic,
             report=report,
+            precision="auto",
             normalise="local",  # cells of many modules, lit and aged differently
         )
     )

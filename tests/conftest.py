@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic
@@ -29,13 +30,14 @@ def good_parts(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def bundle(good_parts: Path, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    """Teach `cae:my` at 64 x 64 for a few seconds; good enough to tell a scratched part."""
-    return train(
-        Order(
-            pictures=good_parts,
+def teach_washer() -> Callable[..., Bundle]:
+    """Give a function that teaches `cae:my` at 64 x 64 for a few seconds; good enough to tell a scratched part."""
+
+    def teach(pictures: Path, out: Path, **changes: object) -> Bundle:
+        order = Order(
+            pictures=pictures,
             part="washer",
-            out=tmp_path_factory.mktemp("bundles") / "washer",
+            out=out,
             detector=CaeSettings(),
             created=datetime(2026, 1, 1, tzinfo=UTC),
             clock=monotonic,
@@ -44,7 +46,15 @@ def bundle(good_parts: Path, tmp_path_factory: pytest.TempPathFactory) -> Bundle
             height=64,
             budget=Budget(epochs=15, seconds=None),
         )
-    )
+        return train(replace(order, **changes))  # type: ignore[arg-type]
+
+    return teach
+
+
+@pytest.fixture(scope="session")
+def bundle(good_parts: Path, tmp_path_factory: pytest.TempPathFactory, teach_washer: Callable[..., Bundle]) -> Bundle:
+    """Teach a washer in float32."""
+    return teach_washer(good_parts, tmp_path_factory.mktemp("bundles") / "washer")
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,6 @@
 """What was accepted is what runs: a bundle that differs by a bit, or answers differently, is not used."""
 
+import hashlib
 import json
 import shutil
 from dataclasses import replace
@@ -218,13 +219,16 @@ def test_a_golden_map_that_comes_out_differently_refuses_the_bundle(bundle: Bund
     assert problems == (f"{case.picture}: the anomaly map differs by more than 2 % of the threshold",)
 
 
-def test_a_precision_that_this_program_does_not_know_is_refused(bundle: Bundle) -> None:
+def test_a_bundle_that_runs_in_int8_without_its_network_is_refused(bundle: Bundle, tmp_path: Path) -> None:
     """Nothing is run in another precision than the one that was calibrated."""
-    card = bundle.manifest.detector.model_copy(update={"precision": "int8"})
-    other = Bundle(bundle.path, bundle.id, bundle.manifest.model_copy(update={"detector": card}))
+    copy = tmp_path / "copy"
+    shutil.copytree(bundle.path, copy)
+    text = (copy / "manifest.json").read_text().replace('"precision": "f32"', '"precision": "int8"')
+    (copy / "manifest.json").write_text(text)
+    (copy / "manifest.sha256").write_text(hashlib.sha256(text.encode()).hexdigest())
 
-    with pytest.raises(DataError, match="precision int8 cannot be run; recalibrate here"):
-        open_detector(other, 1)
+    with pytest.raises(DataError, match=r"does not name network\.int8\.bin, network\.int8\.xml; restore the bundle"):
+        read_bundle(copy)
 
 
 def test_a_taught_bundle_tells_a_scratched_part(bundle: Bundle) -> None:

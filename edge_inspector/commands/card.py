@@ -52,6 +52,7 @@ def print_bundle(bundle: "Bundle", *, as_json: bool) -> None:
             typer.echo(line)
     found, planted = sum(r.found for r in card.planted), sum(r.planted for r in card.planted)
     typer.echo(f"Planted defects found at the threshold: {found} of {planted}.")
+    typer.echo(f"The network runs in {bundle.manifest.detector.precision_in_words()}.")
     for note in card.notes:
         typer.echo(f"NOTE: {note}")
 

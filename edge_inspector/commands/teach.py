@@ -54,6 +54,7 @@ def train(
     epochs: Annotated[int | None, typer.Option(min=1, help="End the training after so many epochs.")] = None,
     minutes: Annotated[float | None, typer.Option(min=0.01, help="End the training after so many minutes.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Start of all chance.")] = 0,
+    precision: Annotated[str, typer.Option(help="Of the network on the line: auto, f32, bf16 or int8.")] = "auto",
     false_reject: FalseRejectOption = None,
     confidence: ConfidenceOption = 0.95,
     review: ReviewOption = None,
@@ -76,6 +77,7 @@ def train(
     """Teach a part from good pictures and write a bundle that can run."""
     from edge_inspector.detectors.lesson import Budget
     from edge_inspector.detectors.settings import parse_settings
+    from edge_inspector.lab.precision import parse_precision
     from edge_inspector.lab.threshold import Target
     from edge_inspector.lab.train import Order
     from edge_inspector.lab.train import train as teach
@@ -109,6 +111,7 @@ def train(
                 channels=settings.CHANNELS if colour is None else 3 if colour else 1,
                 budget=Budget(epochs, None if minutes is None else 60 * minutes),
                 seed=seed,
+                precision=parse_precision(precision),
                 target=Target(false_reject, confidence, review),
                 min_area=min_area,
                 normalise="local" if local else "none",

@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Literal, TypeAlias
 
 import numpy as np
 import openvino
@@ -9,13 +10,23 @@ import openvino
 from edge_inspector.inspection.inspector import Features
 from edge_inspector.inspection.model import AnomalyMap, Picture
 
+Precision: TypeAlias = Literal["f32", "bf16", "int8"]
+
 ENGINE = f"openvino {openvino.__version__.split('-')[0]}"
+
+_UNITS: dict[Precision, str] = {"f32": "FP32", "bf16": "BF16", "int8": "INT8"}
+"""What the plugin calls the processor's units."""
+
+
+def can_run(precision: Precision) -> bool:
+    """Say whether this processor has units for `precision`; without them it would be computed in another, unasked."""
+    return _UNITS[precision] in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
 class OpenVinoNetwork:
     """A bundle's network alone: what its residual is fitted on."""
 
-    def __init__(self, network: Path, precision: str, threads: int, cache: Path | None = None) -> None:
+    def __init__(self, network: Path, precision: Precision, threads: int, cache: Path | None = None) -> None:
         self._request = _compiled(network, precision, threads, cache)
 
     def __call__(self, picture: Picture) -> Features:
@@ -31,7 +42,9 @@ class OpenVinoDetector:
     in bf16 is off by hundreds (ARCHITECTURE, decision 3). The residual is float32 whatever the network is.
     """
 
-    def __init__(self, network: Path, residual: Path, precision: str, threads: int, cache: Path | None = None) -> None:
+    def __init__(
+        self, network: Path, residual: Path, precision: Precision, threads: int, cache: Path | None = None
+    ) -> None:
         self._network = OpenVinoNetwork(network, precision, threads, cache)
         self._residual = _compiled(residual, "f32", threads, cache)
 
@@ -66,9 +79,10 @@ def usable_processors() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def _compiled(graph: Path, precision: str, threads: int, cache: Path | None) -> openvino.InferRequest:
+def _compiled(graph: Path, precision: Precision, threads: int, cache: Path | None) -> openvino.InferRequest:
     options = {
-        "INFERENCE_PRECISION_HINT": precision,
+        # An int8 network says in itself what is int8; the rest of it stays float32.
+        "INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" else "f32",
         "INFERENCE_NUM_THREADS": threads,
         "PERFORMANCE_HINT": "LATENCY",
     }

@@ -1,10 +1,11 @@
 """A part that has been taught, before it has a threshold."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from edge_inspector import bundle as bundles
 from edge_inspector.bundle import Bundle, DetectorCard, Provenance
+from edge_inspector.engines.openvino import can_run
 from edge_inspector.errors import DataError
 from edge_inspector.inspection.inspector import Detector, Inspector
 from edge_inspector.inspection.model import AnomalyMap, Image, Reason, Verdict
@@ -49,11 +50,15 @@ class Material:
 
 
 def material_of(bundle: Bundle, threads: int) -> Material:
-    """Return what a bundle was made of, to give it another threshold."""
+    """Return what a bundle was made of, to give it another threshold; in float32 where its precision cannot be run."""
     kept = [name for name in bundle.manifest.files if not name.startswith("golden/")]
+    card = bundle.manifest.detector
+    if not can_run(card.precision):
+        card = card.model_copy(update={"precision": "f32", "precision_shift": None})
+        bundle = replace(bundle, manifest=bundle.manifest.model_copy(update={"detector": card}))
     return Material(
         recipe=bundle.recipe,
-        detector_card=bundle.manifest.detector,
+        detector_card=card,
         provenance=bundle.manifest.provenance,
         contents={name: (bundle.path / name).read_bytes() for name in kept},
         detector=bundles.open_detector(bundle, threads),

@@ -20,13 +20,13 @@ from torch import nn
 from edge_inspector import __version__
 from edge_inspector.bundle import (
     IGNORE,
-    NETWORK,
     REFERENCE,
     RESIDUAL,
     WEIGHTS,
     Bundle,
     DetectorCard,
     Provenance,
+    network_file,
     read_bundle,
 )
 from edge_inspector.detectors.backbones import seen_by
@@ -35,7 +35,7 @@ from edge_inspector.detectors.kinds import check_size, nearest_size, teach
 from edge_inspector.detectors.lesson import Budget, Lesson, Pictures, Progress, Taught
 from edge_inspector.detectors.settings import DetectorSettings, FeatureSettings
 from edge_inspector.detectors.summary import summarise
-from edge_inspector.engines.openvino import ENGINE, OpenVinoDetector, OpenVinoNetwork, usable_processors
+from edge_inspector.engines.openvino import ENGINE, OpenVinoDetector, OpenVinoNetwork, Precision, usable_processors
 from edge_inspector.errors import DataError, UsageError
 from edge_inspector.inspection.model import Image
 from edge_inspector.inspection.preprocess import IgnoreMask, prepare
@@ -50,6 +50,7 @@ from edge_inspector.lab.export import to_onnx
 from edge_inspector.lab.limits import with_limits
 from edge_inspector.lab.machine import processor
 from edge_inspector.lab.material import Material
+from edge_inspector.lab.precision import LARGEST_SHIFT, Asked, Levels, holds, lighter, network_files, shift
 from edge_inspector.lab.resume import open_weights, refuse_leaks
 from edge_inspector.lab.threshold import Target, check_target
 
@@ -78,6 +79,8 @@ class Order:
     channels: int = 1
     budget: Budget = field(default_factory=lambda: Budget(None, None))
     seed: int = 0
+    precision: Asked = "f32"
+    """Of the network on the line; `auto` is the fastest that leaves the scores what they are."""
     target: Target = field(default_factory=Target)
     min_area: float | None = None
     """Camera pixels."""
@@ -139,12 +142,19 @@ def teach_part(
     with order.interruptible() as stopping:
         lesson = replace(lesson, stopping=stopping)
         taught = teach(order.detector, lesson)
-        detector, contents, steps = _deploy(order, taught, lesson)
+        deployed = _deploy(order, taught, lesson)
+    contents = dict(deployed.contents)
     if ignore is not None:
         contents[IGNORE] = bytes(cv2.imencode(".png", ignore.astype(np.uint8) * 255)[1])
-    card = DetectorCard(kind=order.detector.kind, settings=order.detector.model_dump(exclude={"kind"}), engine=ENGINE)
-    provenance = _provenance(order, fitting, tuning, steps, order.clock() - start)
-    return with_limits(Material(recipe, card, provenance, contents, detector, ignore), tuning, fit, tune)
+    card = DetectorCard(
+        kind=order.detector.kind,
+        settings=order.detector.model_dump(exclude={"kind"}),
+        precision=deployed.precision,
+        precision_shift=deployed.shift,
+        engine=ENGINE,
+    )
+    provenance = _provenance(order, fitting, tuning, deployed.steps, order.clock() - start)
+    return with_limits(Material(recipe, card, provenance, contents, deployed.detector, ignore), tuning, fit, tune)
 
 
 def _draft_recipe(order: Order, pictures: Sequence[GoodPicture]) -> Recipe:
@@ -247,32 +257,75 @@ def _plant(tune: Pictures, rng: np.random.Generator) -> Pictures:
     )
 
 
-def _deploy(order: Order, taught: Taught, lesson: Lesson) -> tuple[OpenVinoDetector, dict[str, bytes], int]:
-    """Export the network, fit the residual on what the *deployed* network gives, and export that.
+@dataclass(frozen=True, slots=True)
+class _Deployed:
+    """A network and its residual as the line runs them."""
 
-    Returns:
-        The detector that will run, a bundle's files, and the steps of training.
+    detector: OpenVinoDetector
+    contents: Mapping[str, bytes]
+    """A bundle's files."""
+    steps: int
+    """Of training."""
+    precision: Precision
+    levels: Levels
+    shift: float | None = None
+    """Against float32."""
+
+
+def _deploy(order: Order, taught: Taught, lesson: Lesson) -> _Deployed:
+    """Export, and take the fastest precision that leaves the scores what they are.
+
+    Raises:
+        DataError: the user asks for a precision that this processor has not, or that moves the scores.
     """
     order.report("export", 0.0)
-    example = torch.from_numpy(lesson.tune[:1])
-    network = taught.network.to(memory_format=torch.contiguous_format).eval()
-    with tempfile.TemporaryDirectory() as folder:
-        paths = Path(folder) / NETWORK, Path(folder) / RESIDUAL
-        paths[0].write_bytes(to_onnx(network, (example,), ("picture",), "features"))
-        run = OpenVinoNetwork(paths[0], "f32", usable_processors())
+    network = to_onnx(
+        taught.network.to(memory_format=torch.contiguous_format).eval(),
+        (torch.from_numpy(lesson.tune[:1]),),
+        ("picture",),
+        "features",
+    )
+    reference = _deploy_in("f32", network, taught, lesson)
+    for precision in lighter(order.precision, order.detector):
+        order.report(f"try {precision}", 0.5)
+        found = _deploy_in(precision, network, taught, lesson)
+        if holds(reference.levels, found.levels):
+            return replace(found, shift=shift(reference.levels, found.levels))
+        if order.precision == precision:
+            raise DataError(
+                f"in {precision} a score moves by {shift(reference.levels, found.levels):.1%} of the limit, at most "
+                f"{LARGEST_SHIFT:.0%} is allowed: leave --precision out, then the fastest that holds is taken"
+            )
+    if order.precision not in ("auto", "f32"):
+        raise DataError(f"this processor has no {order.precision} units: leave --precision out")
+    return reference
+
+
+def _deploy_in(precision: Precision, network: bytes, taught: Taught, lesson: Lesson) -> _Deployed:
+    """Fit the residual on what the *deployed* network gives, and export that; the residual is float32 always."""
+    files = network_files(network, precision, lesson.fit)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for file, content in files.items():
+            (folder / file).write_bytes(content)
+        run = OpenVinoNetwork(network_file(folder, precision), precision, usable_processors())
         fitted = taught.residual(lambda pictures: map(run, pictures))
-        inputs = (example, torch.from_numpy(run(lesson.tune[0])))
-        paths[1].write_bytes(to_onnx(fitted.graph, inputs, ("picture", "features"), "map"))
-        detector = OpenVinoDetector(*paths, "f32", usable_processors())
+        inputs = torch.from_numpy(lesson.tune[:1]), torch.from_numpy(run(lesson.tune[0]))
+        (folder / RESIDUAL).write_bytes(to_onnx(fitted.graph, inputs, ("picture", "features"), "map"))
+        detector = OpenVinoDetector(network_file(folder, precision), folder / RESIDUAL, precision, usable_processors())
         contents = {
-            NETWORK: paths[0].read_bytes(),
-            RESIDUAL: paths[1].read_bytes(),
-            WEIGHTS: save_tensors({k: v.contiguous() for k, v in network.state_dict().items()}),
-            "model.txt": _summary(network, fitted.graph, inputs),
+            **files,
+            RESIDUAL: (folder / RESIDUAL).read_bytes(),
+            WEIGHTS: save_tensors({k: v.contiguous() for k, v in taught.network.state_dict().items()}),
+            "model.txt": _summary(taught.network, fitted.graph, inputs),
             **_files(fitted.history),
             REFERENCE: bytes(cv2.imencode(".png", np.median(lesson.tune, axis=0).astype(np.uint8)[..., ::-1])[1]),
         }
-    return detector, contents, fitted.steps
+    good, planted = (
+        lesson.levels([detector.residual(picture, detector.network(picture)) for picture in pictures])
+        for pictures in (lesson.tune, lesson.planted)
+    )
+    return _Deployed(detector, contents, fitted.steps, precision, Levels(good, planted))
 
 
 def _summary(network: nn.Module, residual: nn.Module, inputs: tuple[torch.Tensor, torch.Tensor]) -> bytes:

@@ -127,7 +127,7 @@ def provenance_section(bundle: Bundle, evaluation: Evaluation, data: Path, now: 
         ("bundle", join([tag("code", bundle.id), f" in {bundle.path}"])),
         ("detector", f"{manifest.detector.kind}: {settings}"),
         ("picture", f"{recipe.width}x{recipe.height}, {recipe.channels} channel(s), normalise {recipe.normalise}"),
-        ("precision, engine", f"{manifest.detector.precision}, {manifest.detector.engine}"),
+        ("precision, engine", f"{manifest.detector.precision_in_words()}; {manifest.detector.engine}"),
         ("taught", f"{_minute(made.created)} in {made.seconds:.0f} s, {made.steps} steps, seed {made.seed}"),
         ("taught by", f"{made.program}; {', '.join(f'{name} {version}' for name, version in made.libraries.items())}"),
         ("taught on", made.processor),
