@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from edge_inspector import atomic
-from edge_inspector.engines.openvino import OpenVinoDetector, Precision, can_run
+from edge_inspector.engines.openvino import GraphCache, OpenVinoDetector, Precision, can_run
 from edge_inspector.errors import DataError
 from edge_inspector.inspection.inspector import Detector, Inspector
 from edge_inspector.inspection.model import AnomalyMap, Verdict
@@ -359,8 +359,8 @@ def write_bundle(path: Path, manifest: Manifest, contents: Mapping[str, bytes]) 
     return read_bundle(path)
 
 
-def open_detector(bundle: Bundle, threads: int, cache: Path | None = None) -> OpenVinoDetector:
-    """Compile the bundle's graphs in the precision that it names; `cache` keeps what was compiled for the next time."""
+def open_detector(bundle: Bundle, threads: int, cache: GraphCache | None = None) -> OpenVinoDetector:
+    """Compile the bundle's graphs in the precision that it names; `cache` keeps what was compiled for others."""
     precision = bundle.manifest.detector.precision
     if not can_run(precision):
         raise DataError(
@@ -380,7 +380,7 @@ def open_inspector(
     *,
     threads: int,
     clock_ns: ClockNs,
-    cache: Path | None = None,
+    cache: GraphCache | None = None,
     quality_off: Collection[QualityCheck] = (),
 ) -> Inspector:
     """Return an inspector of the bundle's part that has passed the golden check on this machine.

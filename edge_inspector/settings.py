@@ -355,6 +355,8 @@ class Settings(BaseSettings):
     """Camera positions."""
     state_dir: Path = Path("/var/lib/edge-inspector")
     """Ledgers and the lock; one daemon a folder."""
+    performance: Literal["latency", "throughput"] = "latency"
+    """One part as fast as can be on all processors; or several stations beside each other, each part slower."""
     mqtt: MqttSettings = MqttSettings()
     """The broker."""
     ledger: LedgerSettings = LedgerSettings()

@@ -19,7 +19,7 @@ from random import Random
 from types import FrameType
 
 from edge_inspector.bundle import Bundle, open_inspector, read_bundle, self_test
-from edge_inspector.engines.openvino import usable_processors
+from edge_inspector.engines.openvino import GraphCache, usable_processors
 from edge_inspector.errors import DataError, DiskError, SettingsError
 from edge_inspector.line.ledger_file import prepare_ledger
 from edge_inspector.line.metrics import News, serve_metrics
@@ -61,13 +61,14 @@ def serve(settings: Settings, read_again: Callable[[], Settings]) -> int:
         _crash_watch(crashed, stop),
         _metrics(settings) as news,
     ):
-        judging = {station.name: Judging(*open_parts(settings, station)) for station in settings.station}
+        cache = GraphCache(settings.state_dir / "engine-cache", settings.performance)
+        judging = {station.name: Judging(*open_parts(settings, station, cache)) for station in settings.station}
         stations = [
             _station(settings, station, judging[station.name], world, stop, signs, news) for station in settings.station
         ]
         _keep_memory_small()
         tell = partial(notify, os.environ)
-        reload = Reload(reloads, read_again, open_part, tell, stop.is_set, time.monotonic_ns)
+        reload = Reload(reloads, read_again, partial(open_part, cache=cache), tell, stop.is_set, time.monotonic_ns)
         threads = [threading.Thread(target=station.run, name="station") for station in stations]
         threads.append(
             threading.Thread(target=reload.run, args=(settings, stations, judging), name="reload", daemon=True)
@@ -134,7 +135,9 @@ def _station(
     return Station(settings, station, bundles, lines, world=world, stop=stop, signs=signs, prepared=ledger, news=news)
 
 
-def open_parts(settings: Settings, station: StationSettings) -> tuple[Mapping[str, Bundle], Mapping[str, PartLine]]:
+def open_parts(
+    settings: Settings, station: StationSettings, cache: GraphCache
+) -> tuple[Mapping[str, Bundle], Mapping[str, PartLine]]:
     """Return a station's bundles and what judges each part; a bundle that differs makes its part alone not ready.
 
     Raises:
@@ -144,7 +147,7 @@ def open_parts(settings: Settings, station: StationSettings) -> tuple[Mapping[st
     lines: dict[str, PartLine] = {}
     for part in station.part:
         try:
-            bundles[part.name], lines[part.name] = open_part(part, settings, station)
+            bundles[part.name], lines[part.name] = open_part(part, settings, station, cache)
         except DataError as error:
             logger.warning("station %s, part %s: %s", station.name, part.name, error)
             lines[part.name] = PartLine(None, None, str(error))
@@ -153,26 +156,30 @@ def open_parts(settings: Settings, station: StationSettings) -> tuple[Mapping[st
     return bundles, lines
 
 
-def open_part(part: PartSettings, settings: Settings, station: StationSettings) -> tuple[Bundle, PartLine]:
+def open_part(
+    part: PartSettings, settings: Settings, station: StationSettings, cache: GraphCache
+) -> tuple[Bundle, PartLine]:
     """Return a part's bundle and what judges it, its views included.
 
     Raises:
         DataError: one of its bundles cannot be used.
     """
-    bundle, line = _open_line(part.bundle, part, settings, station)
-    views = {view.name: _open_line(view.bundle, part, settings, station)[1] for view in part.view if view.bundle}
+    bundle, line = _open_line(part.bundle, part, settings, station, cache)
+    views = {view.name: _open_line(view.bundle, part, settings, station, cache)[1] for view in part.view if view.bundle}
     if not views:
         return bundle, line
     return bundle, replace(line, golden=partial(_golden_of_all, {"": line, **views}), views=views)
 
 
-def _open_line(path: Path, part: PartSettings, settings: Settings, station: StationSettings) -> tuple[Bundle, PartLine]:
+def _open_line(
+    path: Path, part: PartSettings, settings: Settings, station: StationSettings, cache: GraphCache
+) -> tuple[Bundle, PartLine]:
     bundle = read_bundle(path.resolve())  # a link that moves on later must not change what is running
     inspector = open_inspector(
         bundle,
         threads=station.threads or usable_processors(),
         clock_ns=time.perf_counter_ns,
-        cache=settings.state_dir / "engine-cache",
+        cache=cache,
         quality_off=part.quality_off,
     )
     trace, golden = trace_of(bundle.recipe, settings), partial(self_test, bundle, inspector.detector)

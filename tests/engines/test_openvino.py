@@ -1,11 +1,15 @@
 """The engine runs a bundle's graphs, and one part's map never becomes another's."""
 
+import gc
+import weakref
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 from factories import a_part, png
 
 from edge_inspector.bundle import Bundle, open_detector
-from edge_inspector.engines.openvino import ENGINE, OpenVinoDetector, usable_processors
+from edge_inspector.engines.openvino import ENGINE, GraphCache, OpenVinoDetector, usable_processors
 from edge_inspector.inspection.model import Picture
 from edge_inspector.inspection.preprocess import as_image, prepare
 
@@ -51,6 +55,44 @@ def test_the_answer_does_not_depend_on_the_number_of_threads(bundle: Bundle, det
     """A smaller PC gives the same verdicts, only later."""
     picture = prepared(bundle, 2)
     other = open_detector(bundle, 2)
+    maps = [one.residual(picture, one.network(picture)) for one in (detector, other)]
+
+    assert np.abs(maps[0] - maps[1]).max() < 1e-3 * bundle.recipe.decision.threshold
+
+
+def test_stations_with_one_bundle_share_its_compiled_graphs_and_get_their_own_answers(bundle: Bundle) -> None:
+    """What ten stations compile is compiled once; their requests do not see each other."""
+    cache = GraphCache()
+    detectors = [open_detector(bundle, 2, cache) for _ in range(3)]
+    pictures = [prepared(bundle, number) for number in range(3)]
+    expected = [one.residual(picture, one.network(picture)) for one, picture in zip(detectors, pictures, strict=True)]
+
+    def judge_often(place: int) -> bool:
+        one, picture = detectors[place], pictures[place]
+        return all(np.array_equal(one.residual(picture, one.network(picture)), expected[place]) for _ in range(20))
+
+    with ThreadPoolExecutor(3) as pool:
+        assert list(pool.map(judge_often, range(3))) == [True, True, True]
+    network = bundle.path / "network.onnx"
+    assert cache.compiled(network, "f32", 2) is cache.compiled(network, "f32", 2)
+
+
+def test_graphs_that_nobody_uses_are_forgotten(bundle: Bundle) -> None:
+    """A reload leaves nothing of the bundle before it."""
+    cache = GraphCache()
+    detector = open_detector(bundle, 1, cache)
+    kept = weakref.ref(cache.compiled(bundle.path / "network.onnx", "f32", 1))
+    assert kept() is not None
+
+    del detector
+    gc.collect()
+    assert kept() is None
+
+
+def test_throughput_gives_the_answers_of_latency(bundle: Bundle, detector: OpenVinoDetector) -> None:
+    """The mode says how processors are shared, not what is computed."""
+    picture = prepared(bundle, 2)
+    other = open_detector(bundle, 2, GraphCache(mode="throughput"))
     maps = [one.residual(picture, one.network(picture)) for one in (detector, other)]
 
     assert np.abs(maps[0] - maps[1]).max() < 1e-3 * bundle.recipe.decision.threshold
