@@ -132,7 +132,8 @@ def run_demo(
     with ExitStack() as stack:
         mqtt = stack.enter_context(private_broker(folder))
         say(f"broker: mqtt://{mqtt.host}:{mqtt.port}, topics below {DEFAULT_ROOT}/{STATION}")
-        config, inbox = write_settings(folder, STATION, bundle, mqtt), folder / "inbox"
+        inbox = folder / "inbox"
+        config = write_settings(folder, {STATION: inbox}, bundle, mqtt)
         ear = stack.enter_context(results_of(mqtt, STATION))
         daemon = stack.enter_context(private_daemon(config, folder / "daemon.log"))
         say(f"daemon ready after {daemon.ready_s:.1f} s, watching {inbox}")

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,26 +56,16 @@ def private_broker(folder: Path) -> Iterator[MqttSettings]:
         yield MqttSettings(port=port)
 
 
-def write_settings(folder: Path, station: str, bundle: Bundle, mqtt: MqttSettings) -> Path:
-    """Write the settings of one station that watches `folder/inbox`, and return the file."""
-    inbox = folder / "inbox"
-    inbox.mkdir()
+def write_settings(folder: Path, inboxes: Mapping[str, Path], bundle: Bundle, mqtt: MqttSettings) -> Path:
+    """Write the settings of stations, each with the inbox that it watches, and return the file."""
     config = folder / "edge-inspector.toml"
-    text = f"""state_dir = "{folder / "state"}"
-[[station]]
-name = "{station}"
-deadline_ms = 5000
-[station.source]
-kind = "folder"
-path = "{inbox}"
-[[station.part]]
-name = "{bundle.recipe.part}"
-bundle = "{bundle.path}"
-[mqtt]
-port = {mqtt.port}
-version = {mqtt.version}
-"""
-    config.write_text(text, encoding="utf-8")
+    lines = [f'state_dir = "{folder / "state"}"', "[mqtt]", f"port = {mqtt.port}", f"version = {mqtt.version}"]
+    for station, inbox in inboxes.items():
+        inbox.mkdir()
+        lines += ["[[station]]", f'name = "{station}"', "deadline_ms = 5000"]
+        lines += ["[station.source]", 'kind = "folder"', f'path = "{inbox}"']
+        lines += ["[[station.part]]", f'name = "{bundle.recipe.part}"', f'bundle = "{bundle.path}"']
+    config.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return config
 
 

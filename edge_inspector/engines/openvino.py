@@ -113,6 +113,23 @@ def count_flops(graph: Path) -> float:
     return float(total)
 
 
+def bf16_rate(side: int, threads: int) -> float | None:
+    """Return the operations a second of a large bf16 matrix product, best of seven; None without units for it."""
+    if not can_run("bf16"):
+        return None
+    ops = openvino.opset13
+    left = ops.parameter([side, side], np.float32)
+    right = ops.constant(np.random.default_rng(0).random((side, side), np.float32))
+    product = openvino.Model([ops.matmul(left, right, transpose_a=False, transpose_b=False)], [left])
+    options = {"INFERENCE_PRECISION_HINT": "bf16", "INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY"}
+    request = openvino.Core().compile_model(product, "CPU", options).create_infer_request()
+    values, times = np.ones((side, side), np.float32), []
+    for _ in range(7):
+        request.infer([values])
+        times.append(request.latency / 1000)
+    return float(2 * side**3 / min(times))
+
+
 def usable_processors() -> int:
     """Return how many processors this process may run on."""
     return len(os.sched_getaffinity(0))

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_inspector.inspection.model import AnomalyMap, Blob, Image
-from edge_inspector.inspection.preprocess import Placement
+from edge_inspector.inspection.preprocess import Placement, resize
 
 ColourImage: TypeAlias = NDArray[np.uint8]
 """uint8 (height, width, 3), blue-green-red."""
@@ -73,5 +73,4 @@ def as_8_bit_colour(image: Image) -> ColourImage:
 def _resized(image: Image, scale: float) -> Image:
     if scale == 1.0:
         return image.copy()
-    size = max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale))
-    return cast("Image", cv2.resize(image, size, interpolation=cv2.INTER_AREA))
+    return resize(image, max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))

@@ -12,7 +12,7 @@ from PIL import Image as Pillow
 
 from edge_inspector.inspection.header import UnreadablePictureError
 from edge_inspector.inspection.model import Reason
-from edge_inspector.inspection.preprocess import Placement, as_image, decode, place, prepare
+from edge_inspector.inspection.preprocess import Placement, as_image, decode, place, prepare, resize
 from edge_inspector.inspection.recipe import Region, Window
 
 PART = a_part(0)
@@ -225,3 +225,20 @@ def test_slow_light_is_taken_out_of_a_picture() -> None:
     inside = np.s_[:, 64:192]  # the surroundings of the rim are cut off by it
 
     assert np.abs(local[0] - local[1])[inside].mean() < np.abs(plain[0] - plain[1])[inside].mean() / 4
+
+
+@pytest.mark.parametrize("camera", [(1944, 2592), (1000, 1000), (401, 640), (300, 200), (256, 256)])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_smaller_picture_has_the_means_of_the_areas_it_covers(camera: tuple[int, int], channels: int) -> None:
+    """Whatever way is quick: hardly off the exact mean, and the camera's picture stays as it is."""
+    noise = np.random.default_rng(0).integers(0, 256, (*camera, channels), np.uint8).squeeze()
+    image = cv2.GaussianBlur(noise, (0, 0), 2)
+    before = image.copy()
+    exact = cv2.resize(image, (256, 256), interpolation=cv2.INTER_AREA if camera[1] > 256 else cv2.INTER_LINEAR)
+
+    found = resize(image, 256, 256)
+
+    assert found.shape[:2] == (256, 256)
+    assert np.abs(found.astype(int) - exact).max() <= 6
+    assert np.abs(found.astype(int) - exact).mean() < 1
+    assert np.array_equal(image, before)

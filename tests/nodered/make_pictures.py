@@ -67,7 +67,7 @@ def main() -> None:
             (folder / "good" / f"{seed:03d}.png").write_bytes(png(a_bracket(seed)))
         edge_inspector("train", folder / "good", "--part", "bracket", "--out", folder / "bundle", "--size", "256")
         mqtt = stack.enter_context(private_broker(folder))
-        config = write_settings(folder, "press-1", read_bundle(folder / "bundle"), mqtt)
+        config = write_settings(folder, {"press-1": folder / "inbox"}, read_bundle(folder / "bundle"), mqtt)
         dashboard = NodeRed(folder / "dashboard", mqtt.port).start()
         stack.callback(dashboard.stop)
         stack.enter_context(private_daemon(config, folder / "daemon.log"))

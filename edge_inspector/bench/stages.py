@@ -1,14 +1,12 @@
-"""How fast is this bundle on this machine, stage by stage, next to what the machine itself can do."""
+"""Every stage of one part in this process, and what the machine itself can do."""
 
 import itertools
 import math
 import os
-import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -17,33 +15,21 @@ import cv2
 import numpy as np
 
 from edge_inspector.bundle import NETWORK, RESIDUAL, Bundle, open_inspector
-from edge_inspector.engines.openvino import count_flops, usable_processors
+from edge_inspector.engines.openvino import bf16_rate, count_flops, usable_processors
 from edge_inspector.errors import DataError
 from edge_inspector.inspection.model import Identity, Image, Judgement, Reason
 from edge_inspector.inspection.picture import thumbnail
 from edge_inspector.inspection.preprocess import decode
 from edge_inspector.line.ledger import open_ledger
-from edge_inspector.private_line import private_broker, private_daemon, results_of, write_settings
 from edge_inspector.wire.messages import Result, result_of
 
 _Made = TypeVar("_Made")
-_PIXELS = {"at_1_megapixel": 1e6, "at_5_megapixels": 5e6}
+_PIXELS = {"1 megapixel": 1e6, "5 megapixels": 5e6}
 _ROUNDS = 60
 _THUMB_BYTES = 20_000
 _MATRIX = 2048
 _GRAPHS = ("network", "residual")
-_REST = ("decode", "resize", "quality", "decide", "thumbnail")
-_DAEMON_PARTS = 40
-_PATIENCE_S = 60.0
-
-
-@dataclass(frozen=True, slots=True)
-class DaemonFigures:
-    """The real daemon, watched from outside."""
-
-    rss_mb: float
-    ready_s: float
-    parts_per_s: float
+_REST = ("decode", "resize", "quality", "decide", "thumbnail", "encode")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +40,9 @@ class Benchmark:
     imdecode: list[float]
     fsync: list[float]
     graph_floor_ms: float
-    """The graphs' float32 operations at the rate of a large matrix product."""
+    """The graphs' operations at the rate of a large float32 matrix product."""
+    thin_floor_ms: float | None
+    """The same at the rate of a bf16 product; None where the processor has no units for it."""
 
     def p(self, name: str, percent: float = 50) -> float:
         """Return a percentile of a stage's times."""
@@ -71,56 +59,44 @@ class Benchmark:
         commit = max(0.0, self.p("commit") - float(np.median(self.fsync)))
         return (sum(self.p(name) for name in _REST if name in self.stages) + commit) / float(np.median(self.imdecode))
 
-    def ratios(self) -> dict[str, float]:
-        """Return the ratios of the contract."""
-        total = sum(self.p(name) for name in self.stages)
-        return {
-            "rest_to_imdecode": self.rest_to_imdecode,
-            "graph_to_f32_floor": self.graphs / self.graph_floor_ms,
-            "commit_to_fsync": self.p("commit") / float(np.median(self.fsync)),
-            "total_to_graph": total / self.graphs,
-        }
-
     def as_json(self) -> dict[str, object]:
-        """Return stages and ratios by the names of the contract."""
+        """Return the stages by name, and the floors."""
         percentiles = {name: {f"p{percent}": self.p(name, percent) for percent in (50, 95, 99)} for name in self.stages}
-        return {"stages": percentiles, "ratios": self.ratios()}
+        floors = {
+            "imdecode": float(np.median(self.imdecode)),
+            "fsync": float(np.median(self.fsync)),
+            "graphs_f32": self.graph_floor_ms,
+            "graphs_bf16": self.thin_floor_ms,
+        }
+        return {"stages": percentiles, "floors_ms": floors}
 
 
-@dataclass(frozen=True, slots=True)
-class Figures:
-    """What `edge-inspector bench` reports."""
-
-    main: Benchmark
-    others: dict[str, Benchmark]
-    """At other picture sizes, by name."""
-    daemon: DaemonFigures
-
-    def as_json(self) -> dict[str, object]:
-        """Return the figures by the names of the contract."""
-        others = {name: other.as_json() for name, other in self.others.items()}
-        return {**self.main.as_json(), **asdict(self.daemon), **others}
-
-
-def benchmark(bundle: Bundle, pictures: Sequence[Path], report: Callable[[str, float], None]) -> Figures:
-    """Measure a bundle.
+def measure_stages(
+    bundle: Bundle, pictures: Sequence[Path], folder: Path, report: Callable[[str, float], None]
+) -> dict[str, Benchmark]:
+    """Measure a bundle in this process, by picture size.
 
     Args:
         bundle: what is measured.
         pictures: JPEG files; empty to use the bundle's golden pictures, enlarged to 1 and to 5 megapixels.
+        folder: for files that are gone afterwards.
         report: shows progress.
     """
-    floor_ms = sum(count_flops(bundle.path / graph) for graph in (NETWORK, RESIDUAL)) / _matrix_rate() * 1000
-    sets = {"given": [path.read_bytes() for path in pictures]} if pictures else _enlarged(bundle)
-    with tempfile.TemporaryDirectory() as folder:
-        measured = {}
-        for done, (name, encoded) in enumerate(sets.items()):
-            report(name.replace("_", " "), done / (len(sets) + 1))
-            measured[name] = _measure(bundle, encoded, Path(folder) / name, floor_ms)
-        report("daemon", len(sets) / (len(sets) + 1))
-        daemon = _measure_daemon(bundle, next(iter(sets.values())), Path(folder))
-    first, *others = measured.items()
-    return Figures(first[1], dict(others), daemon)
+    flops = sum(count_flops(bundle.path / graph) for graph in (NETWORK, RESIDUAL))
+    floor_ms = 1000 * flops / _matrix_rate()
+    thin = bf16_rate(_MATRIX, usable_processors())
+    measured = {}
+    for done, (name, encoded) in enumerate(pictures_of(bundle, pictures).items()):
+        report(name, done / 2)
+        measured[name] = _measure(
+            bundle, encoded, folder / name.replace(" ", "-"), (floor_ms, None if thin is None else 1000 * flops / thin)
+        )
+    return measured
+
+
+def pictures_of(bundle: Bundle, pictures: Sequence[Path]) -> dict[str, list[bytes]]:
+    """Return the JPEG files to measure with, by what they are called."""
+    return {"given": [path.read_bytes() for path in pictures]} if pictures else _enlarged(bundle)
 
 
 def _matrix_rate() -> float:
@@ -147,21 +123,28 @@ def _jpeg(image: Image, pixels: float) -> bytes:
     return bytes(cv2.imencode(".jpg", enlarged, [cv2.IMWRITE_JPEG_QUALITY, 90])[1])
 
 
-def _measure(bundle: Bundle, encoded: Sequence[bytes], folder: Path, floor_ms: float) -> Benchmark:
+def _measure(
+    bundle: Bundle, encoded: Sequence[bytes], folder: Path, floors_ms: tuple[float, float | None]
+) -> Benchmark:
     """Judge pictures as the daemon does, one after another, and keep every stage's times."""
     folder.mkdir()
     inspector = open_inspector(bundle, threads=usable_processors(), clock_ns=time.perf_counter_ns)
     stages: dict[str, list[float]] = defaultdict(list)
     imdecode, fsync = [], []
     with open_ledger(folder / "ledger.db", lambda: "bench", time.time_ns) as ledger, (folder / "raw").open("wb") as raw:
-        for number, data in enumerate(itertools.islice(itertools.cycle(encoded), _ROUNDS + 5)):
+        for number, original in enumerate(itertools.islice(itertools.cycle(encoded), _ROUNDS + 5)):
+            (folder / "picture").write_bytes(original)
+            data, reading = _timed((folder / "picture").read_bytes)
             inspection = inspector.inspect(data)
-            laps = dict(inspection.timing_ms)
+            laps = {"read": reading, **dict(inspection.timing_ms)}
             evidence, blobs = inspection.evidence, inspection.judgement.blobs
             if evidence is None:
                 raise DataError(f"a picture cannot be judged: {inspection.judgement.detail}")
             (jpeg, *_), laps["thumbnail"] = _timed(partial(thumbnail, evidence.image, blobs, "bench", _THUMB_BYTES))
-            _, laps["commit"] = _timed(partial(ledger.record, _builder(number), jpeg))
+            result, laps["commit"] = _timed(partial(ledger.record, _builder(number), jpeg))
+            if result is None:
+                raise DataError("the ledger took nothing")
+            _, laps["encode"] = _timed(result.model_dump_json)
             _, decoding = _timed(partial(cv2.imdecode, np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR))
             raw.write(b"x" * 4096)
             raw.flush()
@@ -171,7 +154,7 @@ def _measure(bundle: Bundle, encoded: Sequence[bytes], folder: Path, floor_ms: f
                 fsync.append(syncing)
                 for name, value in laps.items():
                     stages[name].append(value)
-    return Benchmark(dict(stages), imdecode, fsync, floor_ms)
+    return Benchmark(dict(stages), imdecode, fsync, *floors_ms)
 
 
 def _builder(number: int) -> Callable[[str, int, int], Result]:
@@ -186,27 +169,3 @@ def _timed(work: Callable[[], _Made]) -> tuple[_Made, float]:
     start = time.perf_counter()
     result = work()
     return result, 1000 * (time.perf_counter() - start)
-
-
-def _measure_daemon(bundle: Bundle, encoded: Sequence[bytes], folder: Path) -> DaemonFigures:
-    """Run the real daemon with this bundle, give it pictures all at once, and watch it from outside."""
-    with ExitStack() as stack:
-        mqtt = stack.enter_context(private_broker(folder))
-        config = write_settings(folder, "bench", bundle, mqtt)
-        ear = stack.enter_context(results_of(mqtt, "bench"))
-        daemon = stack.enter_context(private_daemon(config, folder / "daemon.log"))
-        start = time.perf_counter()
-        for number in range(_DAEMON_PARTS):
-            hidden = folder / "inbox" / f".{number}"
-            hidden.write_bytes(encoded[number % len(encoded)])
-            hidden.rename(folder / "inbox" / f"{number:04d}.jpg")
-        for _ in range(_DAEMON_PARTS):
-            ear.get(timeout=_PATIENCE_S)
-        seconds = time.perf_counter() - start
-        resident = _resident_mb(daemon.process)
-    return DaemonFigures(resident, daemon.ready_s, _DAEMON_PARTS / seconds)
-
-
-def _resident_mb(process: int) -> float:
-    pages = int(Path(f"/proc/{process}/statm").read_text(encoding="utf-8").split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6

@@ -1,0 +1,48 @@
+"""The whole benchmark of one bundle."""
+
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from edge_inspector.bench.daemon import DaemonFigures, measure_daemon
+from edge_inspector.bench.stages import Benchmark, measure_stages, pictures_of
+from edge_inspector.bench.targets import Row, rows
+from edge_inspector.bundle import Bundle
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What `edge-inspector bench` reports."""
+
+    stages: Mapping[str, Benchmark]
+    """By picture size."""
+    daemon: DaemonFigures
+    targets: tuple[Row, ...]
+
+    def as_json(self) -> dict[str, object]:
+        """Return the figures by name."""
+        return {
+            "pictures": {name: one.as_json() for name, one in self.stages.items()},
+            "daemon": self.daemon.as_json(),
+            "targets": [{**asdict(row), "met": row.met} for row in self.targets],
+        }
+
+
+def measure(
+    bundle: Bundle, pictures: Sequence[Path], report: Callable[[str, float], None], flame: Path | None = None
+) -> Figures:
+    """Measure a bundle: its stages in this process, then the daemon from outside.
+
+    Args:
+        bundle: what is measured.
+        pictures: JPEG files; empty to use the bundle's golden pictures, enlarged to 1 and to 5 megapixels.
+        report: shows progress.
+        flame: SVG file for a flame graph of the daemon.
+    """
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        stages = measure_stages(bundle, pictures, folder, report)
+        encoded = next(iter(pictures_of(bundle, pictures).values()))
+        daemon = measure_daemon(bundle, encoded, folder, report, flame)
+    return Figures(stages, daemon, tuple(rows(bundle, stages, daemon)))
