@@ -9,12 +9,14 @@ SECONDS_TO_SHOW ?=
 RTSP := gir1.2-gst-rtsp-server-1.0 python3-gi gstreamer1.0-plugins-base gstreamer1.0-plugins-good
 N ?= 1000
 SOAK_SECONDS ?= 3600
+DATA ?= ../shared/data/bottle
+RESULTS ?= 5000000
 HERE := PYTHONPATH=$(CURDIR):$(CURDIR)/tests
 
 # Where `make offline-bundle` writes.
 OUT ?= dist/edge-inspector-offline
 
-.PHONY: demo test test-slow lint dashboard simulate faults undo soak audit offline-bundle clean
+.PHONY: demo test test-slow lint dashboard simulate faults undo soak peers ledger audit offline-bundle clean
 
 demo: $(VENV)/demo nodered/node_modules
 	$(BIN)/edge-inspector demo $(if $(SECONDS_TO_SHOW),--seconds $(SECONDS_TO_SHOW))
@@ -47,6 +49,14 @@ undo: $(VENV)/test
 # Ten parts a second and faults at random: `make soak SOAK_SECONDS=300` for five minutes.
 soak: $(VENV)/test
 	$(HERE) $(BIN)/python tests/soak.py --seconds $(SOAK_SECONDS)
+
+# The same pictures through this daemon, the prior system's loop and anomalib: `make peers DATA=folder`.
+peers: $(VENV)/test
+	$(HERE) $(BIN)/python tests/benchmarks/peers/compare.py $(DATA) --home dist/peers
+
+# A ledger of five million results beside an empty one.
+ledger: $(VENV)/test
+	$(HERE) $(BIN)/python tests/benchmarks/large_ledger.py --results $(RESULTS)
 
 # Known weaknesses of what is installed; says why where the advisory services cannot be asked. `make test-slow` has it too.
 audit: $(VENV)/test
