@@ -74,6 +74,7 @@ def private_daemon(config: Path, log: Path) -> Iterator[RunningDaemon]:
     """Run the real daemon and wait for its READY, as systemd does."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
         address = config.parent / "notify"
+        address.unlink(missing_ok=True)  # of an earlier run
         channel.bind(str(address))
         channel.settimeout(0.2)
         started = time.monotonic()
