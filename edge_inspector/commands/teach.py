@@ -71,12 +71,14 @@ def train(
     resume: Annotated[
         Path | None, typer.Option(help="Bundle whose weights the training goes on from (autoencoders).")
     ] = None,
+    device: Annotated[str, typer.Option(help="cpu or cuda, for autoencoders; `torchrun` makes several.")] = "cpu",
     overlays: OverlaysOption = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Teach a part from good pictures and write a bundle that can run."""
     from edge_inspector.detectors.lesson import Budget
     from edge_inspector.detectors.settings import parse_settings
+    from edge_inspector.detectors.workers import WorkerDoneError, join
     from edge_inspector.lab.precision import parse_precision
     from edge_inspector.lab.threshold import Target
     from edge_inspector.lab.train import Order
@@ -95,33 +97,38 @@ def train(
     wanted = {name: str(value) for name, value in said.items() if value is not None}
     settings = parse_settings(detector, parse_changes(changes or []) | wanted)
     pressed = Event()
-    with progress() as report:
-        bundle = teach(
-            Order(
-                pictures=pictures,
-                part=part,
-                out=out,
-                detector=settings,
-                created=now(),
-                clock=time.monotonic,
-                report=report,
-                width=width,
-                height=height,
-                keep_aspect=keep_aspect,
-                channels=settings.CHANNELS if colour is None else 3 if colour else 1,
-                budget=Budget(epochs, None if minutes is None else 60 * minutes),
-                seed=seed,
-                precision=parse_precision(precision),
-                target=Target(false_reject, confidence, review),
-                min_area=min_area,
-                normalise="local" if local else "none",
-                region=parse_roi(roi),
-                mask=mask,
-                group=group,
-                resume=resume,
-                interruptible=lambda: ended_by_ctrl_c(pressed),
+    workers = join(device)
+    try:
+        with progress() as report:
+            bundle = teach(
+                Order(
+                    pictures=pictures,
+                    part=part,
+                    out=out,
+                    detector=settings,
+                    created=now(),
+                    clock=time.monotonic,
+                    report=report,
+                    width=width,
+                    height=height,
+                    keep_aspect=keep_aspect,
+                    channels=settings.CHANNELS if colour is None else 3 if colour else 1,
+                    budget=Budget(epochs, None if minutes is None else 60 * minutes),
+                    seed=seed,
+                    precision=parse_precision(precision),
+                    target=Target(false_reject, confidence, review),
+                    min_area=min_area,
+                    normalise="local" if local else "none",
+                    region=parse_roi(roi),
+                    mask=mask,
+                    group=group,
+                    resume=resume,
+                    workers=workers,
+                    interruptible=lambda: ended_by_ctrl_c(pressed),
+                )
             )
-        )
+    except WorkerDoneError:
+        return
     _save_overlays(bundle.path, overlays)
     print_bundle(bundle, as_json=as_json)
     if pressed.is_set():

@@ -132,8 +132,10 @@ def _levels(residual: Residual, raw: Tensor, lesson: Lesson) -> list[float]:
 def _reconstruct(network: nn.Module, pictures: Pictures) -> Tensor:
     network.eval()
     # Half the digits are enough to choose weights by; what decides is fitted on the deployed network.
-    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=has_bf16_units()):
-        parts = [network(torch.from_numpy(pictures[i : i + _BATCH])) for i in range(0, len(pictures), _BATCH)]
+    device = next(network.parameters()).device
+    with torch.no_grad(), torch.autocast(device.type, torch.bfloat16, enabled=has_bf16_units()):
+        batches = (torch.from_numpy(pictures[i : i + _BATCH]) for i in range(0, len(pictures), _BATCH))
+        parts = [network(batch.to(device)).cpu() for batch in batches]
     network.train()
     return torch.cat(parts).float()
 

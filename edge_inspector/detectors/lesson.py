@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from edge_inspector.detectors.history import History
+from edge_inspector.detectors.workers import ALONE, Workers
 
 Pictures: TypeAlias = NDArray[np.uint8]
 """uint8 (count, height, width, channels)."""
@@ -56,6 +57,9 @@ class Lesson:
     """Whether somebody wants the training to end: then the best weights so far are kept."""
     weights: Mapping[str, NDArray[np.generic]] = field(default_factory=dict, repr=False)
     """To go on from, by name; empty: from chance."""
+
+    workers: Workers = ALONE
+    """Who trains together, and on what."""
 
     @property
     def good(self) -> Pictures:

@@ -15,6 +15,7 @@ from edge_inspector.detectors.lesson import Lesson, Pictures
 from edge_inspector.detectors.pace import Pace, falling
 from edge_inspector.detectors.settings import AutoencoderSettings, Loss
 from edge_inspector.detectors.ssim import Blur, Ssim
+from edge_inspector.detectors.workers import Workers
 from edge_inspector.errors import DataError
 
 DEFAULT_STEPS = 60
@@ -140,16 +141,22 @@ def fit_network(
     Raises:
         DataError: the loss is no number any more.
     """
+    workers = lesson.workers
+    network.to(workers.device)
     autoencoder = network.autoencoder.to(memory_format=torch.channels_last)
-    loss_of, optimiser = loss_function(settings.loss), torch.optim.Adam(autoencoder.parameters(), settings.rate)
+    loss_of, optimiser = (
+        loss_function(settings.loss, workers.device),
+        torch.optim.Adam(autoencoder.parameters(), settings.rate),
+    )
     pace = Pace(_steps(lesson, settings.batch), lesson.budget, lesson.clock, lesson.stopping)
     best, kept, next_look = quality() if lesson.weights else 0.0, _copy(autoencoder), FIRST_LOOK
     try:
         for number, chosen in enumerate(_batches(len(lesson.fit), settings.batch, rng), start=1):
-            share = pace.share(number)
+            share = workers.agreed(pace.share(number))
             optimiser.param_groups[0]["lr"] = settings.rate * _rate_share(share)
             clean = lesson.augment(lesson.fit[chosen], rng)
-            loss = _step(autoencoder, loss_of, optimiser, lesson.corrupt(clean, rng), clean)
+            mine = workers.share_of(np.arange(len(chosen)))
+            loss = _step(autoencoder, loss_of, optimiser, lesson.corrupt(clean, rng)[mine], clean[mine], workers)
             if not math.isfinite(loss):
                 raise DataError(f"the training diverged at step {number}: lower the learning rate (--set rate=0.0003)")
             if share >= next_look:
@@ -162,6 +169,7 @@ def fit_network(
                 return
     finally:
         autoencoder.load_state_dict(kept)
+        network.cpu()
 
 
 def _steps(lesson: Lesson, batch: int) -> int:
@@ -176,11 +184,11 @@ def _rate_share(share: float) -> float:
     return falling((share - WARM_UP) / (1 - WARM_UP))
 
 
-def loss_function(kind: Loss) -> Callable[[Tensor, Tensor], Tensor]:
+def loss_function(kind: Loss, device: str = "cpu") -> Callable[[Tensor, Tensor], Tensor]:
     """Return what training makes small, of a reconstruction and its picture."""
     match kind:
         case "ssim":
-            return Ssim().loss
+            return Ssim().to(device).loss
         case "l2":
             return functional.mse_loss
         case "bce":
@@ -194,13 +202,15 @@ def _step(
     optimiser: torch.optim.Optimizer,
     corrupted: Pictures,
     clean: Pictures,
+    workers: Workers,
 ) -> float:
-    source, target = (as_input(torch.from_numpy(pictures)) for pictures in (corrupted, clean))
+    source, target = (as_input(torch.from_numpy(pictures).to(workers.device)) for pictures in (corrupted, clean))
     optimiser.zero_grad(set_to_none=True)
-    with torch.autocast("cpu", torch.bfloat16, enabled=has_bf16_units()):
+    with torch.autocast(workers.device, torch.bfloat16, enabled=has_bf16_units() or workers.device == "cuda"):
         reconstruction = autoencoder(source.contiguous(memory_format=torch.channels_last))
     loss = loss_of(reconstruction.float(), target)
     loss.backward()  # type: ignore[no-untyped-call]
+    workers.average_gradients(autoencoder)
     optimiser.step()
     return float(loss.detach())
 

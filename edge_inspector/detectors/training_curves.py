@@ -52,9 +52,10 @@ class TrainingCurves:
         autoencoder = self._network.autoencoder
         autoencoder.eval()
         with torch.no_grad():
-            with torch.autocast("cpu", torch.bfloat16, enabled=has_bf16_units()):
-                restored = autoencoder(spoiled.contiguous(memory_format=torch.channels_last))
-            restored = restored.float()
+            device = next(autoencoder.parameters()).device
+            with torch.autocast(device.type, torch.bfloat16, enabled=has_bf16_units() or device.type == "cuda"):
+                restored = autoencoder(spoiled.to(device).contiguous(memory_format=torch.channels_last))
+            restored = restored.float().cpu()
             measured = float(self._loss_of(restored, clean)), float(Ssim().forward(restored, clean).mean())
         autoencoder.train()
         return measured

@@ -35,6 +35,7 @@ from edge_inspector.detectors.kinds import check_size, nearest_size, teach
 from edge_inspector.detectors.lesson import Budget, Lesson, Pictures, Progress, Taught
 from edge_inspector.detectors.settings import DetectorSettings, FeatureSettings
 from edge_inspector.detectors.summary import summarise
+from edge_inspector.detectors.workers import ALONE, Workers
 from edge_inspector.engines.openvino import ENGINE, OpenVinoDetector, OpenVinoNetwork, Precision, usable_processors
 from edge_inspector.errors import DataError, UsageError
 from edge_inspector.inspection.model import Image
@@ -90,6 +91,8 @@ class Order:
     group: str | None = None
     resume: Path | None = None
     """Bundle whose weights the training goes on from."""
+    workers: Workers = ALONE
+    """Who trains together, and on what; autoencoders only."""
     interruptible: Callable[[], AbstractContextManager[Callable[[], bool]]] = field(
         default=lambda: nullcontext(lambda: False), repr=False
     )
@@ -142,6 +145,7 @@ def teach_part(
     with order.interruptible() as stopping:
         lesson = replace(lesson, stopping=stopping)
         taught = teach(order.detector, lesson)
+        lesson.workers.leave()
         deployed = _deploy(order, taught, lesson)
     contents = dict(deployed.contents)
     if ignore is not None:
@@ -240,6 +244,7 @@ def _lesson(
         seed=order.seed,
         report=report,
         clock=order.clock,
+        workers=order.workers,
     )
 
 
