@@ -1,6 +1,7 @@
 """The same part gives the detector the same picture, whatever the file is like."""
 
 import io
+import resource
 
 import cv2
 import numpy as np
@@ -225,3 +226,15 @@ def test_slow_light_is_taken_out_of_a_picture() -> None:
     inside = np.s_[:, 64:192]  # the surroundings of the rim are cut off by it
 
     assert np.abs(local[0] - local[1])[inside].mean() < np.abs(plain[0] - plain[1])[inside].mean() / 4
+
+
+def test_a_picture_for_which_there_is_no_memory_is_no_bad_picture() -> None:
+    """INVALID would send somebody to the camera; what fails is this PC."""
+    large = png(np.zeros((8000, 8000, 3), np.uint8))
+    limits = resource.getrlimit(resource.RLIMIT_DATA)
+    resource.setrlimit(resource.RLIMIT_DATA, (1, limits[1]))
+    try:
+        with pytest.raises(MemoryError, match="no memory for a picture"):
+            decode(large, 3)
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, limits)
