@@ -8,6 +8,7 @@ import struct
 import termios
 import threading
 import time
+from bisect import bisect
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -44,6 +45,8 @@ class Line:
     plc: Plc
     rng: Random
     scratched: set[str] = field(default_factory=set)
+    kills: list[float] = field(default_factory=list)
+    """When, monotonic."""
     news: threading.Lock = field(default_factory=threading.Lock)
     """The PLC is fed from the network and from the line."""
 
@@ -131,6 +134,7 @@ def test_every_part_has_one_answer_whatever_is_killed(
     record_property("wrong verdicts", len(passed & line.scratched))
     record_property("errors", sum(result["verdict"] == "ERROR" for result in _in_ledger(line.folder)))
     record_property("wrong accepts", len(set(line.plc.accepted) & line.scratched))
+    record_property("recovery s", f"{max(_recoveries(line)):.1f}")
 
 
 def _run_the_line(line: Line) -> None:
@@ -161,6 +165,7 @@ def _kill(line: Line, plan: list[tuple[int, str]], sent: threading.Semaphore, fa
                 sent.acquire()
                 count += 1
             _pass(line.rng.uniform(0, EVERY_S))
+            line.kills.append(time.monotonic())
             if whom == "daemon":
                 line.daemon.kill()
                 line.daemon.launch()
@@ -168,6 +173,15 @@ def _kill(line: Line, plan: list[tuple[int, str]], sent: threading.Semaphore, fa
                 line.kill_broker()
     except BaseException as error:  # noqa: BLE001 - a thread's failure belongs to the test
         failures.append(error)
+
+
+def _recoveries(line: Line) -> Iterator[float]:
+    """Yield the seconds from each kill to the first part that was answered in its own time; none after the last one."""
+    live = [
+        heard.at for heard in line.scada.heard if heard.topic == "result" and not json.loads(heard.payload)["replayed"]
+    ]
+    for kill in line.kills:
+        yield from (at - kill for at in live[bisect(live, kill) :][:1])
 
 
 def _check_copies(results: list[dict[str, object]]) -> None:

@@ -183,6 +183,13 @@ LINES = (
         (_SIMULATION,),
     ),
     Line(
+        "an accepted trigger is the announced challenge",
+        "line/ledger.py",
+        "            if self.announced_challenge():\n                self._mark_challenge(arrival_id)\n",
+        "",
+        ("tests/line/test_challenge.py::test_a_trigger_is_the_announced_part_from_the_moment_it_is_accepted",),
+    ),
+    Line(
         "a retained PLC command is old",
         "line/plc.py",
         "            if message.retained:\n",

@@ -52,12 +52,15 @@ def decode(data: bytes, channels: int) -> Image:
 
     Raises:
         UnreadablePictureError: empty, no picture, cut off, too large, or of a depth that no camera gives.
+        MemoryError: there is no memory for it; that is no fault of the picture's.
     """
     read_header(data)
     colour = cv2.IMREAD_GRAYSCALE if channels == 1 else cv2.IMREAD_COLOR
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), colour | cv2.IMREAD_ANYDEPTH)
     except cv2.error as error:
+        if error.code == cv2.Error.StsNoMem:
+            raise MemoryError(f"no memory for a picture: {error.err}") from error
         raise UnreadablePictureError(Reason.NOT_A_PICTURE, f"cannot be decoded: {error.err}") from error
     if image is None:
         raise UnreadablePictureError(Reason.NOT_A_PICTURE, f"{len(data)} bytes that cannot be decoded")

@@ -4,6 +4,7 @@ import logging
 import queue
 import threading
 from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
 from dataclasses import replace
 from random import Random
 from typing import TypeAlias
@@ -72,9 +73,10 @@ class CaptureSource:
         """Yield pictures by trigger; opens the camera again, later and later, when it gives none."""
         backoff = _FIRST_WAIT_S
         while True:
-            for event in self._session(wanted):
-                backoff = _FIRST_WAIT_S if isinstance(event, Accepted) else backoff
-                yield event
+            with closing(self._session(wanted)) as session:
+                for event in session:
+                    backoff = _FIRST_WAIT_S if isinstance(event, Accepted) else backoff
+                    yield event
             until = self._monotonic_ns() + int(backoff * self._rng.uniform(0.5, 1.0) * _SECOND_NS)
             backoff = min(_LONGEST_WAIT_S, 2 * backoff)
             while (left := until - self._monotonic_ns()) > 0:

@@ -23,6 +23,8 @@ from edge_inspector.settings import FolderSettings
 
 logger = logging.getLogger(__name__)
 
+MAX_BYTES = 1_000_000_000
+"""More than the largest allowed picture takes uncompressed; reading more would end the program, start by start."""
 _LONGEST_WAIT_S = 1.0
 _HELD_BACK_S = 0.05
 """How soon to look again when complete pictures found the queue full; it drains in that time."""
@@ -205,7 +207,12 @@ class FolderSource:
                 return Accepted(Unreadable(identity, Reason.NOT_A_FILE, "a folder, link or device, no file"), now)
             if fault:
                 return Accepted(Unreadable(identity, Reason.BAD_NAME, fault), now)
+            if status.st_size > MAX_BYTES:
+                what = f"{status.st_size:,} bytes, at most {MAX_BYTES:,} are read"
+                return Accepted(Unreadable(identity, Reason.TOO_LARGE, what), now)
             return Accepted(Frame(identity, path.read_bytes()), now)
+        except MemoryError:
+            return Accepted(Unreadable(identity, Reason.UNREADABLE, "there is no memory to read it"), now)
         except OSError as error:
             return Accepted(Unreadable(identity, Reason.UNREADABLE, error.strerror or "cannot be read"), now)
 

@@ -357,10 +357,15 @@ class Ledger:
 
     @_with_reserve
     def accept_trigger(self, arrival_id: str, trigger_id: str, part: str) -> None:
-        """Commit that a trigger will be answered: before the exposure, so that a crash cannot lose it."""
+        """Commit that a trigger will be answered: before the exposure, so that a crash cannot lose it.
+
+        An announced challenge is this one's part, also when it is answered without a picture.
+        """
         with self._commit():
             row = (arrival_id, trigger_id, part, self._now_ns())
             self._db.execute("INSERT INTO accepted_trigger VALUES(?, ?, ?, ?)", row)
+            if self.announced_challenge():
+                self._mark_challenge(arrival_id)
 
     def recent_trigger(self, trigger_id: str, within_ns: int) -> str | None:
         """Return the arrival that a trigger id led to not long ago: the same id is the same request."""
@@ -422,8 +427,11 @@ class Ledger:
     def take_challenge(self, arrival_id: str) -> None:
         """Commit that an arrival is a challenge, and the announced one if one is; its answer will say so."""
         with self._commit():
-            self._db.execute("INSERT OR IGNORE INTO challenge VALUES(?)", (arrival_id,))
-            self._set("challenge_announced", "")
+            self._mark_challenge(arrival_id)
+
+    def _mark_challenge(self, arrival_id: str) -> None:
+        self._db.execute("INSERT OR IGNORE INTO challenge VALUES(?)", (arrival_id,))
+        self._set("challenge_announced", "")
 
     def monitor(self) -> Monitor:
         """Return monitor mode as it was last set, also when it is over."""

@@ -27,6 +27,8 @@ MAX_PAYLOAD = 900_000
 """An oversize message makes a broker drop an MQTT 5 client, which sends it again, for ever."""
 MAX_HEARD = 20_000
 """Of what comes in so many bytes are kept, more than any command may have: a flood must not fill the memory."""
+_HEAD = 40
+"""Bytes of a packet besides topic, payload, id and correlation, at most."""
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.1, 15.0
 _CONNECT_TIMEOUT_S = 5.0
 _GOODBYE_S = 1.0
@@ -99,23 +101,28 @@ class Link:
         self._version = version
         self._last: mqtt.MQTTMessageInfo | None = None
         self._topics: dict[int, str] = {}
+        self.most_bytes = 2 * MAX_PAYLOAD
+        """Of a message with its topic; less where the broker said so, and disconnects whoever sends more."""
         self.ends: queue.SimpleQueue[int] = queue.SimpleQueue()
         """The reason code with which the connection ended."""
 
     def publish(
         self, topic: str, payload: bytes | str, qos: int, *, retain: bool, name: str = "", correlation: bytes = b""
     ) -> int | None:
-        """Hand a message to the client and return its number; None when it is too large for any broker.
+        """Hand a message to the client and return its number; None when it is too large for this broker.
 
         Args:
             topic: the whole topic.
-            payload: at most `MAX_PAYLOAD` bytes.
+            payload: with the rest at most `most_bytes`.
             qos: 0 or 1.
             retain: whether late joiners get it.
             name: the part's id, as MQTT 5 user property.
             correlation: of the command that this answers.
         """
-        if len(payload) > MAX_PAYLOAD:
+        if (
+            len(payload) > MAX_PAYLOAD
+            or len(topic.encode()) + len(payload) + len(name) + len(correlation) > self.most_bytes
+        ):
             return None
         properties = None
         if self._version == 5 and (name or correlation):
@@ -197,13 +204,15 @@ def _taken_over(dial: Dial) -> str:
 def connect(dial: Dial) -> "Link | str":
     """Return a link whose CONNACK has come, or why there is none; the caller closes it."""
     answers: queue.SimpleQueue[str] = queue.SimpleQueue()
+    largest: queue.SimpleQueue[int] = queue.SimpleQueue()
     try:
         client = _client(dial)
     except (OSError, SettingsError) as error:
         return str(error)  # a password or certificate file that is gone may come back
     link = Link(client, dial.mqtt.version)
 
-    def on_connect(_c: mqtt.Client, _u: object, _flags: object, code: Any, _p: object) -> None:  # noqa: ANN401
+    def on_connect(_c: mqtt.Client, _u: object, _flags: object, code: Any, properties: object) -> None:  # noqa: ANN401
+        largest.put(getattr(properties, "MaximumPacketSize", 2 * MAX_PAYLOAD))
         answers.put(str(code) if code.is_failure else "")
 
     def on_disconnect(_c: mqtt.Client, _u: object, _flags: object, code: Any, _p: object) -> None:  # noqa: ANN401
@@ -239,6 +248,7 @@ def connect(dial: Dial) -> "Link | str":
     if refused:
         _drop(client)
         return refused
+    link.most_bytes = largest.get() - _HEAD
     if dial.subscribe:
         link.subscribe(dial.subscribe)
     return link

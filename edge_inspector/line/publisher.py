@@ -11,7 +11,7 @@ from random import Random
 
 from edge_inspector.errors import DiskError
 from edge_inspector.line.ledger import Entry, Ledger
-from edge_inspector.line.link import Acknowledged, Dial, Inbox, Link, Lost, links
+from edge_inspector.line.link import MAX_PAYLOAD, Acknowledged, Dial, Inbox, Link, Lost, links
 from edge_inspector.line.ticks import Fault, Worker, refusal_fault
 from edge_inspector.wire.messages import Result
 from edge_inspector.wire.topics import topic_of
@@ -133,15 +133,23 @@ class _Session:
         mid = self._link.publish(whole, entry.payload, topic.qos, retain=topic.retain, name=entry.id)
         if mid is None:
             self._bury(entry.n, entry.topic, f"{len(entry.payload)} bytes are too many")
+            self._say_too_large(topic.name, len(entry.payload))
         return mid
 
     def _publish_thumb(self, entry: Entry) -> int | None:
         if entry.thumb is None:
             return None
         topic = topic_of("image/thumb")
-        return self._link.publish(
-            f"{self._publisher.base}/{topic.name}", entry.thumb, topic.qos, retain=topic.retain, name=entry.id
-        )
+        whole = f"{self._publisher.base}/{topic.name}"
+        mid = self._link.publish(whole, entry.thumb, topic.qos, retain=topic.retain, name=entry.id)
+        if mid is None:
+            self._say_too_large(topic.name, len(entry.thumb))
+        return mid
+
+    def _say_too_large(self, name: str, size: int) -> None:
+        most = min(MAX_PAYLOAD, self._link.most_bytes)
+        message = f"{name} of {size:,} bytes is not sent, the broker takes {most:,} at most: raise its packet size"
+        self._publisher.worker.reports.put(Fault("refused", message))
 
     def _hear(self) -> bool:
         """Wait for news for at most a second and take in all there is; False when the connection is lost."""

@@ -142,11 +142,13 @@ class Intake:
     def _take_challenge(self, ledger: Ledger, identity: Identity) -> None:
         """Have a challenge part known as one before it is judged, however long the disk refuses.
 
-        The one that was announced is the next to be taken in; what waited before the start was there before.
+        The one that was announced is the next to be taken in; what waited before the start was there before, and a
+        trigger was bound when it was accepted.
         """
+        by_itself = not (identity.replayed or identity.trigger_id)
         while not self.worker.stopping():
             try:
-                announced = not identity.replayed and bool(ledger.announced_challenge())
+                announced = by_itself and bool(ledger.announced_challenge())
                 if announced or self.is_marked(identity.serial):
                     ledger.take_challenge(identity.id)
             except DiskError as error:

@@ -54,6 +54,8 @@ _HEALTH_EVERY_NS = 10_000_000_000
 _STAGE_LIMIT_NS = 15_000_000_000
 """A stage's loop turns at least once a second; slower than this and it hangs."""
 _KNOCK_S = 0.25
+_LOOK_NS = 250_000_000
+"""So often it is asked whether verdicts may be acted on, besides after each answer and command."""
 _SHIFT = "shift change"
 """Who asks for the golden check that begins a shift."""
 _RELOAD = "reload"
@@ -124,6 +126,8 @@ class Supervisor:
         self._drift = Drift(desk.charts)
         self._turn = self._turn_now()
         self._standing = Standing()
+        self._look_ns = desk.monotonic_ns()
+        """When to look at it next."""
         self._pending: Asked | None = None
         self._next: Asked | None = None
         """What waits for a golden check of our own to end: nobody shall be turned away for that."""
@@ -148,10 +152,9 @@ class Supervisor:
             self._hear()
             self._obey()
             self._renew()
-            self._check_at_shift_change()
             self._judge_the_run()
-            self._look_at_standing()
             now = self._desk.monotonic_ns()
+            self._look(now)
             self._publish(now)
             if self._vitals.alive(now):
                 self._desk.signs.put(Alive(self._name, f"{self._name} {self._state}{self._refused}"))
@@ -173,6 +176,7 @@ class Supervisor:
         self._vitals.take(report, self._desk.monotonic_ns())
         match report:
             case Answered(result=result):
+                self._look_ns = 0
                 self._streak.take(result)
                 if self._drift.take(result):
                     self._say_drift()
@@ -181,8 +185,16 @@ class Supervisor:
             case _:
                 pass
 
+    def _look(self, now: int) -> None:
+        """Look at what changes with time: every quarter of a second, and at once when something happened."""
+        if now < self._look_ns:
+            return
+        self._look_ns = now + _LOOK_NS
+        self._check_at_shift_change()
+        self._look_at_standing()
+
     def _look_at_standing(self) -> None:
-        """See whether verdicts may be acted on; said at every turn, since a reset of alarms must not end it."""
+        """See whether verdicts may be acted on; said at every look, since a reset of alarms must not end it."""
         desk = self._desk
         self._standing = standing_of(desk.ledger, desk.station, self._active, self._turn_now().start_ns, desk.now_ns())
         for fault in self._standing.faults():
@@ -239,6 +251,7 @@ class Supervisor:
                     assert_never(news)
 
     def _go_on_with(self, renewal: Renewal) -> None:
+        self._look_ns = 0
         self._desk = replace(
             self._desk,
             station=renewal.station,
@@ -278,6 +291,7 @@ class Supervisor:
         """Carry out what was asked; a golden check takes a moment, its answer is looked for at every turn."""
         while not self._desk.commands.empty():
             asked = self._desk.commands.get()
+            self._look_ns = 0
             logger.info("command %s by %s", asked.name, asked.by)
             status, reason = self._carry_out(asked)
             self._desk.inboxes["state"].put(Finished(asked, status, reason))
@@ -349,6 +363,7 @@ class Supervisor:
 
     def _conclude(self, outcome: GoldenOutcome) -> None:
         """Take the result of a golden check: a changeover happens only to a part that passed."""
+        self._look_ns = 0  # each part has challenges of its own
         asked, self._pending = self._pending, None
         if asked is None:
             return

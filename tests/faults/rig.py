@@ -138,8 +138,10 @@ def running(
     broker: Mosquitto | None = None,
     host_port: tuple[str, int] | None = None,
     prefix: tuple[str, ...] = (),
+    environment: dict[str, str] | None = None,
+    keys: str = "",
 ) -> Iterator[Rig]:
-    """Run a line until the block ends; folders may lie on other file systems."""
+    """Run a line until the block ends; folders may lie on other file systems, `keys` are further tables of settings."""
     path = bundle if isinstance(bundle, Path) else bundle.path
     with ExitStack() as stack:
         post = stack.enter_context(broker or lasting(folder / "broker"))
@@ -148,14 +150,14 @@ def running(
         text = config.read_text()
         for old, new in (('"inbox"', inbox), ('"state"', state)):
             text = text.replace(old, f'"{new}"') if new is not None else text
-        config.write_text(text)
+        config.write_text(f"{text}{keys}\n")
         plc, news = Plc(), threading.Lock()
 
         def hear(heard: Heard) -> None:
             with news:
                 plc.hear(heard.topic, heard.payload, heard.at)
 
-        daemon = stack.enter_context(Daemon(config, prefix=prefix))
+        daemon = stack.enter_context(Daemon(config, environment, prefix=prefix))
         scada = stack.enter_context(Subscriber(post.port, session="scada"))
         watcher = stack.enter_context(Subscriber(post.port, only="plc/#", hear=hear))
         watcher.client.on_disconnect = lambda *_: plc.lose()

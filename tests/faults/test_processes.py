@@ -2,7 +2,6 @@
 
 import json
 import os
-import resource
 import signal
 import subprocess
 import time
@@ -92,31 +91,6 @@ def test_both_are_killed(line: Rig, record_property: Record) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.fault("no memory for the graph")
-def test_no_memory_left(line: Rig, record_property: Record) -> None:
-    """An allocation that fails is an ERROR for that part, or ends the process; never an OK."""
-    line.begin("memory")
-    line.send(4)
-    until(lambda: line.sent[-1] in line.scada.by_serial(), "the first parts are delivered")
-    pid = line.daemon.pid
-    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[0])
-    resource.prlimit(pid, resource.RLIMIT_AS, (pages * resource.getpagesize(), resource.RLIM_INFINITY))
-    line.send(6)
-    pass_time(1.0)
-    if _is_alive(pid):
-        resource.prlimit(pid, resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-    else:
-        line.daemon.wait()
-        line.daemon.start()
-
-    line.account(record_property, line.recovered(time.monotonic()))
-
-
-def _is_alive(pid: int) -> bool:
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-
-
-@pytest.mark.slow
 @pytest.mark.fault("the bundle is changed on disk while running")
 def test_the_bundle_is_changed(bundle: Bundle, tmp_path: Path, record_property: Record) -> None:
     """What was accepted goes on running; at the next start it is refused, and once restored it runs again."""
@@ -182,6 +156,22 @@ def test_a_broker_that_refuses(bundle: Bundle, tmp_path: Path, record_property: 
         line.scada.send("cmd/resend", json.dumps(wish))
 
         line.account(record_property, line.recovered(begun))
+
+
+@pytest.mark.slow
+@pytest.mark.fault("oversize messages: a broker that takes 2,000 bytes and disconnects whoever sends more")
+def test_a_broker_with_small_packets(bundle: Bundle, tmp_path: Path, record_property: Record) -> None:
+    """It says so when we connect: pictures are left out with an alarm, results come, no connection is lost."""
+    with running(tmp_path, bundle, broker=_remembering(tmp_path, "max_packet_size 2000\n")) as line:
+        line.begin("packets")
+        line.send(12)
+        until(lambda: "refused" in line.scada.last("alarms")["active"], "the alarm")
+
+        results = line.account(record_property, line.recovered(time.monotonic()))
+        assert not any(result["replayed"] for result in results)
+        assert line.scada.payloads("availability")[-1:] == [b"online"]
+        assert line.scada.payloads("availability").count(b"online") == 1
+        assert line.scada.payloads("image/thumb") == []
 
 
 @pytest.mark.slow

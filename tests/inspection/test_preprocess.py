@@ -1,6 +1,7 @@
 """The same part gives the detector the same picture, whatever the file is like."""
 
 import io
+import resource
 
 import cv2
 import numpy as np
@@ -242,3 +243,15 @@ def test_a_smaller_picture_has_the_means_of_the_areas_it_covers(camera: tuple[in
     assert np.abs(found.astype(int) - exact).max() <= 6
     assert np.abs(found.astype(int) - exact).mean() < 1
     assert np.array_equal(image, before)
+
+
+def test_a_picture_for_which_there_is_no_memory_is_no_bad_picture() -> None:
+    """INVALID would send somebody to the camera; what fails is this PC."""
+    large = png(np.zeros((8000, 8000, 3), np.uint8))
+    limits = resource.getrlimit(resource.RLIMIT_DATA)
+    resource.setrlimit(resource.RLIMIT_DATA, (1, limits[1]))
+    try:
+        with pytest.raises(MemoryError, match="no memory for a picture"):
+            decode(large, 3)
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, limits)

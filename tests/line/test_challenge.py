@@ -106,6 +106,19 @@ def test_a_challenge_is_kept_with_its_answer_and_counted_apart(ledger: Ledger) -
     assert ledger.shift_counters(0).challenges == 2
 
 
+def test_a_trigger_is_the_announced_part_from_the_moment_it_is_accepted(ledger: Ledger) -> None:
+    """Answered late, before the disk took its picture in, it counted as production and nobody missed the challenge."""
+    ledger.announce_challenge("Maria")
+    ledger.accept_trigger("t1", "7", "washer")
+    ledger.accept_trigger("t2", "8", "washer")
+    late = ledger.record(a_result_builder(id="t1", trigger_id="7", reason=Reason.LATE), None)
+    usual = ledger.record(a_result_builder(id="t2", trigger_id="8"), None)
+
+    assert [result.challenge for result in (late, usual) if result] == [True, False]
+    assert ledger.challenged("washer").failed
+    assert ledger.announced_challenge() == ""
+
+
 @pytest.mark.parametrize("pattern", ["(", ".*", "x?"])
 def test_a_pattern_that_marks_every_part_is_refused(pattern: str) -> None:
     """Else nothing is ever accepted, and nobody sees why."""

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import resource
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -319,6 +320,25 @@ def test_a_picture_that_cannot_be_read_is_answered(watching: Watching, monkeypat
     assert isinstance(bad, Unreadable)
     assert (bad.reason, bad.detail) == (Reason.UNREADABLE, "Input/output error")
     assert isinstance(good, Frame)
+
+
+@pytest.mark.parametrize(("size", "reason"), [(10**12, Reason.TOO_LARGE), (10**9, Reason.UNREADABLE)])
+def test_a_file_that_the_memory_cannot_hold_is_answered(watching: Watching, size: int, reason: Reason) -> None:
+    """The program would end reading it, and end again at each start."""
+    large = watching.inbox.with_name("large.png")
+    large.touch()
+    os.truncate(large, size)
+    limits = resource.getrlimit(resource.RLIMIT_AS)
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + 500_000_000, limits[1]))
+    try:
+        large.rename(watching.inbox / "large.png")
+        (arrival,) = watching.wait_for(1)
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, limits)
+
+    assert isinstance(arrival, Unreadable)
+    assert arrival.reason is reason
 
 
 def test_what_was_claimed_is_judged_at_the_next_start(tmp_path: Path) -> None:

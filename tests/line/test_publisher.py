@@ -180,7 +180,6 @@ def test_the_cursor_waits_for_the_acknowledgement(tmp_path: Path, broker: Mosqui
         assert post.cursor() == 0
 
 
-@pytest.mark.fault("oversize message (publisher in this process)")
 def test_an_oversize_message_is_buried_and_does_not_block(tmp_path: Path, broker: Mosquitto) -> None:
     """A broker drops a client that sends it, and what comes behind would never get out."""
     post = Post(tmp_path, broker.port)
@@ -197,6 +196,24 @@ def test_an_oversize_message_is_buried_and_does_not_block(tmp_path: Path, broker
         ((n, topic, reason),) = ledger._db.execute("SELECT n, topic, reason FROM dead").fetchall()
     assert (n, topic) == (2, "event")
     assert "too many" in reason
+
+
+def test_what_is_too_large_for_this_broker_is_not_sent(tmp_path: Path) -> None:
+    """It said at CONNACK what it takes, and disconnects whoever sends more; results without pictures still come."""
+    with Mosquitto(tmp_path / "broker", "allow_anonymous true\nmax_packet_size 3000") as broker:
+        post = Post(tmp_path, broker.port)
+        with Subscriber(broker.port) as heard, post.at_work():
+            post.record("a", thumb=bytes(3000))
+            with post.opens() as ledger:
+                ledger.record_event(json.dumps({"message": "x" * 3000}).encode())
+            post.record("b")
+            until(lambda: post.cursor() == 3, "the cursor is behind it")
+            until(lambda: len(heard.results) == 2, "the results")
+            (fault,) = post.active_faults()
+
+    assert [result["id"] for result in heard.results] == ["a", "b"]
+    assert fault.code == "refused"
+    assert "at most: raise its packet size" in fault.message
 
 
 def test_what_the_broker_refuses_is_buried(tmp_path: Path) -> None:

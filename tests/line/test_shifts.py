@@ -55,7 +55,6 @@ def test_a_moment_belongs_to_the_shift_that_began_last(now: str, name: str, star
         ("2026-10-24T22:00", "2026-10-25T06:00", 9),
     ],
 )
-@pytest.mark.fault("time zone and daylight saving (reckoning of shifts)")
 def test_a_night_is_as_long_as_the_clock_makes_it(evening: str, morning: str, hours: int) -> None:
     """Seven hours in spring and nine in autumn, and it ends once."""
     ended = turns_between(at(evening), at(morning), SHIFTS, BERLIN)

@@ -3,6 +3,7 @@
 import json
 import os
 import sqlite3
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from factories import a_blob, a_decision, a_placement, a_recipe
 from numpy.typing import NDArray
 from plc import Plc, is_newer, parse_word
 from simulation.network import Broker
+from simulation.operator import Operator
 from simulation.scheduler import Scheduler
 
 from edge_inspector.inspection.decide import decide
@@ -23,6 +25,10 @@ KINDS = ("good", "bad", "killer", "slow")
 _SHARES = (0.62, 0.3, 0.02, 0.06)
 _EXCUSED = {"good": {203, 204, 205, 208}, "slow": {203, 204, 205, 208}, "killer": {203, 204, 205, 208}}
 """By kind of part: the ERRORs that it may get although nothing is wrong with it."""
+_CHALLENGES = 100_000
+"""Numbers of challenge parts begin here."""
+_BLIND_SHARE = 0.15
+"""So many challenge parts look good: a detector that has gone blind."""
 
 
 class BrokenPromiseError(AssertionError):
@@ -48,6 +54,10 @@ class Line:
     seq: int | None
     id: str
     payload: str
+    recorded_ns: int
+
+
+_LINES = "SELECT n, topic, seq, id, payload, recorded_ns FROM entry WHERE n > ? ORDER BY n"
 
 
 @dataclass
@@ -57,9 +67,14 @@ class Cell:
     scheduler: Scheduler
     ledger: Path
     triggered: bool
+    operator: Operator
     plc: Plc = field(default_factory=Plc)
     kinds: dict[str, str] = field(default_factory=dict)
     """By serial or trigger number."""
+    challenges: dict[str, bool] = field(default_factory=dict)
+    """The parts that were passed as challenges, by name; whether one was marked by its serial."""
+    strays: int = 0
+    """Other parts that were taken for the announced one: whoever announced it heard of no answer, or it came late."""
     front: str = "good"
     """What is before the camera."""
     lines: dict[int, Line] = field(default_factory=dict)
@@ -80,16 +95,45 @@ class Cell:
     _last_word: int | None = None
     _reached_ns: int = 0
     _accepts: int = 0
+    _ready: bytes = b""
+    """As it was said last."""
+    _answered: set[str] = field(default_factory=set)
+    """Serials or trigger numbers of which SCADA has the result."""
     _ok: set[str] = field(default_factory=set)
     """Serials or trigger numbers of the parts that were judged OK."""
 
     # What the camera and the PLC do
 
     def next_part(self, number: int, broker: Broker, inbox: Path) -> None:
-        """Have the next part come: as a file, or as a trigger."""
+        """Have the next part come, as a file or as a trigger, unless the operator holds the line for now."""
+        if self.operator.held:
+            self.scheduler.after(0.3, lambda: self.next_part(number, broker, inbox))
+            return
+        kind = self.scheduler.rng.choices(KINDS, _SHARES)[0]
+        self._pass(str(number) if self.triggered else f"p{number:05d}", kind, broker, inbox)
+
+    def next_challenge(self, broker: Broker, inbox: Path) -> None:
+        """Have a challenge part come: marked by its serial like any other part, or announced."""
+        if self.operator.held:
+            return
         rng = self.scheduler.rng
-        kind = rng.choices(KINDS, _SHARES)[0]
-        name = str(number) if self.triggered else f"p{number:05d}"
+        kind = "good" if rng.random() < _BLIND_SHARE else "bad"
+        marked = not self.triggered and rng.random() < 0.5
+        number = _CHALLENGES + len(self.challenges)
+        name = f"K{number}" if marked else str(number) if self.triggered else f"c{number}"
+
+        def pass_it() -> str:
+            self.challenges[name] = marked
+            self._pass(name, kind, broker, inbox)
+            return name
+
+        if marked:
+            pass_it()
+        else:
+            self.operator.challenge(lambda: not self.missing(), pass_it, lambda sent: sent in self._answered)
+
+    def _pass(self, name: str, kind: str, broker: Broker, inbox: Path) -> None:
+        rng = self.scheduler.rng
         self.kinds[name] = self.front = kind
         now = self.scheduler.now / 1e9
         if not self.triggered:
@@ -124,8 +168,14 @@ class Cell:
             self._hear_result(payload.decode(), counts=leaf == "result")
         if leaf == "event":
             self.delivered_lines += 1
+        if leaf == "ack":
+            self.operator.hear_ack(payload)
         if leaf == "plc/word":
             self._hear_word(payload)
+        if leaf == "plc/ready":
+            self._ready = payload
+        if leaf == "plc/heartbeat" and self.operator.withheld_long():
+            must(self._ready == b"0", "ready, although nobody may act on verdicts")
         if leaf.startswith("plc/") and self.plc_hears:
             self._bring(topic, payload)
             if self.scheduler.rng.random() < 0.02:
@@ -140,6 +190,7 @@ class Cell:
         if counts:
             self.duplicates += result["id"] in self.delivered
             self.delivered[result["id"]] = text
+            self._answered.add(self._name_of(result))
 
     def _hear_word(self, payload: bytes) -> None:
         word = parse_word(payload)
@@ -168,14 +219,15 @@ class Cell:
         must(self.kinds[name] != "bad", f"the PLC let the bad part {name} pass")
         must(name in self._ok, f"the PLC let {name} pass that was not judged OK")
         must(self.plc.accepted.count(name) == 1, f"the PLC let {name} pass twice")
+        must(name not in self.challenges, f"the PLC let the challenge part {name} pass")
+        must(not self.operator.withheld_long(), f"the PLC let {name} pass although nobody may act on verdicts")
 
     # What is on the disk
 
     def committed(self, connection: sqlite3.Connection) -> None:
         """Look at what a commit changed."""
         plain = sqlite3.Connection.execute
-        after = (self.last_n,)
-        for row in plain(connection, "SELECT n, topic, seq, id, payload FROM entry WHERE n > ? ORDER BY n", after):
+        for row in plain(connection, _LINES, (self.last_n,)):
             self._add(Line(*row))
         cursor = int(plain(connection, "SELECT value FROM meta WHERE key = 'cursor'").fetchone()[0])
         for n in range(self.cursor + 1, cursor + 1):
@@ -196,7 +248,25 @@ class Cell:
         self.answers[line.id] = line
         result = json.loads(line.payload)
         if result["accept"]:
-            self._ok.add(result["trigger_id"] if self.triggered else result["serial"])
+            self._ok.add(self._name_of(result))
+        if self.operator.is_monitored():
+            must(result["monitored"], f"{line.id} was judged in monitor mode and is not marked")
+        self._add_challenge(line, result)
+
+    def _add_challenge(self, line: Line, result: dict[str, Any]) -> None:
+        """Look at a challenge, and at what was taken for one."""
+        name = self._name_of(result)
+        if result["challenge"]:
+            self.operator.note(result, line.recorded_ns)
+            self.operator.announced = False
+            self.strays += name not in self.challenges
+            return
+        must(not self.challenges.get(name), f"the marked challenge part {name} counts as production")
+        announced = name in self.challenges and self.operator.announced and not result["replayed"]
+        must(not announced, f"the announced challenge part {name} counts as production")
+
+    def _name_of(self, result: dict[str, Any]) -> str:
+        return str(result["trigger_id"] if self.triggered else result["serial"])
 
     def let_go(self, arrival_id: str) -> None:
         """A picture is about to be put away."""
@@ -206,7 +276,7 @@ class Cell:
     def after_power_cut(self) -> None:
         """What anybody was told of must still be there; what nobody knows of may be gone."""
         with sqlite3.connect(self.ledger) as connection:
-            rows = connection.execute("SELECT n, topic, seq, id, payload FROM entry ORDER BY n").fetchall()
+            rows = connection.execute(_LINES, (0,)).fetchall()
             cursor = int(connection.execute("SELECT value FROM meta WHERE key = 'cursor'").fetchone()[0])
         connection.close()
         found = [Line(*row) for row in rows]
@@ -216,6 +286,11 @@ class Cell:
             must(arrival_id in answers, f"the answer to {arrival_id} was told and is lost")
             must(answers[arrival_id] == self.answers[arrival_id], f"the answer to {arrival_id} has changed")
         self.answers = answers
+        self.operator.forget()
+        for line in answers.values():
+            if (result := json.loads(line.payload))["challenge"]:
+                self.operator.note(result, line.recorded_ns)
+        self.operator.look()
         self.cursor = cursor
         self.last_n = max(self.lines, default=0)
         self.last_seq = max((line.seq or 0 for line in answers.values()), default=0)
@@ -224,9 +299,8 @@ class Cell:
 
     def missing(self) -> list[str]:
         """Return the parts that have no delivered result yet."""
-        results = [json.loads(text) for text in self.delivered.values()]
         if not self.triggered:
-            return sorted(self.kinds.keys() - {result["serial"] for result in results})
+            return sorted(self.kinds.keys() - self._answered)
         with sqlite3.connect(self.ledger) as connection:
             owed = {row[0] for row in connection.execute("SELECT id FROM accepted_trigger")}
         connection.close()
@@ -235,30 +309,38 @@ class Cell:
     def check_end(self, inbox: Path) -> None:
         """Everything is settled: one answer for each part, the right one, counted once, delivered."""
         results = [json.loads(line.payload) for line in self.answers.values()]
-        names = [result["trigger_id"] if self.triggered else result["serial"] for result in results]
+        names = [self._name_of(result) for result in results]
         must(len(names) == len(set(names)), f"answered twice: {sorted({n for n in names if names.count(n) > 1})}")
         must(self.promised <= set(names), f"promised and never answered: {sorted(self.promised - set(names))}")
         must(self.answers.keys() == self.delivered.keys(), "SCADA has other results than the ledger")
         for name, result in zip(names, results, strict=True):
             self._check_verdict(name, result)
         with sqlite3.connect(self.ledger) as connection:
-            counted = connection.execute("SELECT coalesce(sum(parts), 0) FROM tally").fetchone()[0]
+            counted = dict(connection.execute("SELECT verdict, sum(parts) FROM tally GROUP BY verdict").fetchall())
             attempts = connection.execute("SELECT count(*) FROM attempt").fetchone()[0]
         connection.close()
-        must(counted == len(results), f"{len(results)} results, {counted} counted")
+        as_what = dict(Counter(_counted_as(result) for result in results))
+        must(counted == as_what, f"the results are {as_what}, counted are {counted}")
+        must(self.strays <= self.operator.announcements, f"{self.strays} parts were taken for challenges")
         must(attempts == 0, "an attempt is open although everything is answered")
         left = [name for folder in (inbox, inbox / ".claimed") if folder.is_dir() for name in os.listdir(folder)]  # noqa: PTH208
         must([n for n in left if not n.startswith(".")] == [], f"pictures are left: {left}")
 
     def _check_verdict(self, name: str, result: dict[str, Any]) -> None:
         kind, verdict, code = self.kinds[name], result["verdict"], result["reason_code"]
-        must(result["accept"] == (verdict == "OK"), f"{name}: accept {result['accept']} with {verdict}")
+        accepts = verdict == "OK" and not (result["challenge"] or result["monitored"])
+        must(result["accept"] == accepts, f"{name}: accept {result['accept']} with {verdict}")
         if kind == "bad" and not self.triggered:
             must(verdict != "OK", f"the bad part {name} is OK")
         if verdict == "ERROR":
             must(code in _EXCUSED.get(kind, _EXCUSED["good"]), f"{name}, {kind}, is ERROR {code}: {result['reason']}")
         if kind == "killer" and not self.triggered:
             must(code in (203, 208), f"{name} killed the program and got {verdict} {code}")
+
+
+def _counted_as(result: dict[str, Any]) -> str:
+    """Return what a result counts as; a challenge never as production."""
+    return "challenge" if result["challenge"] else "monitored" if result["monitored"] else str(result["verdict"])
 
 
 def _drop(inbox: Path, name: str, kind: str, mtime_ns: int) -> None:

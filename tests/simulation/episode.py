@@ -18,6 +18,7 @@ from unittest.mock import patch
 
 from simulation.cell import BASE, Cell, SimInspector, camera_of, must
 from simulation.network import Broker, Socket
+from simulation.operator import Operator
 from simulation.scheduler import Process, Scheduler, StuckError, modules
 from simulation.storage import Disk
 
@@ -26,7 +27,9 @@ from edge_inspector.line.camera import Reader
 from edge_inspector.line.stage import PartLine
 from edge_inspector.settings import Settings
 
-FAULTS = ("kill", "kill", "power", "stop", "broker", "cut", "cut", "plc", "clock", "full", "late")
+FAULTS = ("kill", "kill", "power", "stop", "broker", "cut", "cut", "plc", "clock", "full", "late", "monitor")
+_HOURS = 0.004
+"""Fourteen seconds: in some stories a challenge is wanted so often."""
 _CONNECTIONS = 3
 _SETTLE_S = 240.0
 """Simulated time after the last part in which everything must be answered and delivered."""
@@ -40,6 +43,7 @@ class Outcome:
     parts: int = 0
     results: int = 0
     accepted: int = 0
+    challenges: int = 0
     duplicates: int = 0
     kills: int = 0
     steps: int = 0
@@ -89,9 +93,10 @@ class _Story:
         self.inbox.mkdir()
         (where / "state" / "st1").mkdir(parents=True)
         ledger = where / "state" / "st1" / "ledger.db"
-        self.cell = Cell(self.scheduler, ledger, triggered=seed % 2 == 1)
-        self.disk = Disk(ledger, rng, self.cell.committed)
         self.broker = Broker(self.scheduler, self._hear)
+        self.operator = Operator(self.scheduler, self.broker, BASE, _HOURS if seed % 10 in (4, 7) else 0.0)
+        self.cell = Cell(self.scheduler, ledger, seed % 2 == 1, self.operator)
+        self.disk = Disk(ledger, rng, self.cell.committed)
         self.process: Process | None = None
         self.stop: Any = None
         self.power = False
@@ -111,9 +116,12 @@ class _Story:
             "part": [{"name": "washer", "bundle": where / "bundle"}],
             "queue": 8,
             "thumbs": "not_ok",
+            "challenge_hours": self.operator.hours,
+            "challenge_serial": "K.+",
         }
         archive = {"keep": "none", "overlays": "none"}
-        return Settings(station=(one,), state_dir=where / "state", mqtt={"port": 1883}, archive=archive)
+        ledger = {"reserve_mb": 1}  # held back and given up like any other, without a file of 64 MB for each story
+        return Settings(station=(one,), state_dir=where / "state", mqtt={"port": 1883}, archive=archive, ledger=ledger)
 
     def _hear(self, topic: str, payload: bytes, retained: bool) -> None:  # noqa: FBT001
         if not topic.endswith(("/health", "/info")):  # free disk space and host name are not the seed's
@@ -159,6 +167,8 @@ class _Story:
         for number in range(1, self.parts + 1):
             at += self.rng.choice((0.06, 0.25, 0.25, 0.6)) * self.rng.uniform(0.5, 1.5)
             self.scheduler.after(at, lambda n=number: self.cell.next_part(n, self.broker, self.inbox))
+        for _ in range(self.rng.randint(2, 5) if self.operator.hours else self.rng.randint(0, 1)):
+            self.scheduler.after(self.rng.uniform(2.0, at), lambda: self.cell.next_challenge(self.broker, self.inbox))
         for _ in range(self.rng.randint(1, 8)):
             fault = self.rng.choice(FAULTS)
             self.outcome.faults[fault] = self.outcome.faults.get(fault, 0) + 1
@@ -173,6 +183,7 @@ class _Story:
         self._end_cleanly()
         self.cell.check_end(self.inbox)
         out = self.outcome
+        out.parts, out.challenges = len(self.cell.kinds), len(self.cell.challenges)
         out.results, out.duplicates = len(self.cell.answers), self.cell.duplicates
         out.accepted, out.steps = len(self.cell.plc.accepted), self.scheduler.steps
         out.seconds, out.digest = self.scheduler.now / 1e9, self._digest.hexdigest()
@@ -198,7 +209,9 @@ class _Story:
 
     def _is_settled(self) -> bool:
         # All three connections, too: who is away when the daemon stops cannot say that it goes.
-        if self.process is None or self.broker.connections < _CONNECTIONS or self.cell.missing():
+        if self.process is None or self.broker.connections < _CONNECTIONS or self.operator.held or self.cell.missing():
+            return False
+        if len(self.cell.kinds) - len(self.cell.challenges) < self.parts:
             return False
         return self.cell.answers.keys() == self.cell.delivered.keys() and self.cell.cursor == self.cell.last_n
 
@@ -268,9 +281,12 @@ class _Story:
                 self.cell.lose_plc(self.broker, rng.uniform(0.1, 2))
             case "clock":
                 self.scheduler.wall_offset += int(rng.choice((-1, 1)) * rng.choice((1, 3600, 86400)) * 1e9)
+                self.operator.look()
             case "full":
                 self.disk.full = True
                 self.scheduler.after(rng.uniform(0.1, 4), self._disk_has_room)
+            case "monitor":
+                self.operator.watch(rng.uniform(0.5, 6))
             case "late":
                 self.broker.ack_s = lambda: rng.uniform(0.5, 40)
                 self.scheduler.after(rng.uniform(1, 6), self._acks_are_prompt)

@@ -5,9 +5,11 @@ from simulation.episode import FailedError, run
 
 from edge_inspector.line import publisher
 from edge_inspector.line.ledger import Ledger
+from edge_inspector.line.monitor import PRODUCTION
+from edge_inspector.line.standing import Standing
 
 SEEDS = 120
-PARTS = 25
+PARTS = 30
 
 
 @pytest.mark.parametrize("first", range(0, SEEDS, 20))
@@ -31,7 +33,15 @@ def test_the_seeds_are_not_all_the_same_story() -> None:
     outcomes = [run(seed, PARTS) for seed in range(1000, 1030)]
 
     assert len({outcome.digest for outcome in outcomes}) == len(outcomes)
-    assert {fault for outcome in outcomes for fault in outcome.faults} >= {"kill", "power", "broker", "cut", "full"}
+    assert {fault for outcome in outcomes for fault in outcome.faults} >= {
+        "kill",
+        "power",
+        "broker",
+        "cut",
+        "full",
+        "monitor",
+    }
+    assert sum(outcome.challenges for outcome in outcomes) >= 15
     assert sum(outcome.duplicates for outcome in outcomes) > 0
 
 
@@ -55,6 +65,30 @@ def test_power_cuts_lose_what_was_not_synced(monkeypatch: pytest.MonkeyPatch) ->
 
     with pytest.raises(FailedError, match="told and is lost"):
         _run_seeds(400)
+
+
+def test_a_challenge_that_counts_as_production_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As it did for a trigger that was answered before its picture was taken in."""
+    monkeypatch.setattr(Ledger, "_mark_challenge", lambda self, _id: self._set("challenge_announced", ""))
+
+    with pytest.raises(FailedError, match=r"the (marked|announced) challenge part .* counts as production"):
+        _run_seeds(60)
+
+
+def test_monitor_mode_that_nobody_marks_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the moment that the operator was told of it."""
+    monkeypatch.setattr(Ledger, "monitor", lambda _self: PRODUCTION)
+
+    with pytest.raises(FailedError, match="judged in monitor mode and is not marked"):
+        _run_seeds(60)
+
+
+def test_a_station_that_stays_ready_for_nothing_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A failed or missing challenge says that the detector may be blind."""
+    monkeypatch.setattr(Standing, "withholds", False)
+
+    with pytest.raises(FailedError, match="nobody may act on verdicts"):
+        _run_seeds(60)
 
 
 def _run_seeds(count: int) -> None:
