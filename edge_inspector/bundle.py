@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from edge_inspector import atomic
 from edge_inspector.engines.openvino import GraphCache, OpenVinoDetector, Precision, can_run
 from edge_inspector.errors import DataError
+from edge_inspector.inspection.align import Aligner, make_aligner
 from edge_inspector.inspection.inspector import Detector, Inspector
 from edge_inspector.inspection.model import AnomalyMap, Verdict
 from edge_inspector.inspection.preprocess import IgnoreMask
@@ -30,8 +31,8 @@ NETWORK_INT8 = ("network.int8.xml", "network.int8.bin")
 NETWORK, RESIDUAL, MANIFEST, IGNORE = "network.onnx", "residual.onnx", "manifest.json", "ignore.png"
 WEIGHTS = "weights.safetensors"
 """Of the network, to go on teaching from."""
-REFERENCE, GOOD = "reference.png", "good.png"
-"""The median of tune pictures; miniatures of good pictures, one below the other."""
+REFERENCE, GOOD, ALIGN = "reference.png", "good.png", "align.png"
+"""The median of tune pictures; miniatures of good pictures, one below the other; what parts are aligned to."""
 SEAL = "manifest.sha256"
 SCORE_TOLERANCE = 0.01
 """By how much a golden score may differ, in units of the threshold; the threshold is set as far above the levels."""
@@ -241,6 +242,23 @@ class Bundle:
             return None
         return _read_ignore(self.path / IGNORE, self.recipe)
 
+    def aligner(self) -> Aligner | None:
+        """Return what finds the part in a picture; None where the recipe aligns nothing.
+
+        Raises:
+            DataError: there is no reference, or none that can be used.
+        """
+        if self.recipe.align is None:
+            return None
+        file = self.path / ALIGN
+        reference = cv2.imread(str(file), cv2.IMREAD_GRAYSCALE) if ALIGN in self.manifest.files else None
+        if reference is None:
+            raise DataError(f"{file}: expected the picture that parts are aligned to; restore the bundle")
+        try:
+            return make_aligner(self.recipe, np.asarray(reference, np.uint8))
+        except ValueError as error:
+            raise DataError(f"{file}: {error}; restore the bundle") from error
+
     def gate(self, off: Collection[QualityCheck] = ()) -> Gate | None:
         """Return what refuses pictures that may not be judged, some checks switched off; None in an old bundle.
 
@@ -394,12 +412,12 @@ def open_inspector(
         raise DataError(
             f"{bundle.path} gives other answers here than where it was calibrated ({problems[0]}): recalibrate here"
         )
-    return Inspector(bundle.recipe, detector, bundle.ignore(), clock_ns, bundle.gate(quality_off))
+    return Inspector(bundle.recipe, detector, bundle.ignore(), clock_ns, bundle.gate(quality_off), bundle.aligner())
 
 
 def self_test(bundle: Bundle, detector: Detector) -> tuple[str, ...]:
     """Judge the golden pictures and return what differs from the day the bundle was accepted; nothing is good."""
-    inspector = Inspector(bundle.recipe, detector, bundle.ignore(), lambda: 0)
+    inspector = Inspector(bundle.recipe, detector, bundle.ignore(), lambda: 0, aligner=bundle.aligner())
     problems = []
     for case in bundle.manifest.golden:
         inspection = inspector.inspect((bundle.path / case.picture).read_bytes())

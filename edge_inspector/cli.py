@@ -15,6 +15,7 @@ from edge_inspector.commands import (
     judge,
     lab,
     past,
+    recipe,
     search,
     serve,
     setup,
@@ -49,7 +50,8 @@ COMMANDS = (
 GROUPS: dict[str, tuple[str | None, tuple[Callable[..., None], ...]]] = {
     "bundle": (bundles.__doc__, (bundles.approve, bundles.rollback)),
     "data": (data.__doc__, (data.check,)),
-    "lab": (lab.__doc__, (lab.rules, lab.table)),
+    "recipe": (recipe.__doc__, (recipe.preview,)),
+    "lab": (lab.__doc__, (lab.align, lab.rules, lab.table)),
 }
 """Commands of two words: the first, what it is about, and the functions of the second."""
 USAGE = 64

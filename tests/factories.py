@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from edge_inspector.bundle import Bundle, write_bundle
 from edge_inspector.inspection.model import Blob, Frame, Identity, Judgement, Reason
-from edge_inspector.inspection.preprocess import Placement
+from edge_inspector.inspection.placement import Placement
 from edge_inspector.inspection.recipe import Decision, Recipe
 from edge_inspector.wire.messages import Result, result_of
 
@@ -37,6 +37,19 @@ def jpeg(image: NDArray[Any], quality: int = 95) -> bytes:
 def png(image: NDArray[Any]) -> bytes:
     """Encode as PNG."""
     return bytes(cv2.imencode(".png", image)[1])
+
+
+def write_brackets(
+    folder: Path, count: int, *, scratched: bool = False, first: int = 0, turn: float = 12, shift: float = 12
+) -> Path:
+    """Write `count` drawn brackets that lie as they like, within limits, into `folder` and return it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for seed in range(first, first + count):
+        rng = np.random.default_rng(seed + 1_000_000)
+        moved = float(rng.uniform(-shift, shift)), float(rng.uniform(-shift, shift))
+        image = a_bracket(seed, turn=float(rng.uniform(-turn, turn)), shift=moved, scratched=scratched)
+        (folder / f"bracket-{seed:04d}.png").write_bytes(png(image))
+    return folder
 
 
 def write_parts(folder: Path, count: int, *, scratched: bool = False, first: int = 0) -> Path:
@@ -140,3 +153,28 @@ def a_result_builder(**changes: Any) -> Callable[[str, int, int], Result]:
         )
 
     return build
+
+
+def a_bracket(
+    seed: int, *, turn: float = 0, shift: tuple[float, float] = (0, 0), scratched: bool = False
+) -> NDArray[np.uint8]:
+    """Draw an angle bracket with two holes on a plain plate, 200 x 160, blue-green-red, turned clockwise and shifted.
+
+    Unmoved it lies in x 62 to 138, y 52 to 108; the scratch lies there at x 86 to 94, y 92 to 104.
+    """
+    rng = np.random.default_rng(seed)
+    matrix = cv2.getRotationMatrix2D((99.5, 79.5), -turn, 1)
+    matrix[:, 2] += shift
+
+    def placed(*points: tuple[float, float]) -> NDArray[np.int32]:
+        return np.rint((np.array(points) @ matrix[:, :2].T + matrix[:, 2]) * 256).astype(np.int32)
+
+    image = np.full((160, 200, 3), 70, np.uint8)
+    body = placed((62, 52), (92, 52), (92, 84), (138, 84), (138, 108), (62, 108))
+    cv2.fillPoly(image, [body], (190, 195, 200), cv2.LINE_AA, 8)
+    for centre, radius in (((77, 66), 8), ((122, 96), 6)):
+        cv2.circle(image, placed(centre)[0], radius * 256, (40, 40, 45), -1, cv2.LINE_AA, 8)
+    if scratched:
+        cv2.fillPoly(image, [placed((86, 92), (94, 92), (94, 104), (86, 104))], (20, 20, 25), cv2.LINE_AA, 8)
+    noisy = cv2.GaussianBlur(image, (3, 3), 0) + rng.normal(0, 3, image.shape)
+    return noisy.clip(0, 255).astype(np.uint8)  # type: ignore[no-any-return]

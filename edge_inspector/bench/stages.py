@@ -29,7 +29,7 @@ _ROUNDS = 60
 _THUMB_BYTES = 20_000
 _MATRIX = 2048
 _GRAPHS = ("network", "residual")
-_REST = ("decode", "resize", "quality", "decide", "thumbnail", "encode")
+_REST = ("decode", "align", "resize", "quality", "decide", "thumbnail", "encode")
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,9 +111,14 @@ def _matrix_rate() -> float:
 
 
 def _enlarged(bundle: Bundle) -> dict[str, list[bytes]]:
-    """Return the golden pictures as JPEG of 1 and of 5 megapixels, in their own shape: another would be refused."""
+    """Return the golden pictures as JPEG of 1 and of 5 megapixels, in their own shape: another would be refused.
+
+    Where parts are aligned, another size would be, too.
+    """
     images = [decode((bundle.path / case.picture).read_bytes(), 3) for case in bundle.manifest.golden]
     eight_bits = [image if image.dtype == np.uint8 else (image >> 8).astype(np.uint8) for image in images]
+    if bundle.recipe.align is not None:
+        return {"own_size": [_jpeg(image, image.shape[0] * image.shape[1]) for image in eight_bits]}
     return {name: [_jpeg(image, pixels) for image in eight_bits] for name, pixels in _PIXELS.items()}
 
 

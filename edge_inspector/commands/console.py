@@ -66,7 +66,7 @@ def parse_size(text: str) -> tuple[int, int]:
     return int(sides[0]), int(sides[-1])
 
 
-def parse_roi(text: str | None) -> "Region | None":
+def parse_roi(text: str | None, option: str = "--roi") -> "Region | None":
     """Return the region of x,y,width,height."""
     from edge_inspector.inspection.recipe import Region
 
@@ -78,7 +78,7 @@ def parse_roi(text: str | None) -> "Region | None":
         or not all(value.strip().isdecimal() for value in values)
         or not int(values[2]) * int(values[3])
     ):
-        raise UsageError(f"--roi {text}: expected x,y,width,height in camera pixels, for instance 40,0,600,480")
+        raise UsageError(f"{option} {text}: expected x,y,width,height in camera pixels, for instance 40,0,600,480")
     x, y, width, height = map(int, values)
     return Region(x=x, y=y, width=width, height=height)
 

@@ -3,11 +3,16 @@
 import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from edge_inspector.commands.console import JsonFlag, now, open_bundle, print_json, progress
+
+if TYPE_CHECKING:
+    from edge_inspector.bundle import Bundle
+    from edge_inspector.inspection.recipe import Region
+    from edge_inspector.lab.draft import AlignWish
 
 
 def rules(
@@ -90,4 +95,63 @@ def table(
         print_json(found)
         return
     for line in as_markdown(found):
+        typer.echo(line)
+
+
+def align(
+    data: Annotated[Path, typer.Argument(help="Folder with train/good, test/good, test/<defect>.", metavar="DATA_SET")],
+    detector: Annotated[str, typer.Option(help="Kind of detector.")] = "padim",
+    size: Annotated[int, typer.Option(min=32, help="Side of the detector's picture.")] = 256,
+    shift: Annotated[float, typer.Option(help="At most, in shares of the picture's sides.")] = 0.1,
+    turn: Annotated[float, typer.Option(help="At most, degrees.")] = 15.0,
+    seed: Annotated[int, typer.Option(min=0, help="Start of all chance.")] = 0,
+    as_json: JsonFlag = False,
+) -> None:
+    """Move a set's test parts at random, and print what that costs without alignment and with it."""
+    from edge_inspector.detectors.settings import parse_settings
+    from edge_inspector.lab.moved import MovedOrder, as_markdown, measure_moved
+    from edge_inspector.lab.train import Order, train
+
+    settings = parse_settings(detector, {})
+    with progress() as report:
+
+        def teach(pictures: Path, region: "Region", wish: "AlignWish", out: Path) -> "Bundle":
+            return train(
+                Order(
+                    pictures=pictures,
+                    part=data.name,
+                    out=out,
+                    detector=settings,
+                    created=now(),
+                    clock=time.monotonic,
+                    report=report,
+                    width=size,
+                    height=size,
+                    channels=settings.CHANNELS,
+                    seed=seed,
+                    region=region,
+                    align=wish,
+                )
+            )
+
+        rows = measure_moved(MovedOrder(data, shift, turn, seed, teach, time.monotonic_ns, report))
+    if as_json:
+        print_json(
+            [
+                {
+                    "set": row.data,
+                    "moved": row.moved,
+                    "aligned": row.aligned,
+                    "image_auroc": row.found.image_auroc,
+                    "difference": row.gain.mean,
+                    "difference_low": row.gain.low,
+                    "difference_high": row.gain.high,
+                    "refused": row.found.refused,
+                    "align_ms": row.milliseconds,
+                }
+                for row in rows
+            ]
+        )
+        return
+    for line in as_markdown(rows):
         typer.echo(line)

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from edge_inspector.commands.console import GroupOption, JsonFlag, now, parse_roi, print_json, progress
+from edge_inspector.commands.look import MaskOption, RoiOption
 from edge_inspector.errors import UsageError
 
 
@@ -24,8 +25,8 @@ def tune(
     sizes: Annotated[str | None, typer.Option(help="Sides of the detector's picture, with commas between.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Start of all chance.")] = 0,
     local: Annotated[bool, typer.Option("--normalise-local", help="Take slow changes of light out.")] = False,
-    roi: Annotated[str | None, typer.Option(help="Inspect only x,y,width,height.")] = None,
-    mask: Annotated[Path | None, typer.Option(help="PNG of the camera's size; what is white is ignored.")] = None,
+    roi: RoiOption = None,
+    mask: MaskOption = None,
     group: GroupOption = None,
     as_json: JsonFlag = False,
 ) -> None:

@@ -21,6 +21,17 @@ from edge_inspector.commands.console import (
     progress,
     stderr,
 )
+from edge_inspector.commands.look import (
+    AlignOption,
+    MaskOption,
+    MaxTurnOption,
+    ReferenceOption,
+    RoiOption,
+    TemplateOption,
+    UnitOption,
+    align_wish,
+    parse_units,
+)
 from edge_inspector.detectors.settings import AUGMENTATIONS, DEFAULT_KIND
 
 FalseRejectOption = Annotated[float | None, typer.Option(help="At most this share of good parts is rejected.")]
@@ -64,8 +75,13 @@ def train(
         bool | None, typer.Option("--tolerance/--no-tolerance", help="Measure against how much good parts differ.")
     ] = None,
     local: Annotated[bool, typer.Option("--normalise-local", help="Take slow changes of light out.")] = False,
-    roi: Annotated[str | None, typer.Option(help="Inspect only x,y,width,height.")] = None,
-    mask: Annotated[Path | None, typer.Option(help="PNG of the camera's size; what is white is ignored.")] = None,
+    roi: RoiOption = None,
+    mask: MaskOption = None,
+    align: AlignOption = "none",
+    max_turn: MaxTurnOption = None,
+    template: TemplateOption = None,
+    reference: ReferenceOption = None,
+    unit: UnitOption = None,
     group: GroupOption = None,
     changes: Annotated[list[str] | None, typer.Option("--set", help="Detector setting, KEY=VALUE; repeatable.")] = None,
     resume: Annotated[
@@ -121,6 +137,8 @@ def train(
                     normalise="local" if local else "none",
                     region=parse_roi(roi),
                     mask=mask,
+                    align=align_wish(align, max_turn, template, reference),
+                    units=parse_units(unit or []),
                     group=group,
                     resume=resume,
                     workers=workers,

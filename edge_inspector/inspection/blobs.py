@@ -4,18 +4,21 @@ import cv2
 import numpy as np
 
 from edge_inspector.inspection.model import AnomalyMap, Blob
-from edge_inspector.inspection.preprocess import Placement
+from edge_inspector.inspection.placement import Placement
 from edge_inspector.inspection.recipe import Decision
 
 
-def find_blobs(amap: AnomalyMap, decision: Decision, min_area: int, placement: Placement) -> tuple[Blob, ...]:
+def find_blobs(
+    amap: AnomalyMap, decision: Decision, min_area: int, placement: Placement, corner: tuple[int, int] = (0, 0)
+) -> tuple[Blob, ...]:
     """Return the 8-connected regions of `amap >= decision.lowest` with at least `min_area` pixels, worst first.
 
     Args:
         amap: float32 (height, width), finite.
         decision: the limits.
         min_area: map pixels.
-        placement: where the map lies in the camera picture.
+        placement: where the whole map lies in the camera picture.
+        corner: x and y of `amap` on the whole map.
     """
     mask = (amap >= np.float32(decision.lowest)).astype(np.uint8)
     _, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8, ltype=cv2.CV_32S)
@@ -24,7 +27,7 @@ def find_blobs(amap: AnomalyMap, decision: Decision, min_area: int, placement: P
         x, y, width, height, area = (int(value) for value in stats[label])
         cut = np.s_[y : y + height, x : x + width]
         region = np.where(labels[cut] == label, amap[cut], -np.inf).astype(np.float32)
-        box_x, box_y, box_width, box_height = placement.to_camera(x, y, width, height)
+        box_x, box_y, box_width, box_height = placement.to_camera(corner[0] + x, corner[1] + y, width, height)
         blobs.append(
             Blob(
                 x=box_x,

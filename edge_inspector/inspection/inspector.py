@@ -7,14 +7,15 @@ from typing import Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_inspector.inspection.blobs import find_blobs
+from edge_inspector.inspection.align import Aligner
 from edge_inspector.inspection.decide import decide
 from edge_inspector.inspection.header import UnreadablePictureError
 from edge_inspector.inspection.model import AnomalyMap, Image, Judgement, Picture, Reason, Verdict
-from edge_inspector.inspection.preprocess import IgnoreMask, Placement, as_image, as_picture, shrink
+from edge_inspector.inspection.placement import Placement
+from edge_inspector.inspection.preprocess import IgnoreMask, as_image, as_picture, cut, place
 from edge_inspector.inspection.quality import Gate, Quality
 from edge_inspector.inspection.recipe import Recipe
-from edge_inspector.inspection.score import area_level
+from edge_inspector.inspection.units import as_judged, blobs_of, level_of
 
 Features: TypeAlias = NDArray[np.float32]
 """What a network gives: a reconstruction (1, channels, height, width) or features."""
@@ -62,12 +63,14 @@ class Inspector:
         ignore: IgnoreMask | None,
         clock_ns: Callable[[], int],
         gate: Gate | None = None,
+        aligner: Aligner | None = None,
     ) -> None:
         self.recipe = recipe
         self.detector = detector
         self._ignore = ignore
         self._clock_ns = clock_ns
         self._gate = gate
+        self._aligner = aligner
 
     def inspect(self, image: bytes | Image) -> Inspection:
         """Judge one picture. A picture that cannot be judged is INVALID, never an exception."""
@@ -75,7 +78,10 @@ class Inspector:
         try:
             pixels = as_image(image, recipe.channels)
             watch.lap("decode")
-            seen, placement = shrink(pixels, recipe)
+            placement = place(pixels, recipe, self._aligner)
+            if self._aligner is not None:
+                watch.lap("align")
+            seen = cut(pixels, placement, recipe)
             picture = as_picture(seen, recipe)
             watch.lap("resize")
         except UnreadablePictureError as error:
@@ -86,9 +92,9 @@ class Inspector:
             watch.lap("quality")
         features = self.detector.network(picture)
         watch.lap("network")
-        amap = self._masked(self.detector.residual(picture, features))
+        amap = as_judged(self.detector.residual(picture, features), recipe, self._ignore)
         watch.lap("residual")
-        judgement = self._held_back(judge(amap, recipe, placement), quality)
+        judgement = self._held_back(_with_pose(judge(amap, recipe, placement), placement), quality)
         watch.lap("decide")
         return Inspection(judgement, Evidence(pixels, picture, features, amap, placement), watch.laps)
 
@@ -96,28 +102,25 @@ class Inspector:
         """Return INVALID where the picture may not be judged; score and blobs stay, so that no defect is hidden."""
         if self._gate is None or quality is None:
             return judgement
-        measured = replace(judgement, quality=quality.numbers())
+        measured = replace(judgement, quality=(*quality.numbers(), *judgement.quality))
         refusal = self._gate.refuse(quality)
         if refusal is None or judgement.verdict is Verdict.ERROR:
             return measured
         reason, detail = refusal
         return replace(measured, reason=reason, detail=f"{detail} (else: {judgement.detail})")
 
-    def _masked(self, amap: AnomalyMap) -> AnomalyMap:
-        if self._ignore is None:
-            return amap
-        # Only finite places are silenced: a NaN under the mask is still a fault of the graph.
-        return np.where(self._ignore & np.isfinite(amap), np.float32(0), amap)
-
 
 def judge(amap: AnomalyMap, recipe: Recipe, placement: Placement) -> Judgement:
-    """Return the judgement of one anomaly map."""
+    """Return the judgement of one anomaly map, as `as_judged` gives it."""
     if not np.isfinite(amap).all():
         return Judgement(Reason.NOT_FINITE, "the anomaly map is not finite")
-    level = area_level(amap, recipe.min_area_px)
-    over = level >= recipe.decision.lowest
-    blobs = find_blobs(amap, recipe.decision, recipe.min_area_px, placement) if over else ()
-    return decide(level, blobs, recipe.decision)
+    level = level_of(amap, recipe)
+    blobs = blobs_of(amap, recipe, placement) if level >= recipe.decision.lowest else ()
+    return decide(level, blobs, recipe.decision, recipe.smallest_blob)
+
+
+def _with_pose(judgement: Judgement, placement: Placement) -> Judgement:
+    return judgement if placement.pose is None else replace(judgement, quality=placement.pose.numbers())
 
 
 class _Watch:

@@ -65,6 +65,12 @@ class Reason(Enum):
         "correct the file's name, sub-folder or JSON file; `edge-inspector check` shows how they are read",
     )
     MISSING_VIEW = 115, Verdict.INVALID, "a view of the part did not come", "check that camera, or raise views_ms"
+    NOT_ALIGNED = (
+        116,
+        Verdict.INVALID,
+        "the part cannot be found in the picture, or not all of it is there",
+        "check whether the whole part lies in view; `edge-inspector recipe preview` shows what is found",
+    )
     EXCEPTION = 201, Verdict.ERROR, "the inspection failed", "see the log; send `edge-inspector diagnose`"
     NOT_FINITE = 202, Verdict.ERROR, "the anomaly map holds values that are no numbers", "teach the part anew"
     LATE = 203, Verdict.ERROR, "no answer within the deadline", "raise deadline_ms or use a smaller detector"

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_inspector.inspection.model import AnomalyMap, Blob, Image
-from edge_inspector.inspection.preprocess import Placement, resize
+from edge_inspector.inspection.placement import Placement, resize, spread
 
 ColourImage: TypeAlias = NDArray[np.uint8]
 """uint8 (height, width, 3), blue-green-red."""
@@ -57,11 +57,9 @@ def heat_map(amap: AnomalyMap, threshold: float) -> ColourImage:
 
 def overlay(image: Image, amap: AnomalyMap, threshold: float, placement: Placement) -> ColourImage:
     """Return `image` with the heat map laid half over the inspected region."""
-    shown = as_8_bit_colour(image).copy()
-    heat = cv2.resize(heat_map(amap, threshold), (placement.width, placement.height), interpolation=cv2.INTER_LINEAR)
-    cut = np.s_[placement.y : placement.y + placement.height, placement.x : placement.x + placement.width]
-    shown[cut] = cv2.addWeighted(shown[cut], 0.5, heat, 0.5, 0)
-    return shown
+    shown = as_8_bit_colour(image)
+    heat, covered = spread(heat_map(amap, threshold), placement, shown.shape)
+    return np.where(covered[..., None], cv2.addWeighted(shown, 0.5, heat, 0.5, 0), shown)
 
 
 def as_8_bit_colour(image: Image) -> ColourImage:

@@ -1,10 +1,18 @@
 """What "inspect this part" means, in numbers that are kept with the bundle."""
 
 from collections.abc import Collection
-from typing import Annotated, Literal, Self, TypeAlias
+from typing import Annotated, Any, Literal, Self, TypeAlias
 
 import numpy as np
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 
 def float32_up(value: float) -> float:
@@ -36,6 +44,51 @@ class Region(_Frozen):
     y: int = Field(ge=0)
     width: int = Field(gt=0)
     height: int = Field(gt=0)
+
+    def holds(self, other: Self) -> bool:
+        """Say whether `other` lies inside."""
+        right, bottom = other.x + other.width, other.y + other.height
+        inside = other.x >= self.x and other.y >= self.y
+        return inside and right <= self.x + self.width and bottom <= self.y + self.height
+
+    def overlaps(self, other: Self) -> bool:
+        """Say whether the two have a pixel in common."""
+        across = self.x < other.x + other.width and other.x < self.x + self.width
+        return across and self.y < other.y + other.height and other.y < self.y + self.height
+
+    def __str__(self) -> str:
+        return f"{self.width}x{self.height} at {self.x},{self.y}"
+
+
+class Align(_Frozen):
+    """How the part is looked for in every picture, so that the detector always sees it in the same place."""
+
+    kind: Literal["translate", "rotate", "template"]
+    most_turn: float = Field(ge=0, le=180)
+    """Degrees to either side."""
+    template: Region | None = None
+    """What is looked for, in camera pixels of the reference picture; the inspected region where not set."""
+    least: float = Field(ge=0, le=1)
+    """Correlation with the reference under which the part counts as not found."""
+
+    @model_validator(mode="after")
+    def _of_its_kind(self) -> Self:
+        if (self.kind == "template") != (self.template is not None):
+            raise ValueError("expected a template with the kind template, and with no other")
+        if (self.kind == "translate" and self.most_turn) or (self.kind == "rotate" and not self.most_turn):
+            raise ValueError(f"expected a turn of 0 to translate and more to rotate, got {self.most_turn:g}")
+        return self
+
+
+class Unit(_Frozen):
+    """A region that has a minimum area of its own, under the threshold of all."""
+
+    region: Region
+    """Camera pixels, of the reference picture where the part is aligned."""
+    min_area: float = Field(gt=0, allow_inf_nan=False)
+    """Camera pixels."""
+    usual: Limit = 1.0
+    """The middle level of the unit over tune pictures: units are compared in multiples of it."""
 
 
 class Window(_Frozen):
@@ -122,6 +175,10 @@ class Recipe(_Frozen):
     quality: QualityLimits = QualityLimits()
     """No limits in a bundle from before there were any."""
     usual: UsualQuality = UsualQuality()
+    align: Align | None = None
+    """None: the part lies still, and is seen where the camera shows it."""
+    units: tuple[Unit, ...] = ()
+    """Where the map is judged; all of it, with the decision's minimum area, where there are none."""
 
     @model_validator(mode="after")
     def _sound(self) -> Self:
@@ -130,16 +187,71 @@ class Recipe(_Frozen):
         area = self.decision.min_area * self.map_per_camera_area
         if not round(area) <= self.width * self.height:
             raise ValueError(f"min_area of {self.decision.min_area} camera pixels is larger than the picture")
+        if self.align is not None:
+            self._check_align(self.align)
+        self._check_units()
         return self
+
+    def _check_align(self, align: Align) -> None:
+        camera = Region(x=0, y=0, width=self.camera_width, height=self.camera_height)
+        if self.region is None or self.sizes_vary:
+            raise ValueError("a part is aligned by a region of it, in pictures of one size")
+        for name, region in (("region", self.region), ("template", align.template or self.region)):
+            if not camera.holds(region):
+                raise ValueError(f"the {name} {region} is outside {self.camera_width}x{self.camera_height} pixels")
+
+    def _check_units(self) -> None:
+        for place, unit in enumerate(self.units):
+            if not self.inspected.holds(unit.region):
+                raise ValueError(f"the unit {unit.region} is outside the inspected {self.inspected}")
+            seen = self.on_map(unit.region)
+            for other in self.units[:place]:
+                if other.region.overlaps(unit.region) or self.on_map(other.region).overlaps(seen):
+                    raise ValueError(
+                        f"the units {other.region} and {unit.region} overlap: a pixel of the map has one minimum area"
+                    )
+            if self.to_map_area(unit.min_area) > seen.width * seen.height:
+                raise ValueError(f"min_area of {unit.min_area:g} camera pixels is larger than the unit {unit.region}")
+
+    @model_serializer(mode="wrap")
+    def _without_what_it_has_not(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out what is not used: a bundle from before there was such a thing keeps its recipe's digest."""
+        dumped: dict[str, Any] = dump(self)
+        return {name: value for name, value in dumped.items() if value or name not in ("align", "units")}
+
+    @property
+    def inspected(self) -> Region:
+        """What the detector sees of a picture, camera pixels."""
+        return self.region or Region(x=0, y=0, width=self.camera_width, height=self.camera_height)
 
     @property
     def map_per_camera_area(self) -> float:
         """Map pixels for one camera pixel of the pictures that taught the part."""
-        width = self.region.width if self.region else self.camera_width
-        height = self.region.height if self.region else self.camera_height
-        return self.width * self.height / (width * height)
+        return self.width * self.height / (self.inspected.width * self.inspected.height)
 
     @property
     def min_area_px(self) -> int:
         """The smallest blob that counts, in map pixels: where the decision is made."""
-        return max(1, round(self.decision.min_area * self.map_per_camera_area))
+        return self.to_map_area(self.decision.min_area)
+
+    @property
+    def smallest_blob(self) -> str:
+        """The smallest blob that counts, in words."""
+        areas = sorted({unit.min_area for unit in self.units} or {self.decision.min_area})
+        return f"{areas[0]:.0f} px" if len(areas) == 1 else f"{areas[0]:.0f} to {areas[-1]:.0f} px, by region,"
+
+    def to_map_area(self, camera_pixels: float) -> int:
+        """Return an area in map pixels, at least 1."""
+        return max(1, round(camera_pixels * self.map_per_camera_area))
+
+    def on_map(self, region: Region) -> Region:
+        """Return where a rectangle of the inspected region lies on the map, in map pixels, at least one.
+
+        Two that touch in the camera picture touch on the map and do not overlap, unless one is thinner than a pixel.
+        """
+        inspected = self.inspected
+        across, down = self.width / inspected.width, self.height / inspected.height
+        left, right = (round((x - inspected.x) * across) for x in (region.x, region.x + region.width))
+        top, bottom = (round((y - inspected.y) * down) for y in (region.y, region.y + region.height))
+        left, top = min(left, self.width - 1), min(top, self.height - 1)
+        return Region(x=left, y=top, width=max(1, right - left), height=max(1, bottom - top))

@@ -23,7 +23,7 @@ from edge_inspector.bundle import (
 )
 from edge_inspector.errors import DataError
 from edge_inspector.inspection.preprocess import prepare
-from edge_inspector.inspection.score import area_level
+from edge_inspector.inspection.units import as_judged, level_of
 from edge_inspector.lab import defects
 from edge_inspector.lab.dataset import GoodPicture, Split, read_picture
 from edge_inspector.lab.golden import make_golden
@@ -174,12 +174,10 @@ def _level_of_planted(
     material: Material, picture: GoodPicture, kind: str, size: float, contrast: float, rng: np.random.Generator
 ) -> float:
     image = read_picture(picture.path, material.recipe.channels)
-    prepared, _ = prepare(image, material.recipe)
+    prepared, _ = prepare(image, material.recipe, material.aligner)
     spoiled = defects.plant(prepared, kind, size, contrast, rng).picture
     amap = material.detector.residual(spoiled, material.detector.network(spoiled))
-    return area_level(
-        amap if material.ignore is None else np.where(material.ignore, 0, amap), material.recipe.min_area_px
-    )
+    return level_of(as_judged(amap, material.recipe, material.ignore), material.recipe)
 
 
 def _is_unfit(planted: Sequence[PlantedRate]) -> bool:

@@ -64,17 +64,34 @@ def compare(before: Evaluation, after: Evaluation, rng: np.random.Generator, dra
         raise DataError(f"expected two evaluations of the same pictures, got {len(paths[0])} and {len(paths[1])}")
     if not before.good or not before.defective:
         raise DataError(f"a comparison needs both classes, got {len(before.good)} good, {len(before.defective)} not")
-    gain = _wins(after) - _wins(before)
-    drawn = bootstrap_means(gain, draws, rng)
-    low, high = np.percentile(drawn, _OUTER)
+    difference = auroc_gain(before, after, rng, draws)
     return Comparison(
         before=before,
         after=after,
         flips=find_flips(before.judged, after.judged),
-        auroc_difference=float(gain.mean()),
-        auroc_low=float(low),
-        auroc_high=float(high),
+        auroc_difference=difference.mean,
+        auroc_low=difference.low,
+        auroc_high=difference.high,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Gain:
+    """A difference of image AUROC, and its 95 % interval."""
+
+    mean: float
+    low: float
+    high: float
+
+
+def auroc_gain(before: Evaluation, after: Evaluation, rng: np.random.Generator, draws: int = DRAWS) -> Gain:
+    """Return the difference of the second minus the first: paired bootstrap over parts, each class by itself.
+
+    Both show the same parts in the same order, both classes among them.
+    """
+    gain = _wins(after) - _wins(before)
+    low, high = np.percentile(bootstrap_means(gain, draws, rng), _OUTER)
+    return Gain(float(gain.mean()), float(low), float(high))
 
 
 def find_flips(before: Sequence[Judged], after: Sequence[Judged]) -> tuple[Flip, ...]:

@@ -6,10 +6,11 @@ from pathlib import Path
 import numpy as np
 
 from edge_inspector.bundle import Bundle
-from edge_inspector.errors import DataError
+from edge_inspector.errors import DataError, UsageError
 from edge_inspector.inspection.inspector import Evidence, Inspection, Inspector
-from edge_inspector.inspection.model import Reason, Verdict
+from edge_inspector.inspection.model import AnomalyMap, Reason, Verdict
 from edge_inspector.inspection.recipe import Recipe
+from edge_inspector.inspection.units import fields_of
 from edge_inspector.lab.dataset import TestPicture, digest_of, find_tests
 from edge_inspector.lab.evaluation import Evaluation, Judged
 from edge_inspector.lab.masks import TruthMask, read_mask, refuse_orphans
@@ -23,11 +24,13 @@ def evaluate(
     """Judge the test pictures below `folder` and compare with the truth.
 
     Raises:
-        UsageError: no such rule.
+        UsageError: no such rule, or one that cannot judge several regions.
         DataError: another layout than test/good and test/<defect>; no defects; pictures that the bundle was made from;
             a mask without a picture, or of another size; a map that is not finite; scores that are all the same.
     """
     levels, min_area = bundle.manifest.calibration.levels, bundle.recipe.min_area_px
+    if rule != CALIBRATED and bundle.recipe.units:
+        raise UsageError(f"--rule {rule} knows one minimum area; {bundle.path} has one for each of its regions")
     score = None if rule == CALIBRATED else prior_rule(rule, levels, min_area)
     pictures = find_tests(folder)
     refuse_seen(bundle, pictures)
@@ -97,6 +100,14 @@ def _judged(
         score = prior(evidence.amap)
         verdict = Verdict.NG if score >= 1 else Verdict.OK
     elif evidence is not None and truth is not None:
-        found = overlap(blob_pixels(evidence.amap, recipe.decision.threshold, recipe.min_area_px), truth)
+        found = overlap(_blob_pixels(evidence.amap, recipe), truth)
     milliseconds = sum(value for _, value in inspection.timing_ms)
     return Judged(picture, verdict, np.inf if score is None else score, milliseconds, found)
+
+
+def _blob_pixels(amap: AnomalyMap, recipe: Recipe) -> TruthMask:
+    """Return the pixels of all units' blobs."""
+    pixels = np.zeros(amap.shape, np.bool_)
+    for part in fields_of(recipe):
+        pixels[part.cut] = blob_pixels(amap[part.cut], recipe.decision.threshold, part.min_area_px)
+    return pixels

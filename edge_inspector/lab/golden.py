@@ -9,6 +9,7 @@ import numpy as np
 from edge_inspector.bundle import GoldenCase
 from edge_inspector.errors import DataError
 from edge_inspector.inspection.inspector import Inspector
+from edge_inspector.inspection.placement import spread
 from edge_inspector.inspection.preprocess import prepare
 from edge_inspector.inspection.recipe import Recipe
 from edge_inspector.lab import defects
@@ -24,8 +25,8 @@ def make_golden(
     below = [i for i in order if levels[i] < recipe.decision.lowest]
     chosen = [*order[len(order) // 2 :][:2], *below[-2:]]
     originals = [(good[i].path.suffix.lower(), good[i].path.read_bytes()) for i in chosen]
-    spoiled = [(".png", _plant_in_camera_picture(good[i], recipe, rng)) for i in chosen[:2]]
-    inspector = Inspector(recipe, material.detector, material.ignore, lambda: 0)
+    spoiled = [(".png", _plant_in_camera_picture(good[i], material, rng)) for i in chosen[:2]]
+    inspector = Inspector(recipe, material.detector, material.ignore, lambda: 0, aligner=material.aligner)
     cases: list[GoldenCase] = []
     files: dict[str, bytes] = {}
     for number, (suffix, content) in enumerate([*originals, *spoiled]):
@@ -46,19 +47,18 @@ def make_golden(
     return tuple(cases), files
 
 
-def _plant_in_camera_picture(picture: GoodPicture, recipe: Recipe, rng: np.random.Generator) -> bytes:
+def _plant_in_camera_picture(picture: GoodPicture, material: Material, rng: np.random.Generator) -> bytes:
     """Return a PNG of the camera picture with a coarse defect, so that the golden check decodes and resizes too."""
+    recipe = material.recipe
     image = read_picture(picture.path, recipe.channels)
-    prepared, placement = prepare(image, recipe)
+    prepared, placement = prepare(image, recipe, material.aligner)
     spoiled = defects.plant(prepared, "perlin", 0.25, 120, rng).picture
     change = spoiled.astype(np.float32) - prepared
     if recipe.channels == 3:
         change = change[..., ::-1]
     if recipe.window is not None:
         change = change * ((recipe.window.high - recipe.window.low) / 255)
-    change = cv2.resize(change, (placement.width, placement.height), interpolation=cv2.INTER_LINEAR)
-    cut = np.s_[placement.y : placement.y + placement.height, placement.x : placement.x + placement.width]
     whole = image.astype(np.float32)
-    whole[cut] += change.reshape(whole[cut].shape)
+    whole += spread(change, placement, image.shape)[0].reshape(whole.shape)
     restored = np.clip(np.rint(whole), 0, np.iinfo(image.dtype).max).astype(image.dtype)
     return bytes(cv2.imencode(".png", restored)[1])

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_inspector.bundle import GOOD
+from edge_inspector.inspection.align import Aligner
 from edge_inspector.inspection.preprocess import shrink
 from edge_inspector.inspection.quality import Gate, Miniature, Quality, make_gate, miniature_of
 from edge_inspector.inspection.recipe import QualityLimits, Recipe, UsualQuality
@@ -42,7 +43,7 @@ def with_limits(material: Material, tune: Sequence[GoodPicture], fit: Pictures, 
     miniatures = remembered(fit)
     reference = np.median(prepared, axis=0).astype(np.uint8)
     gate = make_gate(QualityLimits(), reference, miniatures)
-    qualities = measured(gate, material.recipe, tune, prepared)
+    qualities = measured(gate, material.recipe, tune, prepared, material.aligner)
     limits = learn_limits(qualities)
     usual = UsualQuality(
         brightness=tuple(round(quality.brightness, 4) for quality in qualities),
@@ -64,9 +65,15 @@ def remembered(fit: Pictures) -> tuple[Miniature, ...]:
     return tuple(miniature_of(fit[place]) for place in chosen)
 
 
-def measured(gate: Gate, recipe: Recipe, pictures: Sequence[GoodPicture], prepared: Pictures) -> tuple[Quality, ...]:
+def measured(
+    gate: Gate,
+    recipe: Recipe,
+    pictures: Sequence[GoodPicture],
+    prepared: Pictures,
+    aligner: Aligner | None = None,
+) -> tuple[Quality, ...]:
     """Return the quality of each picture."""
-    seen = (shrink(read_picture(picture.path, recipe.channels), recipe)[0] for picture in pictures)
+    seen = (shrink(read_picture(picture.path, recipe.channels), recipe, aligner)[0] for picture in pictures)
     return tuple(gate.measure(image, picture) for image, picture in zip(seen, prepared, strict=True))
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_inspector.errors import DataError
-from edge_inspector.inspection.preprocess import Placement
+from edge_inspector.inspection.placement import Placement, cut_upright
 from edge_inspector.lab.dataset import TestPicture
 
 TruthMask: TypeAlias = NDArray[np.bool_]
@@ -54,7 +54,7 @@ def read_mask(path: Path, camera_shape: tuple[int, ...], placement: Placement) -
         raise DataError(f"{path}: expected a mask of {width}x{height} like its picture, got {found}")
     if not mask.any():
         raise DataError(f"{path} is all black: draw the defect white, or remove the mask")
-    cut = mask[placement.y : placement.y + placement.height, placement.x : placement.x + placement.width] > 0
+    cut = cut_upright(np.asarray(mask), placement) > 0
     return _shrunk(cut, (placement.map_width, placement.map_height))
 
 

@@ -7,12 +7,13 @@ from edge_inspector import bundle as bundles
 from edge_inspector.bundle import Bundle, DetectorCard, Provenance
 from edge_inspector.engines.openvino import can_run
 from edge_inspector.errors import DataError
+from edge_inspector.inspection.align import Aligner
 from edge_inspector.inspection.inspector import Detector, Inspector
 from edge_inspector.inspection.model import AnomalyMap, Image, Reason, Verdict
 from edge_inspector.inspection.preprocess import IgnoreMask
 from edge_inspector.inspection.quality import Gate
 from edge_inspector.inspection.recipe import Recipe
-from edge_inspector.inspection.score import area_level
+from edge_inspector.inspection.units import level_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,11 +25,13 @@ class Material:
     detector_card: DetectorCard
     provenance: Provenance
     contents: Mapping[str, bytes]
-    """Graphs, weights, reference picture and mask, by file name."""
+    """Graphs, weights, reference pictures and mask, by file name."""
     detector: Detector
     ignore: IgnoreMask | None
     gate: Gate | None = None
     """Refuses pictures that cannot be judged."""
+    aligner: Aligner | None = None
+    """Finds the part; None where the recipe aligns nothing."""
 
     def map_of(self, image: bytes | Image) -> AnomalyMap | None:
         """Return the anomaly map of a picture, None where the picture is INVALID.
@@ -36,7 +39,8 @@ class Material:
         Raises:
             DataError: the map is not finite.
         """
-        inspection = Inspector(self.recipe, self.detector, self.ignore, lambda: 0, self.gate).inspect(image)
+        inspector = Inspector(self.recipe, self.detector, self.ignore, lambda: 0, self.gate, self.aligner)
+        inspection = inspector.inspect(image)
         if inspection.judgement.reason is Reason.NOT_FINITE:
             raise DataError("an anomaly map is not finite: the network is damaged, teach the part anew")
         if inspection.evidence is None or inspection.judgement.verdict is Verdict.INVALID:
@@ -46,7 +50,7 @@ class Material:
     def level(self, image: bytes | Image) -> float | None:
         """Return the level of a picture, None where the picture is INVALID."""
         amap = self.map_of(image)
-        return None if amap is None else area_level(amap, self.recipe.min_area_px)
+        return None if amap is None else level_of(amap, self.recipe)
 
 
 def material_of(bundle: Bundle, threads: int) -> Material:
@@ -64,4 +68,5 @@ def material_of(bundle: Bundle, threads: int) -> Material:
         detector=bundles.open_detector(bundle, threads),
         ignore=bundle.ignore(),
         gate=bundle.gate(),
+        aligner=bundle.aligner(),
     )

@@ -46,8 +46,10 @@ def with_min_area(material: Material, min_area: float) -> Material:
     """Return the material with another minimum area, camera pixels.
 
     Raises:
-        UsageError: larger than the picture.
+        UsageError: larger than the picture, or the bundle has several regions, each with its own.
     """
+    if material.recipe.units:
+        raise UsageError("each region of this bundle has a minimum area of its own: teach the part anew to change them")
     if min_area * material.recipe.map_per_camera_area > material.recipe.width * material.recipe.height:
         raise UsageError(f"--min-area {min_area:g} is larger than the inspected picture")
     decision = material.recipe.decision.model_copy(update={"min_area": min_area})

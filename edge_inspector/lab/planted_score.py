@@ -11,7 +11,7 @@ from edge_inspector.inspection.auroc import auroc
 from edge_inspector.inspection.model import Image
 from edge_inspector.inspection.preprocess import prepare
 from edge_inspector.inspection.recipe import Region
-from edge_inspector.inspection.score import area_level
+from edge_inspector.inspection.units import as_judged, level_of
 from edge_inspector.lab import defects
 from edge_inspector.lab.dataset import LEAST_TO_FIT, GoodPicture, find_good, read_picture, split
 from edge_inspector.lab.material import Material
@@ -117,9 +117,8 @@ def _spoiled(image: Image, region: Region | None, kind: str, rng: np.random.Gene
 
 def _level(material: Material, image: Image) -> float:
     """Return the level of a camera picture; the quality gate is not asked."""
-    prepared, _ = prepare(image, material.recipe)
+    prepared, _ = prepare(image, material.recipe, material.aligner)
     amap = material.detector.residual(prepared, material.detector.network(prepared))
     if not np.isfinite(amap).all():
         raise DataError("an anomaly map is not finite")
-    masked = amap if material.ignore is None else np.where(material.ignore, np.float32(0), amap)
-    return area_level(masked, material.recipe.min_area_px)
+    return level_of(as_judged(amap, material.recipe, material.ignore), material.recipe)

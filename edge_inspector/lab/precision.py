@@ -110,6 +110,8 @@ def _quantised(network: bytes, fit: Pictures) -> Mapping[str, bytes]:
             preset=nncf.QuantizationPreset.MIXED,
             subset_size=min(_QUANTISED_ON, len(fit)),
         )
+        for place, node in enumerate(quantised.get_ordered_ops()):
+            node.set_friendly_name(f"{node.get_type_name()}_{place}")  # else a counter of the process is in it
         paths = [Path(folder) / name for name in NETWORK_INT8]
         openvino.save_model(quantised, paths[0])
         return {path.name: path.read_bytes() for path in paths}

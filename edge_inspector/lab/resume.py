@@ -28,10 +28,11 @@ def open_weights(path: Path, settings: DetectorSettings, recipe: Recipe) -> Mapp
     before, card = bundle.recipe, bundle.manifest.detector
     was = (card.kind, card.settings.get("tile"), before.width, before.height, before.channels, before.normalise)
     asked = (settings.kind, settings.tile, recipe.width, recipe.height, recipe.channels, recipe.normalise)
-    if was != asked or before.region != recipe.region:
+    same_place = (before.region, _kind(before)) == (recipe.region, _kind(recipe))
+    if was != asked or not same_place:
         raise UsageError(
             f"--resume {path}: taught with detector, tile, width, height, channels, normalise {was}, asked for "
-            f"{asked}: give the same options (and the same --roi)"
+            f"{asked}: give the same options (and the same --roi and --align)"
         )
     if WEIGHTS not in bundle.manifest.files:
         raise DataError(f"{path} holds no {WEIGHTS}: teach the part anew")
@@ -39,6 +40,10 @@ def open_weights(path: Path, settings: DetectorSettings, recipe: Recipe) -> Mapp
         return load((path / WEIGHTS).read_bytes())
     except SafetensorError as error:
         raise DataError(f"{path / WEIGHTS} cannot be read ({error}): teach the part anew") from error
+
+
+def _kind(recipe: Recipe) -> str | None:
+    return recipe.align.kind if recipe.align else None
 
 
 def refuse_leaks(path: Path, sets: Split) -> None:

@@ -19,6 +19,7 @@ from torch import nn
 
 from edge_inspector import __version__
 from edge_inspector.bundle import (
+    ALIGN,
     IGNORE,
     REFERENCE,
     RESIDUAL,
@@ -37,26 +38,33 @@ from edge_inspector.detectors.settings import DetectorSettings, FeatureSettings
 from edge_inspector.detectors.summary import summarise
 from edge_inspector.detectors.workers import ALONE, Workers
 from edge_inspector.engines.openvino import ENGINE, OpenVinoDetector, OpenVinoNetwork, Precision, usable_processors
-from edge_inspector.errors import DataError, UsageError
-from edge_inspector.inspection.model import Image
-from edge_inspector.inspection.preprocess import IgnoreMask, prepare
-from edge_inspector.inspection.recipe import Decision, Recipe, Region, Window
-from edge_inspector.inspection.score import area_level
+from edge_inspector.errors import DataError
+from edge_inspector.inspection.preprocess import IgnoreMask
+from edge_inspector.inspection.recipe import Recipe, Region
+from edge_inspector.inspection.units import as_judged, level_of
 from edge_inspector.lab import defects
 from edge_inspector.lab.augment import Augment
 from edge_inspector.lab.calibrate import calibrate
 from edge_inspector.lab.corrupt import corrupt
-from edge_inspector.lab.dataset import GoodPicture, find_good, read_picture, split
+from edge_inspector.lab.dataset import GoodPicture, digest_of, find_good, read_picture, split
+from edge_inspector.lab.draft import AlignWish, Draft, UnitWish, draft_recipe, read_ignore
 from edge_inspector.lab.export import to_onnx
 from edge_inspector.lab.limits import with_limits
 from edge_inspector.lab.machine import processor
 from edge_inspector.lab.material import Material
 from edge_inspector.lab.precision import LARGEST_SHIFT, Asked, Levels, holds, lighter, network_files, shift
+from edge_inspector.lab.reference import (
+    encode_reference,
+    open_sight,
+    prepare_all,
+    reference_of,
+    with_least,
+    without_reference,
+)
 from edge_inspector.lab.resume import open_weights, refuse_leaks
 from edge_inspector.lab.threshold import Target, check_target
+from edge_inspector.lab.usual import with_usual
 
-MIN_AREA_SHARE = 0.001
-"""Of the map: the smallest blob that counts where the user names none."""
 _PLANTED_PER_PICTURE = 2
 _LIBRARIES = ("torch", "onnx", "openvino", "opencv-python", "numpy")
 
@@ -88,6 +96,8 @@ class Order:
     normalise: Literal["none", "local"] = "none"
     region: Region | None = None
     mask: Path | None = None
+    align: AlignWish = field(default_factory=AlignWish)
+    units: tuple[UnitWish, ...] = ()
     group: str | None = None
     resume: Path | None = None
     """Bundle whose weights the training goes on from."""
@@ -112,7 +122,8 @@ def train(order: Order) -> Bundle:
         check_size(order.detector, order.height, order.width)
     order.report("read pictures", 0.0)
     rng = np.random.default_rng(order.seed)
-    sets = split(find_good(order.pictures, order.group), rng)
+    pictures = find_good(order.pictures, order.group)
+    sets = split(without_reference(pictures, _reference(order)) if _is_aligned(order) else pictures, rng)
     if order.resume:
         refuse_leaks(order.resume, sets)
     check_target(len({picture.group for picture in sets.calibrate}), order.target)
@@ -136,9 +147,13 @@ def teach_part(
         DataError: a picture that cannot be read, pictures of mixed depth, or a training that diverged.
         UsageError: a size that the detector cannot take, or a mask that is no picture.
     """
-    recipe = _draft_recipe(order, (*fitting, *tuning))
-    ignore = _read_mask(order.mask, recipe) if order.mask else None
-    fit, tune = (_prepared(pictures, recipe) for pictures in (fitting, tuning))
+    images = [read_picture(picture.path, 1) for picture in (*fitting, *tuning)]
+    sight = open_sight(draft_recipe(_draft(order), order.pictures, images), _reference(order))
+    fit, _ = prepare_all(sight, fitting)
+    tune, correlations = prepare_all(sight, tuning)
+    sight = with_least(sight, correlations)
+    recipe = sight.recipe
+    ignore = read_ignore(order.mask, recipe) if order.mask else None
     start = order.clock()
     weights = open_weights(order.resume, order.detector, recipe) if order.resume else {}
     lesson = replace(_lesson(order, recipe, ignore, fit, tune, rng), weights=weights)
@@ -150,6 +165,9 @@ def teach_part(
     contents = dict(deployed.contents)
     if ignore is not None:
         contents[IGNORE] = bytes(cv2.imencode(".png", ignore.astype(np.uint8) * 255)[1])
+    if sight.reference is not None:
+        contents[ALIGN] = encode_reference(sight.reference)
+    recipe = with_usual(recipe, deployed.detector, ignore, tuple(tune))
     card = DetectorCard(
         kind=order.detector.kind,
         settings=order.detector.model_dump(exclude={"kind"}),
@@ -158,64 +176,38 @@ def teach_part(
         engine=ENGINE,
     )
     provenance = _provenance(order, fitting, tuning, deployed.steps, order.clock() - start)
-    return with_limits(Material(recipe, card, provenance, contents, deployed.detector, ignore), tuning, fit, tune)
+    material = Material(recipe, card, provenance, contents, deployed.detector, ignore, aligner=sight.aligner)
+    return with_limits(material, tuning, fit, tune)
 
 
-def _draft_recipe(order: Order, pictures: Sequence[GoodPicture]) -> Recipe:
-    images = [read_picture(picture.path, 1) for picture in pictures]
-    depths = {str(image.dtype) for image in images}
-    if len(depths) > 1:
-        raise DataError(f"{order.pictures} mixes 8-bit and 16-bit pictures: keep those that the station's camera gives")
-    width, height = (int(np.median([image.shape[axis] for image in images])) for axis in (1, 0))
-    if order.region and (order.region.x + order.region.width > width or order.region.y + order.region.height > height):
-        raise UsageError(f"--roi is outside the pictures, which have {width}x{height} pixels")
-    window = _window(images) if depths == {"uint16"} else None
-    inspected = (order.region.width * order.region.height) if order.region else width * height
-    if order.min_area is not None and order.min_area > inspected:
-        raise UsageError(f"--min-area {order.min_area:g} is larger than the inspected {inspected} pixels")
-    size = order.width, order.height
-    if order.keep_aspect:
-        inside = (order.region.width, order.region.height) if order.region else (width, height)
-        size = nearest_size(order.detector, max(size), *inside)
-        check_size(order.detector, size[1], size[0])
-    return Recipe(
+def _is_aligned(order: Order) -> bool:
+    return order.align.kind != "none"
+
+
+def _reference(order: Order) -> Path:
+    return reference_of(order.pictures, order.align.reference)
+
+
+def _draft(order: Order) -> Draft:
+    return Draft(
         part=order.part,
-        width=size[0],
-        height=size[1],
         channels=order.channels,
-        camera_width=width,
-        camera_height=height,
-        sizes_vary=len({image.shape for image in images}) > 1,
+        size_of=lambda width, height: _size(order, width, height),
         region=order.region,
         normalise=order.normalise,
-        window=window,
-        decision=Decision(threshold=1.0, min_area=order.min_area or MIN_AREA_SHARE * inspected),
+        min_area=order.min_area,
+        align=order.align,
+        units=order.units,
     )
 
 
-def _window(images: Sequence[Image]) -> Window:
-    """Return the grey values between which a 16-bit camera's good parts lie, with a tenth of room on either side."""
-    low = min(float(np.percentile(image, 0.1)) for image in images)
-    high = max(float(np.percentile(image, 99.9)) for image in images)
-    room = max(1.0, 0.1 * (high - low))
-    return Window(low=max(0, round(low - room)), high=min(65535, round(high + room)))
-
-
-def _read_mask(path: Path, recipe: Recipe) -> IgnoreMask:
-    """Return where nothing is judged, at map size: the white of a picture the size of the camera's."""
-    mask = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
-    expected = (recipe.camera_height, recipe.camera_width)
-    if mask is None or mask.shape != expected:
-        found = "no picture" if mask is None else f"{mask.shape[1]}x{mask.shape[0]}"
-        raise UsageError(f"--mask {path}: expected a picture of {expected[1]}x{expected[0]}, got {found}")
-    region = recipe.region or Region(x=0, y=0, width=expected[1], height=expected[0])
-    cut = mask[region.y : region.y + region.height, region.x : region.x + region.width]
-    shrunk = cv2.resize(cut, (recipe.width, recipe.height), interpolation=cv2.INTER_NEAREST)
-    return np.asarray(shrunk > 127)
-
-
-def _prepared(pictures: Sequence[GoodPicture], recipe: Recipe) -> Pictures:
-    return np.stack([prepare(read_picture(picture.path, recipe.channels), recipe)[0] for picture in pictures])
+def _size(order: Order, width: int, height: int) -> tuple[int, int]:
+    """Return the detector's size for what is inspected."""
+    if not order.keep_aspect:
+        return order.width, order.height
+    size = nearest_size(order.detector, max(order.width, order.height), width, height)
+    check_size(order.detector, size[1], size[0])
+    return size
 
 
 def _lesson(
@@ -227,8 +219,7 @@ def _lesson(
     rng: np.random.Generator,
 ) -> Lesson:
     def levels(maps: Sequence[NDArray[np.float32]]) -> list[float]:
-        masked = maps if ignore is None else [np.where(ignore, np.float32(0), amap) for amap in maps]
-        return [area_level(amap, recipe.min_area_px) for amap in masked]
+        return [level_of(as_judged(amap, recipe, ignore), recipe) for amap in maps]
 
     def report(progress: Progress) -> None:
         order.report(progress.words, progress.share)
@@ -352,7 +343,7 @@ def _provenance(
         libraries=_versions(),
         processor=processor(),
         seed=order.seed,
-        fit_digests=(*(picture.digest for picture in fit), *_seen_before(order)),
+        fit_digests=(*(picture.digest for picture in fit), *_seen_before(order), *_aligned_to(order)),
         tune_digests=tuple(picture.digest for picture in tune),
         steps=steps,
         seconds=round(seconds, 1),
@@ -364,6 +355,10 @@ def _seen_before(order: Order) -> tuple[str, ...]:
     if order.resume:
         return read_bundle(order.resume).manifest.provenance.fit_digests
     return seen_by(order.detector) if isinstance(order.detector, FeatureSettings) else ()
+
+
+def _aligned_to(order: Order) -> tuple[str, ...]:
+    return (digest_of(_reference(order)),) if _is_aligned(order) else ()
 
 
 def _versions() -> Mapping[str, str]:

@@ -18,8 +18,9 @@ from edge_inspector.detectors.reconstruction import DEFAULT_STEPS
 from edge_inspector.detectors.settings import AutoencoderSettings, DetectorSettings, parse_settings
 from edge_inspector.errors import DataError, EdgeInspectorError
 from edge_inspector.inspection.recipe import Region
+from edge_inspector.lab.draft import MIN_AREA_SHARE
 from edge_inspector.lab.planted_score import Chooser, choose_pictures, planted_score
-from edge_inspector.lab.train import MIN_AREA_SHARE, Order, teach_part
+from edge_inspector.lab.train import Order, teach_part
 
 Params: TypeAlias = Mapping[str, str | int | float]
 """What one trial was taught with, by name: detector, size, min_area_share, epochs, and the detector's settings."""

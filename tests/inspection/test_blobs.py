@@ -8,7 +8,7 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
 from edge_inspector.inspection.blobs import find_blobs
-from edge_inspector.inspection.preprocess import Placement
+from edge_inspector.inspection.placement import Placement
 from edge_inspector.inspection.score import area_level
 
 Map = NDArray[np.float32]

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_inspector.inspection.picture import draw_boxes, heat_map, overlay, thumbnail
-from edge_inspector.inspection.preprocess import Placement
+from edge_inspector.inspection.placement import Placement
 
 NOISE = np.random.default_rng(0).integers(0, 256, (900, 1200, 3), np.uint8)
 

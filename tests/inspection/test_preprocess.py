@@ -13,7 +13,8 @@ from PIL import Image as Pillow
 
 from edge_inspector.inspection.header import UnreadablePictureError
 from edge_inspector.inspection.model import Reason
-from edge_inspector.inspection.preprocess import Placement, as_image, decode, place, prepare, resize
+from edge_inspector.inspection.placement import Placement, resize
+from edge_inspector.inspection.preprocess import as_image, decode, place, prepare
 from edge_inspector.inspection.recipe import Region, Window
 
 PART = a_part(0)

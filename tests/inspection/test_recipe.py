@@ -1,5 +1,6 @@
 """A recipe's numbers mean the same at every size, and nonsense is refused."""
 
+import hashlib
 import math
 
 import numpy as np
@@ -9,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from edge_inspector.inspection.recipe import Decision, Recipe, Region, Window, float32_up
+from edge_inspector.inspection.recipe import Align, Decision, Recipe, Region, Unit, Window, float32_up
 
 
 @given(value=st.floats(1e-30, 1e30))
@@ -87,3 +88,72 @@ def test_a_recipe_comes_back_from_json_as_it_was() -> None:
     recipe = a_recipe(decision=a_decision(threshold=0.1, review=0.05), region=Region(x=1, y=2, width=30, height=40))
 
     assert Recipe.model_validate_json(recipe.model_dump_json()) == recipe
+
+
+def test_a_recipe_from_before_parts_were_aligned_keeps_its_digest() -> None:
+    """What it has not is not written, so that results before and after an upgrade say the same of the same bundle."""
+    digest = hashlib.sha256(a_recipe().model_dump_json().encode()).hexdigest()
+
+    assert digest.startswith("1558c09b75ea")
+    assert not {"align", "units"} & a_recipe().model_dump().keys()
+
+
+ALIGN = Align(kind="rotate", most_turn=20, least=0.4)
+REGION = Region(x=40, y=30, width=80, height=60)
+
+
+def a_unit(x: int, y: int, width: int, height: int, min_area: float = 9) -> Unit:
+    """Return a region with a minimum area of its own."""
+    return Unit(region=Region(x=x, y=y, width=width, height=height), min_area=min_area)
+
+
+def test_alignment_and_regions_come_back_from_json() -> None:
+    """A bundle keeps them."""
+    align = Align(kind="template", most_turn=0, template=Region(x=1, y=2, width=9, height=9), least=0.3)
+    units = (a_unit(40, 30, 20, 20), Unit(region=Region(x=60, y=30, width=20, height=20), min_area=50, usual=0.37))
+    recipe = a_recipe(region=REGION, align=align, units=units)
+
+    assert Recipe.model_validate_json(recipe.model_dump_json()) == recipe
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"align": ALIGN}, "aligned by a region of it"),
+        ({"align": ALIGN, "region": REGION, "sizes_vary": True}, "in pictures of one size"),
+        ({"align": ALIGN, "region": Region(x=100, y=0, width=61, height=60)}, "61x60 at 100,0 is outside 160x120"),
+        ({"units": (a_unit(150, 0, 20, 20),)}, "20x20 at 150,0 is outside the inspected 160x120"),
+        ({"units": (a_unit(30, 30, 20, 20),), "region": REGION}, "outside the inspected 80x60 at 40,30"),
+        ({"units": (a_unit(0, 0, 20, 20), a_unit(19, 19, 9, 9))}, "overlap: a pixel of the map has one minimum area"),
+        ({"units": (a_unit(0, 0, 1, 120), a_unit(1, 0, 1, 120))}, "overlap: a pixel of the map"),
+        ({"units": (a_unit(0, 0, 20, 20, 600),)}, "600 camera pixels is larger than the unit 20x20 at 0,0"),
+    ],
+)
+def test_regions_that_make_no_sense_are_refused(changes: dict[str, object], words: str) -> None:
+    """Outside what is seen, on top of each other, or smaller than what is to be found in them."""
+    with pytest.raises(ValidationError, match=words):
+        a_recipe(**changes)
+
+
+@pytest.mark.parametrize(
+    ("kind", "most_turn", "template"),
+    [("rotate", 0, None), ("translate", 5, None), ("template", 0, None), ("rotate", 5, REGION), ("rotate", 181, None)],
+)
+def test_an_alignment_that_contradicts_itself_is_refused(kind: str, most_turn: float, template: Region | None) -> None:
+    """A turn where nothing may turn, a template that nobody looks for."""
+    with pytest.raises(ValidationError):
+        Align(kind=kind, most_turn=most_turn, template=template, least=0.4)  # type: ignore[arg-type]
+
+
+@given(st.integers(1, 159), st.integers(1, 300))
+def test_regions_that_touch_never_share_a_pixel_of_the_map(border: int, width: int) -> None:
+    """However coarse the map is; but each has one column at least."""
+    recipe = a_recipe(width=width)
+    left = recipe.on_map(Region(x=0, y=0, width=border, height=120))
+    right = recipe.on_map(Region(x=border, y=0, width=160 - border, height=120))
+    thin = min(border, 160 - border) * width / 160 <= 1
+
+    assert left.x == 0
+    assert right.x + right.width == width
+    assert thin or left.width == right.x
+    assert thin or not left.overlaps(right)

@@ -1,7 +1,6 @@
 """The limits of a picture's quality have room: good parts keep them, and so do most defective ones."""
 
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -9,13 +8,13 @@ import pytest
 from factories import a_recipe
 
 from edge_inspector.bundle import Bundle
-from edge_inspector.detectors.settings import CaeSettings
 from edge_inspector.inspection.preprocess import as_picture, shrink
 from edge_inspector.inspection.quality import Gate, Quality, make_gate
 from edge_inspector.inspection.recipe import QualityLimits, Recipe
 from edge_inspector.lab.dataset import find_good, find_tests, read_picture, split
+from edge_inspector.lab.draft import Draft, draft_recipe
 from edge_inspector.lab.limits import learn_limits, measured, remembered
-from edge_inspector.lab.train import Order, _draft_recipe, _prepared
+from edge_inspector.lab.reference import Sight, prepare_all
 
 
 def a_quality(**changes: float) -> Quality:
@@ -74,17 +73,9 @@ def refused(gate: Gate, recipe: Recipe, path: Path) -> bool:
 def test_real_good_parts_are_not_refused(real_data: Path, name: str) -> None:
     """Measured on four real sets: no good test part, and at most 8 % of the defective ones, cannot be judged."""
     sets = split(find_good(real_data / name / "train" / "good", None), np.random.default_rng(0))
-    order = Order(
-        pictures=real_data,
-        part=name,
-        out=real_data / "nothing is written",
-        detector=CaeSettings(),
-        created=datetime(2026, 1, 1, tzinfo=UTC),
-        clock=lambda: 0.0,
-        report=lambda _words, _share: None,
-    )
-    recipe = _draft_recipe(order, (*sets.fit, *sets.tune))
-    fit, tune = _prepared(sets.fit, recipe), _prepared(sets.tune, recipe)
+    draft = Draft(part=name, channels=1, size_of=lambda _width, _height: (256, 256))
+    recipe = draft_recipe(draft, real_data, [read_picture(one.path, 1) for one in (*sets.fit, *sets.tune)])
+    (fit, _), (tune, _) = (prepare_all(Sight(recipe), pictures) for pictures in (sets.fit, sets.tune))
     open_gate = make_gate(QualityLimits(), np.median(tune, axis=0).astype(np.uint8), remembered(fit))
     gate = replace(open_gate, limits=learn_limits(measured(open_gate, recipe, sets.tune, tune)))
     tests = find_tests(real_data / name)

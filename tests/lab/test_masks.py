@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from edge_inspector.errors import DataError
-from edge_inspector.inspection.preprocess import Placement
+from edge_inspector.inspection.placement import Placement
 from edge_inspector.lab.dataset import TestPicture as KnownPicture
 from edge_inspector.lab.masks import read_mask, refuse_orphans
 

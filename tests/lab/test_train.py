@@ -15,8 +15,9 @@ from edge_inspector.detectors.settings import CaeSettings
 from edge_inspector.errors import DataError, EdgeInspectorError, UsageError
 from edge_inspector.inspection.recipe import Region
 from edge_inspector.lab.dataset import find_good
+from edge_inspector.lab.draft import MIN_AREA_SHARE
 from edge_inspector.lab.threshold import Target
-from edge_inspector.lab.train import MIN_AREA_SHARE, Order, train
+from edge_inspector.lab.train import Order, train
 
 
 def refuse(_words: str, share: float) -> None:

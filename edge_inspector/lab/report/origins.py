@@ -10,6 +10,7 @@ from edge_inspector import __version__
 from edge_inspector.bundle import Bundle, CalibrationCard, PlantedRate
 from edge_inspector.engines.openvino import ENGINE
 from edge_inspector.errors import DataError
+from edge_inspector.inspection.recipe import Recipe
 from edge_inspector.lab.evaluation import Evaluation
 from edge_inspector.lab.machine import processor
 from edge_inspector.lab.metrics import Rate
@@ -127,6 +128,7 @@ def provenance_section(bundle: Bundle, evaluation: Evaluation, data: Path, now: 
         ("bundle", join([tag("code", bundle.id), f" in {bundle.path}"])),
         ("detector", f"{manifest.detector.kind}: {settings}"),
         ("picture", f"{recipe.width}x{recipe.height}, {recipe.channels} channel(s), normalise {recipe.normalise}"),
+        *(_looked_at(recipe)),
         ("precision, engine", f"{manifest.detector.precision_in_words()}; {manifest.detector.engine}"),
         ("taught", f"{_minute(made.created)} in {made.seconds:.0f} s, {made.steps} steps, seed {made.seed}"),
         ("taught by", f"{made.program}; {', '.join(f'{name} {version}' for name, version in made.libraries.items())}"),
@@ -143,6 +145,17 @@ def provenance_section(bundle: Bundle, evaluation: Evaluation, data: Path, now: 
         tag("h3", "Files of the bundle"),
         table(["file", "sha256"], _files(manifest.files), class_="digests"),
     )
+
+
+def _looked_at(recipe: Recipe) -> Iterator[tuple[str, Content]]:
+    if recipe.align is not None:
+        align = recipe.align
+        yield (
+            "aligned",
+            f"{align.kind}, turn up to {align.most_turn:g} degrees, correlation {align.least:g} or more",
+        )
+    for unit in recipe.units:
+        yield "region", f"{unit.region}, smallest blob {unit.min_area:g} camera pixels, usual level {unit.usual:.4g}"
 
 
 def _files(files: Mapping[str, str]) -> Sequence[Sequence[Content]]:

@@ -1,0 +1,64 @@
+"""Options that say how the pictures of a part are looked at."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from edge_inspector.commands.console import parse_roi
+from edge_inspector.errors import UsageError
+
+if TYPE_CHECKING:
+    from edge_inspector.lab.draft import AlignWish, UnitWish
+
+RoiOption = Annotated[str | None, typer.Option(help="Inspect only x,y,width,height.")]
+MaskOption = Annotated[Path | None, typer.Option(help="PNG of the camera's size; what is white is ignored.")]
+AlignOption = Annotated[str, typer.Option(help="How a part that moves is found: none, translate, rotate, template.")]
+MaxTurnOption = Annotated[
+    float | None, typer.Option(min=0, max=180, help="Degrees it may be turned; 20 to rotate, else 0.")
+]
+TemplateOption = Annotated[str | None, typer.Option(help="What is looked for, x,y,width,height, for --align template.")]
+ReferenceOption = Annotated[
+    Path | None, typer.Option(help="Picture that all rectangles are drawn on; else the folder's first.")
+]
+UnitOption = Annotated[
+    list[str] | None,
+    typer.Option("--region", help="Judge only x,y,width,height[,min_area] and other such regions; repeatable."),
+]
+
+
+def align_wish(kind: str, max_turn: float | None, template: str | None, reference: Path | None) -> "AlignWish":
+    """Return how a part is to be found.
+
+    Raises:
+        UsageError: no such kind, or no rectangle.
+    """
+    from edge_inspector.lab.draft import ALIGNMENTS, AlignWish
+
+    known = next((one for one in ALIGNMENTS if one == kind), None)
+    if known is None:
+        raise UsageError(f"--align {kind}: expected {', '.join(ALIGNMENTS)}")
+    return AlignWish(known, max_turn, parse_roi(template, "--template"), reference)
+
+
+def parse_units(texts: list[str]) -> "tuple[UnitWish, ...]":
+    """Return the regions of x,y,width,height[,min_area].
+
+    Raises:
+        UsageError: another form.
+    """
+    return tuple(_parse_unit(text) for text in texts)
+
+
+def _parse_unit(text: str) -> "UnitWish":
+    from edge_inspector.lab.draft import UnitWish
+
+    box, comma, area = text.rpartition(",") if text.count(",") == 4 else (text, "", "")
+    region = parse_roi(box, "--region")
+    try:
+        min_area = float(area) if comma else None
+    except ValueError:
+        min_area = -1.0
+    if region is None or (min_area is not None and not 0 < min_area < float("inf")):
+        raise UsageError(f"--region {text}: expected x,y,width,height or x,y,width,height,min_area in camera pixels")
+    return UnitWish(region, min_area)

@@ -1,0 +1,151 @@
+"""From what the user asks for, and the pictures that are there, to how a part is looked at."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, TypeAlias, get_args
+
+import cv2
+import numpy as np
+from pydantic import ValidationError
+
+from edge_inspector.errors import DataError, UsageError
+from edge_inspector.inspection.model import Image
+from edge_inspector.inspection.preprocess import IgnoreMask
+from edge_inspector.inspection.recipe import Align, Decision, Recipe, Region, Unit, Window
+
+MIN_AREA_SHARE = 0.001
+"""Of the inspected region: the smallest blob that counts where the user names none."""
+Alignment: TypeAlias = Literal["none", "translate", "rotate", "template"]
+ALIGNMENTS: tuple[Alignment, ...] = get_args(Alignment)
+LEAST_CORRELATION = 0.2
+"""Below it, a place has nothing in common with the reference; `train` learns a higher one."""
+MOST_TURN = 20.0
+"""Degrees that a part may be turned where the user names none."""
+
+
+@dataclass(frozen=True, slots=True)
+class AlignWish:
+    """How the part is to be found in every picture."""
+
+    kind: Alignment = "none"
+    most_turn: float | None = None
+    """Degrees; None: 20 to rotate, else 0."""
+    template: Region | None = None
+    reference: Path | None = None
+    """The picture that all rectangles and the mask are drawn on; the folder's first where not set."""
+
+
+@dataclass(frozen=True, slots=True)
+class UnitWish:
+    """A region that is to have a minimum area of its own."""
+
+    region: Region
+    min_area: float | None = None
+    """Camera pixels."""
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What a recipe is asked to be, but for its limits."""
+
+    part: str
+    channels: int
+    size_of: Callable[[int, int], tuple[int, int]] = field(repr=False)
+    """From width and height of what is inspected to those of the detector's picture."""
+    region: Region | None = None
+    normalise: Literal["none", "local"] = "none"
+    min_area: float | None = None
+    """Camera pixels."""
+    align: AlignWish = field(default_factory=AlignWish)
+    units: tuple[UnitWish, ...] = ()
+
+
+def draft_recipe(draft: Draft, folder: Path, images: Sequence[Image]) -> Recipe:
+    """Return the recipe, its threshold and the least correlation not yet learned.
+
+    Args:
+        draft: what is asked for.
+        folder: where the pictures come from.
+        images: grey, those that teach.
+
+    Raises:
+        DataError: pictures of mixed depth, or of several sizes where the part is to be aligned.
+        UsageError: regions that are outside the pictures or of each other, or options that contradict each other.
+    """
+    depths = {str(image.dtype) for image in images}
+    if len(depths) > 1:
+        raise DataError(f"{folder} mixes 8-bit and 16-bit pictures: keep those that the station's camera gives")
+    sizes = {(image.shape[1], image.shape[0]) for image in images}
+    width, height = (int(np.median([image.shape[axis] for image in images])) for axis in (1, 0))
+    region = draft.region or Region(x=0, y=0, width=width, height=height)
+    if not Region(x=0, y=0, width=width, height=height).holds(region):
+        raise UsageError(f"--roi is outside the pictures, which have {width}x{height} pixels")
+    inspected = region.width * region.height
+    if draft.min_area is not None and draft.min_area > inspected:
+        raise UsageError(f"--min-area {draft.min_area:g} is larger than the inspected {inspected} pixels")
+    min_area = draft.min_area or MIN_AREA_SHARE * inspected
+    size = draft.size_of(region.width, region.height)
+    try:
+        return Recipe(
+            part=draft.part,
+            width=size[0],
+            height=size[1],
+            channels=draft.channels,
+            camera_width=width,
+            camera_height=height,
+            sizes_vary=len(sizes) > 1,
+            region=draft.region,
+            normalise=draft.normalise,
+            window=_window(images) if depths == {"uint16"} else None,
+            decision=Decision(threshold=1.0, min_area=min_area),
+            align=_align(draft, folder, sizes),
+            units=tuple(Unit(region=unit.region, min_area=unit.min_area or min_area) for unit in draft.units),
+        )
+    except ValidationError as error:
+        raise UsageError(error.errors()[0]["msg"].removeprefix("Value error, ")) from error
+
+
+def _align(draft: Draft, folder: Path, sizes: set[tuple[int, int]]) -> Align | None:
+    wish = draft.align
+    if wish.kind == "none":
+        if wish.most_turn is not None or wish.template is not None or wish.reference is not None:
+            raise UsageError("--max-turn, --template and --reference say how a part is aligned: give --align as well")
+        return None
+    if draft.region is None:
+        raise UsageError(
+            f"--align {wish.kind} needs --roi x,y,width,height: the part on the reference picture. What the camera "
+            "sees beside it is the room that the part may move in"
+        )
+    if (wish.kind == "template") != (wish.template is not None):
+        raise UsageError("--template x,y,width,height names what is looked for: give it with --align template")
+    if len(sizes) > 1:
+        found = ", ".join(f"{width}x{height}" for width, height in sorted(sizes)[:3])
+        raise DataError(f"{folder} holds pictures of several sizes ({found}): parts are aligned in pictures of one")
+    turn = wish.most_turn if wish.most_turn is not None else MOST_TURN if wish.kind == "rotate" else 0.0
+    return Align(kind=wish.kind, most_turn=turn, template=wish.template, least=LEAST_CORRELATION)
+
+
+def _window(images: Sequence[Image]) -> Window:
+    """Return the grey values between which a 16-bit camera's good parts lie, with a tenth of room on either side."""
+    low = min(float(np.percentile(image, 0.1)) for image in images)
+    high = max(float(np.percentile(image, 99.9)) for image in images)
+    room = max(1.0, 0.1 * (high - low))
+    return Window(low=max(0, round(low - room)), high=min(65535, round(high + room)))
+
+
+def read_ignore(path: Path, recipe: Recipe) -> IgnoreMask:
+    """Return where nothing is judged, at map size: the white of a picture the size of the camera's.
+
+    Raises:
+        UsageError: no picture, or one of another size.
+    """
+    mask = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+    expected = (recipe.camera_height, recipe.camera_width)
+    if mask is None or mask.shape != expected:
+        found = "no picture" if mask is None else f"{mask.shape[1]}x{mask.shape[0]}"
+        raise UsageError(f"--mask {path}: expected a picture of {expected[1]}x{expected[0]}, got {found}")
+    region = recipe.inspected
+    cut = mask[region.y : region.y + region.height, region.x : region.x + region.width]
+    shrunk = cv2.resize(cut, (recipe.width, recipe.height), interpolation=cv2.INTER_NEAREST)
+    return np.asarray(shrunk > 127)

@@ -1,0 +1,35 @@
+"""What is usual in each region that has a minimum area of its own, so that one threshold serves all."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from edge_inspector.errors import DataError
+from edge_inspector.inspection.inspector import Detector
+from edge_inspector.inspection.model import Picture
+from edge_inspector.inspection.preprocess import IgnoreMask
+from edge_inspector.inspection.recipe import Recipe
+from edge_inspector.inspection.score import area_level
+from edge_inspector.inspection.units import as_judged, fields_of
+
+
+def with_usual(recipe: Recipe, detector: Detector, ignore: IgnoreMask | None, tune: Sequence[Picture]) -> Recipe:
+    """Return the recipe with the middle level of each unit over tune pictures.
+
+    Raises:
+        DataError: a unit in which no good part has a level.
+    """
+    if not recipe.units:
+        return recipe
+    maps = [as_judged(detector.residual(one, detector.network(one)), recipe, ignore) for one in tune]
+    units = []
+    for unit, part in zip(recipe.units, fields_of(recipe), strict=True):
+        levels = [area_level(amap[part.cut], part.min_area_px) for amap in maps]
+        usual = float(np.median(levels)) or max(levels)
+        if not usual > 0:
+            raise DataError(
+                f"in the region {unit.region} no good part shows any difference of {unit.min_area:g} pixels: enlarge "
+                "it, lower its minimum area, or see that the mask does not cover it"
+            )
+        units.append(unit.model_copy(update={"usual": float(np.float32(usual))}))
+    return recipe.model_copy(update={"units": tuple(units)})
