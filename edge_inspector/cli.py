@@ -37,6 +37,7 @@ COMMANDS = (
     trust.compare,
     trust.repeat,
     judge.inspect,
+    judge.reinspect,
     judge.bench,
     setup.init,
     serve.check,
