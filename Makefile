@@ -1,4 +1,4 @@
-# Two commands: `make demo` shows the product at work, `make test` proves it. Both set up what they need. More proof: simulate, faults, undo, soak, audit.
+# Two commands: `make demo` shows the product at work, `make test` proves it. Both set up what they need. More proof: simulate, faults, undo, soak, load, audit.
 SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
@@ -9,12 +9,13 @@ SECONDS_TO_SHOW ?=
 RTSP := gir1.2-gst-rtsp-server-1.0 python3-gi gstreamer1.0-plugins-base gstreamer1.0-plugins-good
 N ?= 1000
 SOAK_SECONDS ?= 3600
+LOAD ?=
 HERE := PYTHONPATH=$(CURDIR):$(CURDIR)/tests
 
 # Where `make offline-bundle` writes.
 OUT ?= dist/edge-inspector-offline
 
-.PHONY: demo test test-slow lint dashboard simulate faults undo soak audit offline-bundle clean
+.PHONY: demo test test-slow lint dashboard simulate faults undo soak load audit offline-bundle clean
 
 demo: $(VENV)/demo nodered/node_modules
 	$(BIN)/edge-inspector demo $(if $(SECONDS_TO_SHOW),--seconds $(SECONDS_TO_SHOW))
@@ -47,6 +48,10 @@ undo: $(VENV)/test
 # Ten parts a second and faults at random: `make soak SOAK_SECONDS=300` for five minutes.
 soak: $(VENV)/test
 	$(HERE) $(BIN)/python tests/soak.py --seconds $(SOAK_SECONDS)
+
+# How many stations one broker, dashboard and subscriber carry here: `make load LOAD="--steps 50x50,100x100 --no-dashboard"`.
+load: $(VENV)/test nodered/node_modules
+	$(HERE) $(BIN)/python tests/load.py $(LOAD)
 
 # Known weaknesses of what is installed; says why where the advisory services cannot be asked. `make test-slow` has it too.
 audit: $(VENV)/test

@@ -65,6 +65,12 @@ class Reason(Enum):
         "correct the file's name, sub-folder or JSON file; `edge-inspector check` shows how they are read",
     )
     MISSING_VIEW = 115, Verdict.INVALID, "a view of the part did not come", "check that camera, or raise views_ms"
+    BAD_STAMP = (
+        116,
+        Verdict.INVALID,
+        "a picture that came over MQTT does not say, or not rightly, what it is",
+        "send pictures with `edge-inspector camera` of this version; see the log for what was missing",
+    )
     EXCEPTION = 201, Verdict.ERROR, "the inspection failed", "see the log; send `edge-inspector diagnose`"
     NOT_FINITE = 202, Verdict.ERROR, "the anomaly map holds values that are no numbers", "teach the part anew"
     LATE = 203, Verdict.ERROR, "no answer within the deadline", "raise deadline_ms or use a smaller detector"
@@ -111,6 +117,8 @@ class Identity:
     """Judged after its time (found at start): for the record, never for the PLC."""
     camera: tuple[tuple[str, float], ...] = ()
     """What the camera said it was set to for this picture: exposure, gain, white balance, focus."""
+    sender: str = ""
+    """The camera that sent the picture over MQTT; empty where the station has its own."""
 
 
 @dataclass(frozen=True, slots=True)
