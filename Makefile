@@ -1,4 +1,4 @@
-# Two commands: `make demo` shows the product at work, `make test` proves it. Both set up what they need. More proof: simulate, faults, undo, soak, audit.
+# Two commands: `make demo` shows the product at work, `make test` proves it. Both set up what they need. More proof: simulate, faults, undo, soak, load, audit.
 SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
@@ -11,12 +11,13 @@ N ?= 1000
 SOAK_SECONDS ?= 3600
 DATA ?= ../shared/data/bottle
 RESULTS ?= 5000000
+LOAD ?=
 HERE := PYTHONPATH=$(CURDIR):$(CURDIR)/tests
 
 # Where `make offline-bundle` writes.
 OUT ?= dist/edge-inspector-offline
 
-.PHONY: demo test test-slow lint dashboard simulate faults undo soak peers ledger audit offline-bundle clean
+.PHONY: demo test test-slow lint dashboard simulate faults undo soak peers ledger load audit offline-bundle clean
 
 demo: $(VENV)/demo nodered/node_modules
 	$(BIN)/edge-inspector demo $(if $(SECONDS_TO_SHOW),--seconds $(SECONDS_TO_SHOW))
@@ -57,6 +58,10 @@ peers: $(VENV)/test
 # A ledger of five million results beside an empty one.
 ledger: $(VENV)/test
 	$(HERE) $(BIN)/python tests/benchmarks/large_ledger.py --results $(RESULTS)
+
+# How many stations one broker, dashboard and subscriber carry here: `make load LOAD="--steps 50x50,100x100 --no-dashboard"`.
+load: $(VENV)/test nodered/node_modules
+	$(HERE) $(BIN)/python tests/load.py $(LOAD)
 
 # Known weaknesses of what is installed; says why where the advisory services cannot be asked. `make test-slow` has it too.
 audit: $(VENV)/test

@@ -9,6 +9,7 @@ import typer
 
 from edge_inspector.commands import (
     bundles,
+    camera,
     card,
     data,
     gather,
@@ -42,6 +43,7 @@ COMMANDS = (
     setup.init,
     serve.check,
     serve.run,
+    camera.camera,
     past.history,
     past.explain,
     past.diagnose,

@@ -3,7 +3,7 @@
 import re
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeAlias
+from typing import Annotated, Any, Literal, Self, TypeAlias, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
@@ -145,7 +145,22 @@ class CaptureSettings(_Section):
         return without_logins(self.device)
 
 
-SourceSettings: TypeAlias = Annotated[FolderSettings | CaptureSettings, Field(discriminator="kind")]
+class PoolSettings(_Section):
+    """Pictures that cameras elsewhere send over MQTT, shared among the workers of a pool."""
+
+    kind: Literal["mqtt"]
+    """Pictures that `edge-inspector camera` sends to a pool; any number of stations take each its share."""
+    pool: Name
+    """Which pool's pictures; the cameras name it, too."""
+    max_mb: int = Field(16, ge=1, le=200)
+    """A larger picture is INVALID."""
+    away_s: int = Field(3600, ge=0, le=2_592_000)
+    """So long the broker keeps this worker's share for it while it is away; what comes meanwhile is late, not lost."""
+
+
+OwnSettings: TypeAlias = Annotated[FolderSettings | CaptureSettings, Field(discriminator="kind")]
+"""What a PC with a camera can have."""
+SourceSettings: TypeAlias = Annotated[FolderSettings | CaptureSettings | PoolSettings, Field(discriminator="kind")]
 
 
 class ViewSettings(_Section):
@@ -340,9 +355,7 @@ class LogSettings(_Section):
     """`json`: one object a line. Under systemd each line has its severity either way."""
 
 
-class Settings(BaseSettings):
-    """Everything that a daemon is told."""
-
+class _File(BaseSettings):
     model_config = SettingsConfigDict(
         frozen=True,
         extra="forbid",
@@ -350,6 +363,23 @@ class Settings(BaseSettings):
         env_prefix="EDGE_INSPECTOR_",
         env_nested_delimiter="__",
     )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Let the environment win over the file."""
+        del settings_cls, dotenv_settings, file_secret_settings
+        return env_settings, init_settings
+
+
+class Settings(_File):
+    """Everything that a daemon is told."""
 
     station: tuple[StationSettings, ...] = Field(min_length=1)
     """Camera positions."""
@@ -368,18 +398,11 @@ class Settings(BaseSettings):
     log: LogSettings = LogSettings()
     """The log."""
 
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Let the environment win over the file."""
-        del settings_cls, dotenv_settings, file_secret_settings
-        return env_settings, init_settings
+    @model_validator(mode="after")
+    def _pools_can_be_shared(self) -> Self:
+        if self.mqtt.version != 5 and any(isinstance(station.source, PoolSettings) for station in self.station):
+            raise ValueError("kind = mqtt needs mqtt.version = 5: shared subscriptions came with it")
+        return self
 
     @model_validator(mode="after")
     def _unique_stations(self) -> Self:
@@ -392,12 +415,57 @@ class Settings(BaseSettings):
         return self
 
 
+class CameraSettings(_File):
+    """Everything that `edge-inspector camera` is told: what a PC that has a camera, and no bundle, sends where."""
+
+    name: Name
+    """The camera's, in topics and in each result's `sender`."""
+    pool: Name
+    """The workers that judge its pictures."""
+    source: OwnSettings
+    """Where pictures come from."""
+    state_dir: Path = Path("/var/lib/edge-inspector-camera")
+    """The lock, and pictures that a `capture` source took and nobody has judged yet; one sender a folder."""
+    in_flight: int = Field(8, ge=1, le=1000)
+    """Pictures sent and not judged yet; the others wait in the folder."""
+    resend_s: int = Field(10, ge=1, le=3600)
+    """A picture without a result so long after it was sent is sent again; to another worker, as a rule."""
+    max_mb: int = Field(16, ge=1, le=200)
+    """A larger picture is not sent, and INVALID."""
+    mqtt: MqttSettings = MqttSettings()
+    """The broker, as for a daemon."""
+    log: LogSettings = LogSettings()
+    """The log."""
+
+    @model_validator(mode="after")
+    def _can_be_kept(self) -> Self:
+        if self.mqtt.version != 5:
+            raise ValueError("a camera needs mqtt.version = 5: pictures carry their names in its properties")
+        if isinstance(self.source, FolderSettings) and self.source.after == "keep":
+            raise ValueError("a camera's pictures are claimed: after = move or delete")
+        if isinstance(self.source, CaptureSettings) and self.source.trigger == "mqtt":
+            raise ValueError("no PLC triggers a camera that sends to a pool: trigger = interval, every_frame, presence")
+        return self
+
+
 def read_settings(path: Path) -> Settings:
     """Return the settings in a TOML file; relative paths are relative to it.
 
     Raises:
         SettingsError: no such file, no TOML, an unknown key, or a value out of range; the message names the key.
     """
+    return _read(path, Settings)
+
+
+def read_camera_settings(path: Path) -> CameraSettings:
+    """Return a camera's settings, as `read_settings` does a daemon's."""
+    return _read(path, CameraSettings)
+
+
+_Told = TypeVar("_Told", Settings, CameraSettings)
+
+
+def _read(path: Path, kind: type[_Told]) -> _Told:
     try:
         found = tomllib.loads(path.read_text(encoding="utf-8"))
         values = _anchored(found, path.resolve().parent)
@@ -405,11 +473,11 @@ def read_settings(path: Path) -> Settings:
         raise SettingsError(f"{path}: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
         raise SettingsError(f"{path} is no TOML: {error}") from error
-    unknown = sorted(set(values) - set(Settings.model_fields))
+    unknown = sorted(set(values) - set(kind.model_fields))
     if unknown:  # pydantic-settings would take some, such as `_env_file`, for wishes to itself
         raise SettingsError(f"{path}: {unknown[0]}: Extra inputs are not permitted")
     try:
-        return Settings(**values)
+        return kind(**values)
     except EnvironmentFault as error:
         raise SettingsError(f"environment EDGE_INSPECTOR_*: {error}") from error
     except ValidationError as error:

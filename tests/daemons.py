@@ -77,9 +77,15 @@ class Daemon:
     """`edge-inspector run` as systemd would run it; `kill` and `launch` as often as you like."""
 
     def __init__(
-        self, config: Path, environment: dict[str, str] | None = None, *, prefix: tuple[str, ...] = ()
+        self,
+        config: Path,
+        environment: dict[str, str] | None = None,
+        *,
+        prefix: tuple[str, ...] = (),
+        program: str = "run",
     ) -> None:
         self.config = config
+        self._program = program
         self._prefix = prefix
         """A program that starts it, `ip netns exec` for one."""
         self.log = config.with_name("daemon.log")
@@ -109,7 +115,7 @@ class Daemon:
             "-m",
             "edge_inspector.cli",
             "--verbose",
-            "run",
+            self._program,
             "--config",
             str(self.config),
         ]

@@ -24,6 +24,9 @@ from edge_inspector.inspection.preprocess import decode
 from edge_inspector.line.approvals import approvals_file, read_approvals
 from edge_inspector.line.naming import Names, read_names
 from edge_inspector.line.portable import import_station
+from edge_inspector.line.sender import _result_in
+from edge_inspector.line.spool import read_notice
+from edge_inspector.line.stamps import NO_PICTURES, StampError, camera_of, read_stamp
 from edge_inspector.line.state import _LAST_SEQ, _correlation_in, _parsed
 from edge_inspector.settings import NAMED, FolderSettings, Settings, read_settings
 from edge_inspector.toml import to_toml
@@ -349,3 +352,36 @@ def test_the_approvals_are_read_or_refused(tmp_path: Path, effort: int) -> None:
             assert "/" not in approval.folder
 
     tried(effort, RAW | lines | mutated(json.dumps(line).encode() + b"\n"), check)
+
+
+@pytest.mark.parametrize("effort", EFFORTS)
+def test_what_a_sent_picture_says_is_taken_or_refused(effort: int) -> None:
+    """Anybody who may send to a pool may say anything: what is taken can be a topic, a path and a line of a log."""
+    known = st.sampled_from(["capture", "captured_at", "captured_at_source", "again", "no_picture", "detail", *NAMED])
+    values = TEXTS | st.sampled_from(["c1", "2026-01-01T12:00:00.000Z", "9999-12-31T23:59:59.999999Z", "true", "mtime"])
+    least = [("capture", "c1"), ("captured_at", "2026-01-01T12:00:00.000Z")]
+
+    def check(properties: list[tuple[str, str]]) -> None:
+        for tried_ in (properties, [*least, *properties]):
+            with suppress(StampError):
+                stamp = read_stamp(tried_)
+                said = [stamp.capture, stamp.detail, *(getattr(stamp, name) for name in NAMED)]
+                assert all(not text or text.isprintable() for text in said)
+                assert "/" not in "".join([stamp.capture, *said[2:]])
+                assert stamp.no_picture in {"", *NO_PICTURES}
+                assert stamp.captured_ns >= 0
+
+    tried(effort, st.lists(st.tuples(known | TEXTS, values), max_size=6), check)
+
+
+@pytest.mark.parametrize("effort", EFFORTS)
+def test_what_comes_back_to_a_camera_is_a_result_or_nothing(effort: int) -> None:
+    """A camera's PC lives on, whatever is published to it."""
+
+    def check(raw: bytes) -> None:
+        assert isinstance(_result_in(raw).id, str)
+        assert read_notice(raw) is None or raw.startswith(b"no picture: ")
+        with suppress(StampError):
+            assert camera_of(raw.decode("utf-8", "replace")).isprintable()
+
+    tried(effort, RAW | JSON.map(lambda value: json.dumps(value, allow_nan=True).encode()), check)

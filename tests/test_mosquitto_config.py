@@ -29,7 +29,9 @@ SHIPPED = Path(__file__).parents[1] / "configs" / "mosquitto"
 BASE = f"{DEFAULT_ROOT}/{STATION}"
 PLC = f"plc-{STATION}"
 STRANGER = "stranger"
-USERS = (STATION, "dashboard", PLC, STRANGER)
+CAMERA = "cam-1"
+SENT = f"{DEFAULT_ROOT}-pictures/press/{CAMERA}"
+USERS = (STATION, "dashboard", PLC, CAMERA, STRANGER)
 SAID = tuple(f"{BASE}/{topic.name.replace('{name}', '06')}" for topic in TOPICS)
 COMMANDED = tuple(f"{BASE}/cmd/{name}" for name in COMMANDS)
 WISHED = tuple(f"{BASE}/plc/cmd/{name}" for name in PLC_COMMANDS)
@@ -152,7 +154,8 @@ def allowed(broker: Broker) -> dict[str, tuple[set[str], set[str]]]:
         for client in clients.values():
             assert client.welcome() == "Success"
             client.client.subscribe([("edge-inspector/#", 1), ("reply/#", 1), ("anything", 1)])
-        for topic in (*SAID, *COMMANDED, *WISHED, *OTHERS, "reply/dashboard/1"):
+        sent = (SENT, f"{SENT}/availability", f"{SENT}/result", f"{SENT[:-1]}2")
+        for topic in (*SAID, *COMMANDED, *WISHED, *OTHERS, *sent, "reply/dashboard/1"):
             writers = {user for user, client in clients.items() if client.may_say(topic)}
             found[topic] = (writers, set())
         for user, client in clients.items():
@@ -190,6 +193,35 @@ def test_only_the_plc_may_trigger(topic: str, allowed: dict[str, Any]) -> None:
 def test_nobody_may_anything_else(topic: str, allowed: dict[str, Any]) -> None:
     """Not another station, not outside the tree."""
     assert allowed[topic] == (set(), set())
+
+
+def test_a_camera_sends_as_itself_alone(allowed: dict[str, Any]) -> None:
+    """It cannot send as another camera, nor say of itself that its part is good; no station may read along."""
+    assert allowed[SENT] == ({CAMERA}, set())
+    assert allowed[f"{SENT}/availability"] == ({CAMERA}, {CAMERA})
+    assert allowed[f"{SENT}/result"] == (set(), set())
+    assert allowed[f"{SENT[:-1]}2"] == (set(), set())
+
+
+def test_a_worker_reads_its_pool_and_tells_the_camera(broker: Broker) -> None:
+    """With the lines of the example: pictures of every camera in, results out, nothing else."""
+    lines = (SHIPPED / "acl").read_text().splitlines()
+    rules = "\n".join(line.removeprefix("#") for line in lines if line.startswith("#topic") and "v1-pictures" in line)
+    user = f"user {STRANGER}\n{rules}\n\n"
+    with (
+        broker.running(acl=("# A plant system that only", f"{user}# A plant system that only")),
+        Client(broker, STRANGER) as worker,
+        Client(broker, CAMERA) as camera,
+    ):
+        assert worker.welcome() == camera.welcome() == "Success"
+        worker.client.subscribe([("$share/press/edge-inspector/v1-pictures/press/+", 1), (f"{SENT}/result", 1)])
+        camera.client.subscribe(f"{SENT}/result", 1)
+        said = worker.may_say(SENT), worker.may_say(f"{SENT}/result"), camera.may_say(SENT)
+        until(lambda: camera.heard and worker.heard, "both hear")
+
+        assert said == (False, True, True)
+        assert set(worker.heard) == {SENT}
+        assert camera.heard == [f"{SENT}/result"]
 
 
 def test_an_answer_is_for_who_asked(allowed: dict[str, Any]) -> None:

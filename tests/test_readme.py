@@ -21,6 +21,7 @@ SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("[[station]]", settings.StationSettings),
     ("[station.source] kind = folder", settings.FolderSettings),
     ("[station.source] kind = capture", settings.CaptureSettings),
+    ("[station.source] kind = mqtt", settings.PoolSettings),
     ("[[station.part]]", settings.PartSettings),
     ("[[station.part.view]]", settings.ViewSettings),
     ("[mqtt]", settings.MqttSettings),
@@ -29,6 +30,7 @@ SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("[archive]", settings.ArchiveSettings),
     ("[metrics]", settings.MetricsSettings),
     ("[log]", settings.LogSettings),
+    ("`camera`'s file", settings.CameraSettings),
 )
 
 

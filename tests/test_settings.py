@@ -10,11 +10,14 @@ from pydantic import BaseModel
 
 from edge_inspector.errors import SettingsError
 from edge_inspector.settings import (
+    CameraSettings,
     CaptureSettings,
     FolderSettings,
     MqttSettings,
+    PoolSettings,
     Settings,
     TlsSettings,
+    read_camera_settings,
     read_settings,
 )
 
@@ -28,6 +31,16 @@ path = "in"
 [[station.part]]
 name = "washer"
 bundle = "bundles/washer"
+"""
+
+
+POOLED = STATION.replace('kind = "folder"\npath = "in"', 'kind = "mqtt"\npool = "press"')
+CAMERA = """
+name = "cam-1"
+pool = "press"
+[source]
+kind = "folder"
+path = "in"
 """
 
 
@@ -127,6 +140,10 @@ def test_a_wrong_environment_is_refused(tmp_path: Path, monkeypatch: pytest.Monk
         (STATION + STATION.replace("st1", "st2"), "two stations watch the same folder"),
         (STATION + '[[station.part]]\nname = "washer"\nbundle = "other"\n', "two parts have the same name: washer"),
         ("[mqtt]\nport = 1883\n", "station: Field required"),
+        (POOLED.replace('pool = "press"', 'pool = "a/b"'), r"mqtt\.pool: .*no space"),
+        (POOLED.replace('pool = "press"', "max_mb = 1"), r"mqtt\.pool: Field required"),
+        (POOLED + "[mqtt]\nversion = 4\n", "needs mqtt.version = 5"),
+        (POOLED + '[[station.part.view]]\nname = "a"\n[[station.part.view]]\nname = "b"\n', "views need a folder"),
         ("station = []\n", "station: "),
         ("[[station\n", "is no TOML"),
     ],
@@ -197,3 +214,38 @@ def test_a_region_must_be_one(tmp_path: Path, region: str) -> None:
     keys = f'kind = "capture"\ndevice = "0"\nregion = {region}'
     with pytest.raises(SettingsError, match="region"):
         read_settings(written(tmp_path, STATION.replace('kind = "folder"\npath = "in"', keys)))
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (CAMERA.replace('pool = "press"', ""), "pool: Field required"),
+        (CAMERA + "[mqtt]\nversion = 4\n", "a camera needs mqtt.version = 5"),
+        (CAMERA + 'after = "keep"\n', "after = move or delete"),
+        (CAMERA.replace('kind = "folder"\npath = "in"', 'kind = "capture"\ndevice = "0"\ntrigger = "mqtt"'), "no PLC"),
+        (
+            CAMERA.replace('kind = "folder"\npath = "in"', 'kind = "mqtt"\npool = "press"'),
+            "source: .*'folder'.*'capture'",
+        ),
+        ("resend_s = 0\n" + CAMERA, "resend_s: "),
+        ('station = "st1"\n' + CAMERA, "station: Extra"),
+    ],
+)
+def test_what_is_wrong_with_a_camera_s_settings_is_named(tmp_path: Path, text: str, words: str) -> None:
+    """As with a daemon's."""
+    with pytest.raises(SettingsError, match=words):
+        read_camera_settings(written(tmp_path, text))
+
+
+def test_the_example_of_a_pool_starts() -> None:
+    """A camera and two workers of one pool, with names of their own, told alike what to judge."""
+    folder = CONFIGS[0].parent / "pool"
+    camera = read_camera_settings(folder / "camera.toml")
+    workers = [read_settings(folder / f"worker-{number}.toml").station[0] for number in (1, 2)]
+
+    assert [worker.source for worker in workers] == [PoolSettings(kind="mqtt", pool=camera.pool)] * 2
+    assert workers[0].part == workers[1].part
+    assert workers[0].name != workers[1].name
+    for key, field in CameraSettings.model_fields.items():
+        value = getattr(camera, key)
+        assert field.is_required() or key == "source" or value == field.default

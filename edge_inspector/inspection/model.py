@@ -71,6 +71,12 @@ class Reason(Enum):
         "the part cannot be found in the picture, or not all of it is there",
         "check whether the whole part lies in view; `edge-inspector recipe preview` shows what is found",
     )
+    BAD_STAMP = (
+        117,
+        Verdict.INVALID,
+        "a picture that came over MQTT does not say, or not rightly, what it is",
+        "send pictures with `edge-inspector camera` of this version; see the log for what was missing",
+    )
     EXCEPTION = 201, Verdict.ERROR, "the inspection failed", "see the log; send `edge-inspector diagnose`"
     NOT_FINITE = 202, Verdict.ERROR, "the anomaly map holds values that are no numbers", "teach the part anew"
     LATE = 203, Verdict.ERROR, "no answer within the deadline", "raise deadline_ms or use a smaller detector"
@@ -117,6 +123,8 @@ class Identity:
     """Judged after its time (found at start): for the record, never for the PLC."""
     camera: tuple[tuple[str, float], ...] = ()
     """What the camera said it was set to for this picture: exposure, gain, white balance, focus."""
+    sender: str = ""
+    """The camera that sent the picture over MQTT; empty where the station has its own."""
 
 
 @dataclass(frozen=True, slots=True)

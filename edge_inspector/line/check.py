@@ -22,7 +22,7 @@ from edge_inspector.line.naming import Names, printable, read_names
 from edge_inspector.line.probe import is_spoken_for, probe
 from edge_inspector.line.source import Now
 from edge_inspector.line.station import state_folder
-from edge_inspector.settings import CaptureSettings, FolderSettings, Settings, StationSettings
+from edge_inspector.settings import CaptureSettings, FolderSettings, PoolSettings, Settings, StationSettings
 from edge_inspector.wire.plcword import next_seq
 from edge_inspector.wire.topics import TOPICS
 
@@ -81,6 +81,8 @@ def _check_source(station: StationSettings) -> Finding:
             return _check_writable(what, folder.path)
         case CaptureSettings() as capture:
             return _check_camera(what, capture)
+        case PoolSettings(pool=pool):
+            return Finding(what, good=True, detail=f"what cameras send to pool {pool}, over the broker")
 
 
 def _check_camera(what: str, settings: CaptureSettings) -> Finding:

@@ -10,13 +10,13 @@ import cv2
 import numpy as np
 
 from edge_inspector.atomic import write_file
-from edge_inspector.errors import DataError
+from edge_inspector.errors import DataError, UsageError
 from edge_inspector.inspection.header import UnreadablePictureError
 from edge_inspector.inspection.model import Frame, Identity, Image, Unreadable
 from edge_inspector.inspection.preprocess import as_image
 from edge_inspector.line.naming import printable
 from edge_inspector.line.source import Accepted, Idle, Opened, Source, Trouble
-from edge_inspector.settings import CaptureSettings, FolderSettings, SourceSettings
+from edge_inspector.settings import CaptureSettings, FolderSettings, OwnSettings, PoolSettings, SourceSettings
 
 _DARK, _BRIGHT = 5, 250
 _MUCH = 0.02
@@ -69,9 +69,17 @@ class Waiting:
     """Why, where something is wrong; empty while all is well."""
 
 
-def for_collecting(source: SourceSettings) -> SourceSettings:
-    """Return the source's settings as `collect` uses them: nothing is claimed, and nobody sends triggers."""
+def for_collecting(source: SourceSettings) -> OwnSettings:
+    """Return the source's settings as `collect` uses them: nothing is claimed, and nobody sends triggers.
+
+    Raises:
+        UsageError: the station has no source of its own.
+    """
     match source:
+        case PoolSettings(pool=pool):
+            raise UsageError(
+                f"the pictures are sent to pool {pool}, and judged there: collect them where the camera is"
+            )
         case FolderSettings():
             return source.model_copy(update={"after": "keep"})
         case CaptureSettings(trigger="mqtt"):

@@ -57,8 +57,8 @@ def serve(settings: Settings, read_again: Callable[[], Settings]) -> int:
     with (
         locked(settings.state_dir),
         _log_kept(settings.state_dir),
-        _signals(stop, reloads),
-        _crash_watch(crashed, stop),
+        ended_by_signals(stop, reloads),
+        crash_watch(crashed, stop),
         _metrics(settings) as news,
     ):
         cache = GraphCache(settings.state_dir / "engine-cache", settings.performance)
@@ -237,7 +237,9 @@ def _log_kept(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _signals(stop: threading.Event, reloads: "queue.SimpleQueue[bool]") -> Iterator[None]:
+def ended_by_signals(stop: threading.Event, reloads: "queue.SimpleQueue[bool]") -> Iterator[None]:
+    """Set `stop` at SIGTERM and SIGINT, and put something into `reloads` at SIGHUP, while the block runs."""
+
     def end(_number: int, _frame: FrameType | None) -> None:
         stop.set()
 
@@ -254,7 +256,7 @@ def _signals(stop: threading.Event, reloads: "queue.SimpleQueue[bool]") -> Itera
 
 
 @contextmanager
-def _crash_watch(crashed: threading.Event, stop: threading.Event) -> Iterator[None]:
+def crash_watch(crashed: threading.Event, stop: threading.Event) -> Iterator[None]:
     """End the daemon when a thread dies: a station that has lost a stage must not look alive."""
     previous = threading.excepthook
 

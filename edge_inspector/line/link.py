@@ -5,7 +5,7 @@ import logging
 import queue
 import socket
 import ssl
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -67,6 +67,14 @@ class Incoming:
     retained: bool
     response_topic: str
     correlation: bytes
+    user: tuple[tuple[str, str], ...] = ()
+    """MQTT 5 user properties."""
+    size: int = 0
+    """Bytes that came; of a message that is too large `payload` is the beginning."""
+    mid: int = 0
+    """What the broker waits to see acknowledged."""
+    again: bool = False
+    """The broker has sent it before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +89,16 @@ Inbox: TypeAlias = "queue.SimpleQueue[Any]"
 
 
 @dataclass(frozen=True, slots=True)
+class Session:
+    """A place at the broker that outlives connections; what comes is acknowledged by `Link.acknowledge` alone."""
+
+    expiry_s: int
+    """So long the broker keeps it for who is away."""
+    receive_maximum: int
+    """Messages that the broker may send before the first of them is acknowledged."""
+
+
+@dataclass(frozen=True, slots=True)
 class Dial:
     """How a connection is made."""
 
@@ -91,6 +109,10 @@ class Dial:
     will: Will | None = None
     subscribe: str = ""
     keepalive_s: int = 15
+    session: Session | None = None
+    """MQTT 5; None is a clean start, nothing of an earlier connection remembered."""
+    most_heard: int = MAX_HEARD
+    """Bytes kept of a message that comes in."""
 
 
 class Link:
@@ -138,12 +160,45 @@ class Link:
             self._topics[sent.mid] = topic
         return sent.mid
 
+    def publish_picture(
+        self, topic: str, picture: bytes, user: Sequence[tuple[str, str]], *, expires_s: int
+    ) -> int | None:
+        """Hand a picture to the client and return its number; None when the connection is gone already.
+
+        Args:
+            topic: the whole topic.
+            picture: of any size; whether the broker takes it must be known to who sends it.
+            user: MQTT 5 user properties.
+            expires_s: the broker drops a picture that nobody took in this time.
+        """
+        if not self._client.is_connected():
+            return None
+        properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+        properties.UserProperty = list(user)
+        properties.MessageExpiryInterval = expires_s
+        sent = self._client.publish(topic, picture, 1, False, properties)
+        self._topics[sent.mid] = topic
+        return sent.mid
+
     def subscribe(self, topics: str) -> None:
-        """Hear a topic filter; with MQTT 5 a retained message is known as one even when it comes live."""
+        """Hear a topic filter; with MQTT 5 a retained message is known as one even when it comes live.
+
+        The broker's answer comes as `Acknowledged`, too.
+        """
         if self._version == 5:
-            self._client.subscribe(topics, options=SubscribeOptions(qos=1, retainAsPublished=True))
+            sent = self._client.subscribe(topics, options=SubscribeOptions(qos=1, retainAsPublished=True))
         else:
-            self._client.subscribe(topics, 1)
+            sent = self._client.subscribe(topics, 1)
+        if sent is not None and sent[1] is not None:
+            self._topics[sent[1]] = topics
+
+    def unsubscribe(self, topics: str) -> None:
+        """Hear a topic filter no longer, from a moment later on."""
+        self._client.unsubscribe(topics)
+
+    def acknowledge(self, mid: int) -> None:
+        """Tell the broker that a message of a session is dealt with."""
+        self._client.ack(mid, 1)
 
     def refusal(self, message: Acknowledged) -> str:
         """Return the topic of an acknowledged message if the broker refused it, else nothing; asked once a message."""
@@ -229,18 +284,27 @@ def connect(dial: Dial) -> "Link | str":
             Incoming(
                 link,
                 message.topic,
-                bytes(message.payload[:MAX_HEARD]),
+                bytes(message.payload[: dial.most_heard]),
                 message.retain,
                 getattr(properties, "ResponseTopic", ""),
                 getattr(properties, "CorrelationData", b""),
+                tuple(getattr(properties, "UserProperty", ())),
+                len(message.payload),
+                message.mid,
+                message.dup,
             )
         )
 
+    def on_subscribe(_c: mqtt.Client, _u: object, mid: int, codes: Any, _p: object) -> None:  # noqa: ANN401
+        refused = next((str(code) for code in codes if code.is_failure), "")
+        dial.inbox.put(Acknowledged(link, mid, refused))
+
     client.on_connect, client.on_disconnect = on_connect, on_disconnect
     client.on_publish, client.on_message = on_publish, on_message
+    client.on_subscribe = on_subscribe
     client.on_socket_open = _without_delay
     try:
-        client.connect(dial.mqtt.host, dial.mqtt.port, dial.keepalive_s, **_session(dial.mqtt.version))
+        client.connect(dial.mqtt.host, dial.mqtt.port, dial.keepalive_s, **_session(dial))
         client.loop_start()
         refused = answers.get(timeout=_CONNECT_TIMEOUT_S)
     except (OSError, ValueError, queue.Empty) as error:
@@ -260,7 +324,7 @@ def _drop(client: mqtt.Client) -> None:
     client.loop_stop()
     # The callbacks know the link and it knows the client: a circle, which would keep up to three descriptors open.
     client.on_connect = client.on_disconnect = None
-    client.on_publish = client.on_message = None
+    client.on_publish = client.on_message = client.on_subscribe = None
 
 
 def _client(dial: Dial) -> mqtt.Client:
@@ -271,6 +335,7 @@ def _client(dial: Dial) -> mqtt.Client:
         protocol=MQTTProtocolVersion(settings.version),
         reconnect_on_failure=False,
         clean_session=True if settings.version == 4 else None,
+        manual_ack=dial.session is not None,
     )
     client.connect_timeout = _CONNECT_TIMEOUT_S
     client.max_queued_messages_set(_QUEUED)
@@ -289,8 +354,13 @@ def _client(dial: Dial) -> mqtt.Client:
     return client
 
 
-def _session(version: int) -> dict[str, Any]:
-    return {"clean_start": True} if version == 5 else {}
+def _session(dial: Dial) -> dict[str, Any]:
+    if dial.session is None:
+        return {"clean_start": True} if dial.mqtt.version == 5 else {}
+    properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+    properties.SessionExpiryInterval = dial.session.expiry_s
+    properties.ReceiveMaximum = dial.session.receive_maximum
+    return {"clean_start": False, "properties": properties}
 
 
 def _password(path: Path | None) -> str:

@@ -32,8 +32,8 @@ class Names:
         return self.fault or said or "no name at all"
 
 
-class _WrongNameError(ValueError):
-    pass
+class WrongNameError(ValueError):
+    """What names a picture may not become a topic, a path or a line of a log."""
 
 
 def read_names(path: str, sidecar: bytes | None, settings: FolderSettings) -> Names:
@@ -53,8 +53,8 @@ def read_names(path: str, sidecar: bytes | None, settings: FolderSettings) -> Na
         found |= _from_stem(stem, settings.name_pattern)
         if settings.sidecar_ms:
             found |= _from_sidecar(sidecar)
-        return Names(**{name: _checked(name, value) for name, value in found.items()})
-    except _WrongNameError as error:
+        return Names(**{name: checked(name, value) for name, value in found.items()})
+    except WrongNameError as error:
         return Names(serial=stem, fault=str(error))
 
 
@@ -81,37 +81,41 @@ def _from_folders(folder: str, meanings: Sequence[str]) -> Iterator[tuple[str, s
     steps = [printable(step) for step in folder.split("/") if step]
     if len(steps) != len(meanings):
         expected = "/".join(meanings) or "none"
-        raise _WrongNameError(f"lies in sub-folder {'/'.join(steps) or 'none'!r}, expected {expected}")
+        raise WrongNameError(f"lies in sub-folder {'/'.join(steps) or 'none'!r}, expected {expected}")
     yield from zip(meanings, steps, strict=True)
 
 
 def _from_stem(stem: str, pattern: str) -> dict[str, str]:
     match = re.search(pattern, stem)
     if match is None:
-        raise _WrongNameError(f"the file name {stem!r} does not match name_pattern {pattern!r}")
+        raise WrongNameError(f"the file name {stem!r} does not match name_pattern {pattern!r}")
     return {name: value for name, value in match.groupdict().items() if value}
 
 
 def _from_sidecar(content: bytes | None) -> dict[str, str]:
     """Return what a sidecar says; its further keys are the camera's own business."""
     if content is None or not is_sidecar(content):
-        raise _WrongNameError(f"no JSON object beside it: {'nothing' if content is None else content[:40]!r}")
+        raise WrongNameError(f"no JSON object beside it: {'nothing' if content is None else content[:40]!r}")
     found = {name: value for name, value in json.loads(content).items() if name in NAMED and value not in (None, "")}
     wrong = {
         name: value for name, value in found.items() if isinstance(value, bool) or not isinstance(value, str | int)
     }
     if wrong:
-        raise _WrongNameError(f"the JSON file says {str(wrong)[:80]}, expected text")
+        raise WrongNameError(f"the JSON file says {str(wrong)[:80]}, expected text")
     return {name: str(value) for name, value in found.items()}
 
 
-def _checked(name: str, value: str) -> str:
-    """Return a name that may become a topic, a path or a line of a log."""
+def checked(name: str, value: str) -> str:
+    """Return a part's name, serial, lot, view or group that may become a topic, a path or a line of a log.
+
+    Raises:
+        WrongNameError: it may not.
+    """
     if name == "part":
         try:
             return check_name(value, "part")
         except SettingsError as error:
-            raise _WrongNameError(str(error)) from error
+            raise WrongNameError(str(error)) from error
     if len(value) > _LONGEST or not value.isprintable() or "/" in value or value in (".", ".."):
-        raise _WrongNameError(f"{name} {value[:64]!r}: expected 1 to {_LONGEST} printable characters, no /")
+        raise WrongNameError(f"{name} {value[:64]!r}: expected 1 to {_LONGEST} printable characters, no /")
     return value

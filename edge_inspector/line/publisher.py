@@ -59,6 +59,8 @@ class Publisher:
     """Most bytes of thumbnails that wait for the broker."""
     most_waiting: int = 1_000_000
     """Most lines that wait for the broker; beyond that the oldest are passed over."""
+    senders: str = ""
+    """The topic below which each camera of a pool hears its own results; empty where nobody sent the pictures."""
 
     def run(self) -> None:
         """Publish until stopped, over any number of connections."""
@@ -124,7 +126,8 @@ class _Session:
             self._publisher.worker.reports.put(Fault("undelivered", "", active=False))
         for entry in self._ledger.entries_after(self._sent, room) if room else ():
             self._sent = entry.n
-            mids = {mid for mid in (self._publish(entry), self._publish_thumb(entry)) if mid is not None}
+            sent = (self._publish(entry), self._publish_thumb(entry), self._tell_sender(entry.topic, entry.payload))
+            mids = {mid for mid in sent if mid is not None}
             self._under_way.append(_UnderWay(entry.n, self._publisher.worker.monotonic_ns(), mids))
 
     def _publish(self, entry: Entry) -> int | None:
@@ -150,6 +153,14 @@ class _Session:
         most = min(MAX_PAYLOAD, self._link.most_bytes)
         message = f"{name} of {size:,} bytes is not sent, the broker takes {most:,} at most: raise its packet size"
         self._publisher.worker.reports.put(Fault("refused", message))
+
+    def _tell_sender(self, topic: str, payload: bytes) -> int | None:
+        """Publish a result to the camera that sent its picture, too: it keeps the picture until it hears of it."""
+        if topic != "result" or not self._publisher.senders:
+            return None
+        result = Result.model_validate_json(payload)
+        whole = f"{self._publisher.senders}/{result.sender}/result"
+        return self._link.publish(whole, payload, 1, retain=False, name=result.id) if result.sender else None
 
     def _hear(self) -> bool:
         """Wait for news for at most a second and take in all there is; False when the connection is lost."""
@@ -183,8 +194,8 @@ class _Session:
             result = Result.model_validate_json(payload).model_copy(update={"replayed": True})
             whole = f"{self._publisher.base}/{topic.name}"
             mid = self._link.publish(whole, result.encode(), topic.qos, retain=topic.retain, name=result.id)
-            if mid is not None:
-                self._sent_again.add(mid)
+            told = self._tell_sender(topic.name, result.encode())
+            self._sent_again |= {one for one in (mid, told) if one is not None}
         if last < wish.last:
             self._again.appendleft(Resend(last + 1, wish.last))
             if not self._sent_again:

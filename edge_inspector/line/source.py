@@ -44,8 +44,10 @@ SourceEvent: TypeAlias = Accepted | Idle | Trouble | Opened
 class Source(Protocol):
     """Yields what happens, for ever; never raises for what the surroundings do."""
 
-    can_wait: bool
-    """Whether a picture may wait where it is while the queue is full."""
+    @property
+    def can_wait(self) -> bool:
+        """Whether a picture may wait where it is while the queue is full."""
+        ...
 
     def events(self, wanted: Callable[[], bool]) -> Generator[SourceEvent]:
         """Yield arrivals and changes of state, at least one event a second; takes no picture while not `wanted()`."""

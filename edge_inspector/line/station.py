@@ -29,6 +29,7 @@ from edge_inspector.line.legacy import Legacy
 from edge_inspector.line.link import Dial, Inbox, Will
 from edge_inspector.line.metrics import Judged, News, Shown
 from edge_inspector.line.plc import Plc
+from edge_inspector.line.pool import PoolSource
 from edge_inspector.line.publisher import Publisher, Wake
 from edge_inspector.line.renewal import Refusal, Renewal, Renewals
 from edge_inspector.line.shifts import turn_at
@@ -40,8 +41,16 @@ from edge_inspector.line.ticks import Answered, Fault, Reports, Worker
 from edge_inspector.line.triggers import Trigger, TriggerDesk
 from edge_inspector.line.upkeep import Upkeep
 from edge_inspector.line.views import Assembly
-from edge_inspector.settings import CaptureSettings, FolderSettings, Settings, SourceSettings, StationSettings
+from edge_inspector.settings import (
+    CaptureSettings,
+    FolderSettings,
+    OwnSettings,
+    PoolSettings,
+    Settings,
+    StationSettings,
+)
 from edge_inspector.wire.messages import AvailablePart, Health
+from edge_inspector.wire.topics import pool_topic
 
 _JOIN_S = 5.0
 _KEEPSAKES = 8
@@ -176,16 +185,7 @@ class Station:
 
     def _judging(self, stop: threading.Event) -> dict[str, Callable[[], None]]:
         assembly = _assembly(self._station, self._world.monotonic_ns)
-        source = open_source(
-            self._station.source,
-            self._station.name,
-            self._for_intake.now,
-            world=self._world,
-            open_ledger=self._open_ledger,
-            wait=self._wait,
-            joins=assembly.joins,
-            news=self._camera,
-        )
+        source = self._open_source(assembly)
         deadline_ns = self._station.deadline_ms * 1_000_000
         intake = Intake(
             source,
@@ -245,6 +245,31 @@ class Station:
             "archive": archive.run,
         }
 
+    def _open_source(self, assembly: Assembly) -> Source:
+        if isinstance(self._station.source, PoolSettings):
+            return PoolSource(
+                self._station.source,
+                self._station.name,
+                self._for_intake.now,
+                mqtt=self._settings.mqtt,
+                new_id=self._world.new_id,
+                open_ledger=self._open_ledger,
+                now_ns=self._world.now_ns,
+                monotonic_ns=self._world.monotonic_ns,
+                rng=self._world.rng,
+                say_again=self._inboxes["results"].put,
+            )
+        return open_source(
+            self._station.source,
+            self._station.name,
+            self._for_intake.now,
+            world=self._world,
+            open_ledger=self._open_ledger,
+            wait=self._wait,
+            joins=assembly.joins,
+            news=self._camera,
+        )
+
     def _talking(self, stop: threading.Event) -> dict[str, Callable[[], None]]:
         will = Will(f"{self._base}/availability", "offline")
         publisher = Publisher(
@@ -255,6 +280,7 @@ class Station:
             self._world.rng,
             self._settings.ledger.thumb_mb * 1_000_000,
             self._settings.ledger.undelivered_rows,
+            _senders(self._settings, self._station),
         )
         state = State(
             self._base,
@@ -326,7 +352,7 @@ class Station:
 
 
 def open_source(
-    settings: SourceSettings,
+    settings: OwnSettings,
     station: str,
     part: Callable[[], str],
     *,
@@ -336,7 +362,7 @@ def open_source(
     joins: Joins = lambda _ledger, _names: "",
     news: "queue.SimpleQueue[CameraNews] | None" = None,
 ) -> Source:
-    """Return where a station's pictures come from; nothing is opened before its events are asked for.
+    """Return a PC's own folder or camera; nothing is opened before its events are asked for.
 
     Args:
         settings: the source's.
@@ -373,6 +399,12 @@ def open_source(
             )
         case _:
             assert_never(settings)
+
+
+def _senders(settings: Settings, station: StationSettings) -> str:
+    """Return the topic below which the cameras of a station's pool hear what became of their pictures."""
+    source = station.source
+    return pool_topic(settings.mqtt.root, source.pool) if isinstance(source, PoolSettings) else ""
 
 
 def state_folder(settings: Settings, station: StationSettings) -> Path:

@@ -126,6 +126,8 @@ class Result(Message):
     """A part that is known to be bad, to see that it is found: not of production, never accepted."""
     monitored: bool = False
     """Judged in monitor mode: to be looked at, not to be acted on, never accepted."""
+    sender: str = ""
+    """The camera that sent the picture, where workers share those of a pool; empty where the station has its own."""
 
     @property
     def of_production(self) -> bool:
@@ -174,6 +176,7 @@ def result_of(
         replayed=identity.replayed,
         simulated=False,
         trace=trace or Trace(),
+        sender=identity.sender,
     )
 
 

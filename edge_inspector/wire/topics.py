@@ -65,6 +65,15 @@ def topic_of(name: str) -> Topic:
     return _BY_NAME["counters/shift/{name}" if name.startswith("counters/shift/") else name]
 
 
+def pool_topic(root: str, pool: str) -> str:
+    """Return the topic below which the cameras of a pool send.
+
+    `/{camera}` are its pictures, `/{camera}/result` what became of them, `/{camera}/availability` whether it is there.
+    Beside the root and not below it: whoever listens to all stations (`{root}/#`) is not to get every picture.
+    """
+    return f"{root}-pictures/{pool}"
+
+
 def check_name(name: str, what: str) -> str:
     """Return a station's or part's name that may become a topic and a path.
 

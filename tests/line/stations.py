@@ -85,7 +85,7 @@ class Bench:
 
     def __enter__(self) -> Self:
         station = self._settings.station[0]
-        (self._folder / "state" / STATION).mkdir(parents=True, exist_ok=True)
+        (self._folder / "state" / station.name).mkdir(parents=True, exist_ok=True)
         self.opens().__exit__()
         inspector = Inspector(a_recipe(), _Detector(self._look), None, time.perf_counter_ns)
         world = World(self._now, time.monotonic_ns, self._new_id, Random(1))  # noqa: S311 - jitter
@@ -135,7 +135,9 @@ class Bench:
 
     def opens(self) -> Ledger:
         """Open a connection to the station's ledger."""
-        return open_ledger(self._folder / "state" / STATION / "ledger.db", lambda: "ledger-1", time.time_ns)
+        return open_ledger(
+            self._folder / "state" / self._settings.station[0].name / "ledger.db", lambda: "ledger-1", time.time_ns
+        )
 
     def send(self, serial: str, level: float = 0.5) -> None:
         """Put a part in front of the camera that the detector will find so unusual."""

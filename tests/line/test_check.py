@@ -33,6 +33,14 @@ def found(folder: Path, pictures: dict[str, dict[str, Any] | None], part: dict[s
     return list(_check_names(a_station({"kind": "folder", "path": folder, **keys}, **part)))
 
 
+def test_a_worker_needs_no_source_of_its_own() -> None:
+    """Its pictures come over the broker, which is looked at by itself."""
+    finding = _check_source(a_station({"kind": "mqtt", "pool": "press"}))
+
+    assert finding.good
+    assert "pool press" in finding.detail
+
+
 @pytest.mark.parametrize(
     ("keys", "name", "sidecar", "part", "good", "said"),
     [

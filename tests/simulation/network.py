@@ -163,7 +163,7 @@ class Socket:
     def receive(self, topic: str, payload: bytes) -> None:
         """Bring a message to the client."""
         if self._subscribed and topic.startswith(self._subscribed):
-            message = SimpleNamespace(topic=topic, payload=payload, retain=False, properties=None)
+            message = SimpleNamespace(topic=topic, payload=payload, retain=False, properties=None, mid=0, dup=False)
             self._broker.scheduler.after(
                 self._lag(), lambda: self.broken or self.process.dead or self.on_message(self, None, message)
             )

@@ -1,0 +1,26 @@
+"""The command of a PC that has a camera and no bundle."""
+
+import logging
+import os
+import time
+from functools import partial
+from pathlib import Path
+from random import Random
+from typing import Annotated
+
+import typer
+
+
+def camera(config: Annotated[Path, typer.Option(help="The camera's settings file (TOML).")]) -> None:
+    """Send a camera's pictures to a pool of workers over MQTT until SIGTERM or Ctrl-C; each is kept until judged."""
+    from edge_inspector.line.daemon import new_arrival_id
+    from edge_inspector.line.logs import set_log_format
+    from edge_inspector.line.send import send_pictures
+    from edge_inspector.line.station import World
+    from edge_inspector.line.systemd import notify
+    from edge_inspector.settings import read_camera_settings
+
+    settings = read_camera_settings(config)
+    set_log_format(settings.log.format, logging.getLogger().handlers, journal="JOURNAL_STREAM" in os.environ)
+    world = World(time.time_ns, time.monotonic_ns, new_arrival_id, Random())  # noqa: S311 - jitter, not secrets
+    raise typer.Exit(send_pictures(settings, world, partial(notify, os.environ)))
