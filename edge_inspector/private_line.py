@@ -111,12 +111,13 @@ def running(command: Sequence[str], log: Path, environment: dict[str, str]) -> I
 
 @contextmanager
 def results_of(mqtt: MqttSettings, station: str) -> Iterator["queue.SimpleQueue[Incoming]"]:
-    """Listen to a station's results, as SCADA would."""
+    """Listen to a station's results, as SCADA would; nothing else comes as long as the broker lives."""
     worker = Worker(station, threading.Event(), queue.SimpleQueue(), time.monotonic_ns)
     inbox: queue.SimpleQueue[Incoming] = queue.SimpleQueue()
     dial = Dial(mqtt, f"{station}-subscriber", inbox, subscribe=f"{DEFAULT_ROOT}/{station}/result")
     connected = links(dial, worker, Random(0), lambda: None)  # noqa: S311 - jitter
     next(connected)
+    inbox.get(timeout=_PATIENCE_S)  # the broker's word that the subscription stands
     try:
         yield inbox
     finally:
