@@ -14,6 +14,7 @@ from factories import a_judgement, a_part, a_result_builder, an_identity, png
 from stations import Bench
 
 from edge_inspector.bundle import Bundle
+from edge_inspector.engines.openvino import GraphCache
 from edge_inspector.inspection.inspector import Inspection
 from edge_inspector.inspection.model import Frame, Reason, Unreadable, Verdict, Views
 from edge_inspector.inspection.worst import worst_of
@@ -197,7 +198,7 @@ def test_a_view_may_have_a_bundle_of_its_own(bundle: Bundle, tmp_path: Path) -> 
         {"name": "nut", "bundle": bundle.path, "view": [{"name": "top"}, {"name": "side", "bundle": tmp_path / "no"}]},
     ]
     settings = Settings(station=({"name": "st1", "source": source, "part": parts},), state_dir=tmp_path)
-    _, lines = open_parts(settings, settings.station[0])
+    _, lines = open_parts(settings, settings.station[0], GraphCache())
     washer, nut = lines["washer"], lines["nut"]
 
     assert washer.for_view("top") is washer
