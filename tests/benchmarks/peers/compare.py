@@ -41,8 +41,10 @@ def main() -> None:
         folder = Path(name)
         ours = {kind: measured(kind, asked.data, folder) for kind in ("cae:my", "padim")}
         with private_broker(folder) as mqtt:
-            prior = answer(python(asked.home / "prior", PRIOR), HERE / "prior_loop.py", asked.data / "test", mqtt.port)
-        anomalib = answer(python(asked.home / "anomalib", ANOMALIB), HERE / "anomalib_padim.py", asked.data)
+            prior = answer(
+                python(asked.home / "prior", PRIOR), HERE / "prior_loop.py", asked.data.resolve() / "test", mqtt.port
+            )
+        anomalib = answer(python(asked.home / "anomalib", ANOMALIB), HERE / "anomalib_padim.py", asked.data.resolve())
     openvino = min(anomalib["default"], anomalib["f32"])
     rows = (
         (
@@ -100,7 +102,9 @@ def python(home: Path, packages: tuple[str, ...]) -> Path:
 
 def answer(program: Path, script: Path, *words: object) -> dict[str, float]:
     """Run a peer's script and return the JSON in its last line."""
-    found = subprocess.run([program, script, *map(str, words)], check=True, stdout=subprocess.PIPE, text=True)
+    with TemporaryDirectory() as scratch:  # anomalib leaves compiled graphs where it is started
+        command = [program.absolute(), script, *map(str, words)]
+        found = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, cwd=scratch)
     figures: dict[str, float] = json.loads(found.stdout.strip().splitlines()[-1])
     return figures
 
