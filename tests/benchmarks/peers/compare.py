@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 from edge_inspector.lab.machine import processor
 from edge_inspector.private_line import private_broker
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).resolve().parent
 PRIOR = (
     "tensorflow-cpu>=2.20,<3",
     "keras>=3.10,<4",
