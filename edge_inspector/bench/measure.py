@@ -42,7 +42,7 @@ def measure(
     """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        stages = measure_stages(bundle, pictures, folder, report)
-        encoded = next(iter(pictures_of(bundle, pictures).values()))
-        daemon = measure_daemon(bundle, encoded, folder, report, flame)
+        encoded = pictures_of(bundle, pictures)
+        stages = measure_stages(bundle, encoded, folder, report)
+        daemon = measure_daemon(bundle, next(iter(encoded.values())), folder, report, flame)
     return Figures(stages, daemon, tuple(rows(bundle, stages, daemon)))

@@ -5,7 +5,7 @@ import math
 import os
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -73,13 +73,13 @@ class Benchmark:
 
 
 def measure_stages(
-    bundle: Bundle, pictures: Sequence[Path], folder: Path, report: Callable[[str, float], None]
+    bundle: Bundle, pictures: Mapping[str, Sequence[bytes]], folder: Path, report: Callable[[str, float], None]
 ) -> dict[str, Benchmark]:
     """Measure a bundle in this process, by picture size.
 
     Args:
         bundle: what is measured.
-        pictures: JPEG files; empty to use the bundle's golden pictures, enlarged to 1 and to 5 megapixels.
+        pictures: JPEG files by what they are called, as `pictures_of` returns them.
         folder: for files that are gone afterwards.
         report: shows progress.
     """
@@ -87,7 +87,7 @@ def measure_stages(
     floor_ms = 1000 * flops / _matrix_rate()
     thin = bf16_rate(_MATRIX, usable_processors())
     measured = {}
-    for done, (name, encoded) in enumerate(pictures_of(bundle, pictures).items()):
+    for done, (name, encoded) in enumerate(pictures.items()):
         report(name, done / 2)
         measured[name] = _measure(
             bundle, encoded, folder / name.replace(" ", "-"), (floor_ms, None if thin is None else 1000 * flops / thin)
@@ -96,7 +96,10 @@ def measure_stages(
 
 
 def pictures_of(bundle: Bundle, pictures: Sequence[Path]) -> dict[str, list[bytes]]:
-    """Return the JPEG files to measure with, by what they are called."""
+    """Return the JPEG files to measure with, by what they are called.
+
+    Without `pictures` they are the bundle's golden ones, enlarged to 1 and to 5 megapixels.
+    """
     return {"given": [path.read_bytes() for path in pictures]} if pictures else _enlarged(bundle)
 
 

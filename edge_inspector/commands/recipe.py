@@ -13,6 +13,7 @@ from edge_inspector.commands.look import (
     MaxTurnOption,
     ReferenceOption,
     RoiOption,
+    SizeOption,
     TemplateOption,
     UnitOption,
     align_wish,
@@ -37,7 +38,7 @@ def preview(
         Path | None, typer.Option(help="Look as this bundle does; else as `train` would with these options.")
     ] = None,
     count: Annotated[int, typer.Option(min=1, help="Of a folder, look at so many, evenly chosen.")] = 12,
-    size: Annotated[str, typer.Option(help="Of the detector's picture: N or WIDTHxHEIGHT.")] = "256",
+    size: SizeOption = "256",
     roi: RoiOption = None,
     align: AlignOption = "none",
     max_turn: MaxTurnOption = None,

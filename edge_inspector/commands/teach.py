@@ -27,6 +27,7 @@ from edge_inspector.commands.look import (
     MaxTurnOption,
     ReferenceOption,
     RoiOption,
+    SizeOption,
     TemplateOption,
     UnitOption,
     align_wish,
@@ -48,7 +49,7 @@ def train(
     part: Annotated[str, typer.Option(help="Name of the part.")],
     out: Annotated[Path, typer.Option(help="Folder to write the bundle to; must not exist.")],
     detector: Annotated[str, typer.Option(help="Kind of detector; README lists them.")] = DEFAULT_KIND,
-    size: Annotated[str, typer.Option(help="Of the detector's picture: N or WIDTHxHEIGHT.")] = "256",
+    size: SizeOption = "256",
     keep_aspect: Annotated[
         bool, typer.Option("--keep-aspect", help="Keep the picture's shape; --size is the longer side.")
     ] = False,

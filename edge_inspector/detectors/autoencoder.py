@@ -18,7 +18,7 @@ from edge_inspector.detectors.reconstruction import (
     ReconstructionResidual,
     fit_network,
     fit_tolerance,
-    has_bf16_units,
+    light,
     without_tolerance,
 )
 from edge_inspector.detectors.sanity import refuse_constant, refuse_copies
@@ -133,7 +133,7 @@ def _reconstruct(network: nn.Module, pictures: Pictures) -> Tensor:
     network.eval()
     # Half the digits are enough to choose weights by; what decides is fitted on the deployed network.
     device = next(network.parameters()).device
-    with torch.no_grad(), torch.autocast(device.type, torch.bfloat16, enabled=has_bf16_units()):
+    with torch.no_grad(), light(device.type):
         batches = (torch.from_numpy(pictures[i : i + _BATCH]) for i in range(0, len(pictures), _BATCH))
         parts = [network(batch.to(device)).cpu() for batch in batches]
     network.train()

@@ -206,13 +206,18 @@ def _step(
 ) -> float:
     source, target = (as_input(torch.from_numpy(pictures).to(workers.device)) for pictures in (corrupted, clean))
     optimiser.zero_grad(set_to_none=True)
-    with torch.autocast(workers.device, torch.bfloat16, enabled=has_bf16_units() or workers.device == "cuda"):
+    with light(workers.device):
         reconstruction = autoencoder(source.contiguous(memory_format=torch.channels_last))
     loss = loss_of(reconstruction.float(), target)
     loss.backward()  # type: ignore[no-untyped-call]
     workers.average_gradients(autoencoder)
     optimiser.step()
     return float(loss.detach())
+
+
+def light(device: str) -> torch.autocast:
+    """Compute in bf16 while the block runs, where `device` has units for it."""
+    return torch.autocast(device, torch.bfloat16, enabled=device != "cpu" or has_bf16_units())
 
 
 def has_bf16_units() -> bool:

@@ -10,7 +10,7 @@ from edge_inspector.detectors.reconstruction import (
     ReconstructionNetwork,
     Step,
     as_input,
-    has_bf16_units,
+    light,
     loss_function,
 )
 from edge_inspector.detectors.settings import DetectorSettings, Loss
@@ -53,7 +53,7 @@ class TrainingCurves:
         autoencoder.eval()
         with torch.no_grad():
             device = next(autoencoder.parameters()).device
-            with torch.autocast(device.type, torch.bfloat16, enabled=has_bf16_units() or device.type == "cuda"):
+            with light(device.type):
                 restored = autoencoder(spoiled.to(device).contiguous(memory_format=torch.channels_last))
             restored = restored.float().cpu()
             measured = float(self._loss_of(restored, clean)), float(Ssim().forward(restored, clean).mean())

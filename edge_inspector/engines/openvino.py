@@ -1,5 +1,6 @@
 """Run a bundle's two graphs on this processor, in the precision that the bundle names."""
 
+import functools
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -57,7 +58,12 @@ class GraphCache:
 
 def can_run(precision: Precision) -> bool:
     """Say whether this processor has units for `precision`; without them it would be computed in another, unasked."""
-    return _UNITS[precision] in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return _UNITS[precision] in _capabilities()
+
+
+@functools.cache
+def _capabilities() -> tuple[str, ...]:
+    return tuple(openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
 
 
 class OpenVinoNetwork:

@@ -17,7 +17,7 @@ from edge_inspector.bundle import NETWORK, NETWORK_INT8
 from edge_inspector.detectors.lesson import Pictures
 from edge_inspector.detectors.settings import DetectorSettings, FeatureSettings
 from edge_inspector.engines.openvino import Precision, can_run
-from edge_inspector.errors import UsageError
+from edge_inspector.errors import DataError, UsageError
 from edge_inspector.inspection.auroc import auroc
 
 Asked: TypeAlias = Literal["auto", "f32", "bf16", "int8"]
@@ -54,6 +54,16 @@ def parse_precision(text: str) -> Asked:
         if text == known:
             return cast("Asked", known)
     raise UsageError(f"--precision {text}: expected one of {', '.join(get_args(Asked))}")
+
+
+def check_precision(asked: Asked) -> None:
+    """Refuse, before anything is taught, what this processor cannot compute.
+
+    Raises:
+        DataError: it has no units for the precision that the user names.
+    """
+    if asked != "auto" and not can_run(asked):
+        raise DataError(f"this processor has no {asked} units: leave --precision out")
 
 
 def lighter(asked: Asked, detector: DetectorSettings) -> tuple[Precision, ...]:

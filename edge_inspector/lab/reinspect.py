@@ -11,9 +11,9 @@ from pathlib import Path
 
 from edge_inspector.bundle import Bundle, open_inspector, read_bundle
 from edge_inspector.errors import DataError
-from edge_inspector.inspection.header import SUFFIXES
 from edge_inspector.inspection.inspector import Inspector
 from edge_inspector.inspection.model import Verdict
+from edge_inspector.lab.dataset import find_pictures
 
 OVERLAY = "-overlay.jpg"
 """How the archive's drawn pictures end: they are no part's."""
@@ -88,10 +88,10 @@ def changes_of(judged: Sequence[Again]) -> Changes:
 
 
 def _pictures(folder: Path) -> tuple[str, ...]:
-    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
-    paths = tuple(path.relative_to(folder).as_posix() for path in found if not path.name.endswith(OVERLAY))
+    found = (path for path in find_pictures(folder) if not path.name.endswith(OVERLAY))
+    paths = tuple(path.relative_to(folder).as_posix() for path in found)
     if not paths:
-        raise DataError(f"no picture in {folder}: expected an archive, or a folder of {', '.join(sorted(SUFFIXES))}")
+        raise DataError(f"no picture in {folder} but drawn ones (*{OVERLAY}): expected those of an archive, too")
     return paths
 
 

@@ -52,7 +52,16 @@ from edge_inspector.lab.export import to_onnx
 from edge_inspector.lab.limits import with_limits
 from edge_inspector.lab.machine import processor
 from edge_inspector.lab.material import Material
-from edge_inspector.lab.precision import LARGEST_SHIFT, Asked, Levels, holds, lighter, network_files, shift
+from edge_inspector.lab.precision import (
+    LARGEST_SHIFT,
+    Asked,
+    Levels,
+    check_precision,
+    holds,
+    lighter,
+    network_files,
+    shift,
+)
 from edge_inspector.lab.reference import (
     encode_reference,
     open_sight,
@@ -120,6 +129,7 @@ def train(order: Order) -> Bundle:
         raise DataError(f"{order.out} exists already: name a folder that does not, a bundle is never changed")
     if not order.keep_aspect:
         check_size(order.detector, order.height, order.width)
+    check_precision(order.precision)
     order.report("read pictures", 0.0)
     rng = np.random.default_rng(order.seed)
     pictures = find_good(order.pictures, order.group)
@@ -292,8 +302,6 @@ def _deploy(order: Order, taught: Taught, lesson: Lesson) -> _Deployed:
                 f"in {precision} a score moves by {shift(reference.levels, found.levels):.1%} of the limit, at most "
                 f"{LARGEST_SHIFT:.0%} is allowed: leave --precision out, then the fastest that holds is taken"
             )
-    if order.precision not in ("auto", "f32"):
-        raise DataError(f"this processor has no {order.precision} units: leave --precision out")
     return reference
 
 

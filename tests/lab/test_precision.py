@@ -146,3 +146,13 @@ def test_an_order_for_a_precision_that_does_not_hold_is_refused(
 
     with pytest.raises(DataError, match=r"in bf16 a score moves by .*%.* leave --precision out"):
         teach_washer(good_parts, tmp_path / "washer", precision="bf16", budget=Budget(epochs=1, seconds=None))
+
+
+def test_a_precision_without_units_is_refused_before_a_picture_is_read(
+    tmp_path: Path, teach_washer: Callable[..., Bundle], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not after minutes of training."""
+    monkeypatch.setattr(precision, "can_run", lambda wanted: wanted == "f32")
+
+    with pytest.raises(DataError, match="this processor has no int8 units: leave --precision out"):
+        teach_washer(tmp_path / "no such folder", tmp_path / "washer", precision="int8")
