@@ -57,14 +57,17 @@ def private_broker(folder: Path) -> Iterator[MqttSettings]:
 
 
 def write_settings(folder: Path, inboxes: Mapping[str, Path], bundle: Bundle, mqtt: MqttSettings) -> Path:
-    """Write the settings of stations, each with the inbox that it watches, and return the file."""
+    """Write the settings of stations, each with the inbox that it watches, and return the file.
+
+    Paths in it are whole: what is relative there would be relative to the file.
+    """
     config = folder / "edge-inspector.toml"
     lines = [f'state_dir = "{folder / "state"}"', "[mqtt]", f"port = {mqtt.port}", f"version = {mqtt.version}"]
     for station, inbox in inboxes.items():
         inbox.mkdir()
         lines += ["[[station]]", f'name = "{station}"', "deadline_ms = 5000"]
         lines += ["[station.source]", 'kind = "folder"', f'path = "{inbox}"']
-        lines += ["[[station.part]]", f'name = "{bundle.recipe.part}"', f'bundle = "{bundle.path}"']
+        lines += ["[[station.part]]", f'name = "{bundle.recipe.part}"', f'bundle = "{bundle.path.resolve()}"']
     config.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return config
 

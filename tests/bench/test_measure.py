@@ -14,8 +14,10 @@ from edge_inspector.bundle import Bundle
 def test_bench_reports_every_figure_and_keeps_them(bundle: Bundle, tmp_path: Path) -> None:
     """Stages, floors, the real daemon with 1, 2 and 4 stations, and what is wanted beside each."""
     history = tmp_path / "history.jsonl"
-    command = [sys.executable, "-m", "edge_inspector.cli", "bench", str(bundle.path), "--json", "--history"]
-    found = subprocess.run([*command, str(history)], capture_output=True, text=True, timeout=300, check=False)
+    command = [sys.executable, "-m", "edge_inspector.cli", "bench", bundle.path.name, "--json", "--history"]
+    found = subprocess.run(
+        [*command, str(history)], capture_output=True, text=True, timeout=300, check=False, cwd=bundle.path.parent
+    )
     figures = json.loads(found.stdout)
     stages = {"read", "decode", "resize", "quality", "network", "residual", "decide", "thumbnail", "commit", "encode"}
 

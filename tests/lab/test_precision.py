@@ -53,6 +53,11 @@ def test_a_ranking_that_is_lost_does_not_hold_though_scores_hardly_move() -> Non
     assert not holds(reference, other)
 
 
+def test_a_score_that_moves_too_far_does_not_hold() -> None:
+    """Though the ranking stays."""
+    assert not holds(REFERENCE, Levels(good=[1.0, 2.05], planted=[1.5, 40.0]))
+
+
 def test_a_score_that_is_no_number_does_not_hold() -> None:
     """NaN compares false with every limit, to the safe side."""
     assert not holds(REFERENCE, Levels(good=[1.0, float("nan")], planted=[1.5, 40.0]))
