@@ -4,6 +4,7 @@ import os
 import queue
 import threading
 import time
+import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -264,3 +265,38 @@ def test_an_id_from_outside_cannot_leave_the_folder(tmp_path: Path) -> None:
 
     assert [name.split("/")[0] for name in bench.names()] == ["OK"]
     assert bench.shelf.find("OK", NOW, "../../../evil")
+
+
+def test_a_day_of_a_fast_line_takes_no_memory_when_it_is_looked_at(tmp_path: Path) -> None:
+    """Every minute all names of the day were read: the memory grew by 340 bytes a part until midnight."""
+    bench = Bench(tmp_path)
+    today = bench.shelf.place("OK", NOW, "first", ".jpg")
+    today.parent.mkdir(parents=True)
+    for number in range(5000):
+        today.with_name(f"{number:06}-{'x' * 32}.jpg").touch()
+    tracemalloc.start()
+    bench.keep()
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert len(list(today.parent.iterdir())) == 5000
+    assert peak < 500_000
+
+
+@pytest.mark.parametrize("batch", [1, 3, 7, 100])
+def test_the_oldest_come_first_however_many_there_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batch: int
+) -> None:
+    """Read in parts, over days, each once, while they are removed; and days that are too young are left out."""
+    monkeypatch.setattr(archives, "_BATCH", batch)
+    shelf = Shelf(tmp_path)
+    files = [
+        shelf.place("OK", NOW + day * DAY + number * 1_000_000, "id", ".jpg") for day in range(3) for number in range(7)
+    ]
+    for file in files:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+
+    assert list(shelf.oldest("OK", files[-1].parent.name)) == files[:14]
+    assert [file.unlink() or file for file in shelf.oldest("OK")] == files
+    assert list((tmp_path / "OK").iterdir()) == []
