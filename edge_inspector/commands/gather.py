@@ -12,7 +12,7 @@ from edge_inspector.commands.console import FINDING, JsonFlag, print_json, stder
 from edge_inspector.errors import UsageError
 
 if TYPE_CHECKING:
-    from edge_inspector.line.collect import Taken
+    from edge_inspector.line.album import Taken
 
 
 def collect(
@@ -26,8 +26,9 @@ def collect(
     as_json: JsonFlag = False,
 ) -> None:
     """Take pictures of good parts from a station's own source, with a word on focus and exposure for each."""
-    from edge_inspector.line.collect import Taken, for_collecting
+    from edge_inspector.line.album import Album, Taken
     from edge_inspector.line.collect import collect as take
+    from edge_inspector.line.collect import for_collecting
     from edge_inspector.line.daemon import locked, new_arrival_id
     from edge_inspector.line.ledger import open_ledger
     from edge_inspector.line.station import World, open_source
@@ -51,7 +52,8 @@ def collect(
             wait=time.sleep,
         )
         said = ""
-        for news in take(source, folder, count, group=group, serial=serial, stopping=lambda: time.monotonic() > end):
+        album = Album(folder, group=group, serial=serial)
+        for news in take(source, album, count, stopping=lambda: time.monotonic() > end):
             if isinstance(news, Taken):
                 taken.append(news)
                 words = f"{news.number}/{count} {news.path.name}: {news.in_words()}"

@@ -15,6 +15,7 @@ from edge_inspector.inspection.picture import thumbnail
 from edge_inspector.inspection.worst import worst_of
 from edge_inspector.line.archive import Keepsake
 from edge_inspector.line.changeover import GoldenCheck, GoldenOutcome
+from edge_inspector.line.collector import Shot
 from edge_inspector.line.ledger import Ledger
 from edge_inspector.line.source import Accepted, Idle, Opened, Source, Trouble
 from edge_inspector.line.ticks import Answered, Fault, SourceState, Worker, ledger_fault
@@ -233,6 +234,8 @@ class Answering:
     keep: Callable[[Keepsake], None] = lambda _keepsake: None
     """Takes a judged picture for the archive, without waiting."""
     renewals: "queue.SimpleQueue[NewParts]" = field(default_factory=queue.SimpleQueue)
+    offer: Callable[[Shot], None] = lambda _shot: None
+    """Takes an answered part for who collects pictures to teach from, without waiting."""
 
     def run(self) -> None:
         """Answer until stopped."""
@@ -328,6 +331,7 @@ class Answering:
             return
         self.announce(Answered(result, looked.thumb, live=not identity.replayed, shown=looked.shown))
         logger.info("%s %s %s %.0f ms", result.id, result.part, result.verdict, result.timing_ms["total"])
+        self.offer(Shot(accepted, result.verdict, result.challenge))
         if deciding is not None:
             self.keep(_keepsake(deciding, looked.inspection, part))
 

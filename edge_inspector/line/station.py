@@ -19,6 +19,7 @@ from edge_inspector.inspection.model import Judgement
 from edge_inspector.line.archive import Archive, Shelf
 from edge_inspector.line.capture import CameraNews, CaptureSource
 from edge_inspector.line.changeover import ActivePart, GoldenCheck
+from edge_inspector.line.collector import Collector
 from edge_inspector.line.commands import Asked
 from edge_inspector.line.disclose import disclosed
 from edge_inspector.line.drift import Charts, make_charts
@@ -35,7 +36,7 @@ from edge_inspector.line.renewal import Refusal, Renewal, Renewals
 from edge_inspector.line.shifts import turn_at
 from edge_inspector.line.source import Accepted, Now, Source
 from edge_inspector.line.stage import Answering, Deadlines, Intake, NewParts, PartLine
-from edge_inspector.line.state import State
+from edge_inspector.line.state import State, StateValue
 from edge_inspector.line.supervisor import Alive, Desk, Restart, Supervisor
 from edge_inspector.line.ticks import Answered, Fault, Reports, Worker
 from edge_inspector.line.triggers import Trigger, TriggerDesk
@@ -54,7 +55,7 @@ from edge_inspector.wire.topics import pool_topic
 
 _JOIN_S = 5.0
 _KEEPSAKES = 8
-"""Pictures that may wait for the archive: they are large."""
+"""Parts whose pictures may wait for the archive, and as many to be collected: they are large."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +111,13 @@ class Station:
         self._for_intake, self._for_state, self._for_plc, self._for_reload = (
             ActivePart(self._active_part) for _ in range(4)
         )
+        self._collector = Collector(
+            self._folder / "collected",
+            settings.archive.min_free_mb,
+            self._worker("collect", stop),
+            self._say_collection,
+            queue.Queue(_KEEPSAKES),
+        )
         self._renewals: Renewals = queue.SimpleQueue()
         self._new_parts: queue.SimpleQueue[NewParts] = queue.SimpleQueue()
         self._legacy = _legacy(settings, bundles)
@@ -156,6 +164,7 @@ class Station:
             stop=self._stop,
             signs=self._signs,
             show=self._show,
+            collect=self._collector.take_order,
             renewals=self._renewals,
             new_parts=self._new_parts,
             now_ns=self._world.now_ns,
@@ -220,6 +229,7 @@ class Station:
             self._legacy.show if self._legacy else _nothing,
             archive.keep,
             self._new_parts,
+            self._collector.offer,
         )
         watching = Deadlines(
             self._deadlines,
@@ -243,6 +253,7 @@ class Station:
             "deadline": watching.run,
             "upkeep": upkeep.run,
             "archive": archive.run,
+            "collect": self._collector.run,
         }
 
     def _open_source(self, assembly: Assembly) -> Source:
@@ -345,6 +356,9 @@ class Station:
         if self._news is not None and result.of_production:
             seconds = result.timing_ms.get("total", 0.0) / 1000
             self._news.put(Judged(self._station.name, result.part, result.verdict, seconds))
+
+    def _say_collection(self, payload: bytes) -> None:
+        self._inboxes["state"].put(StateValue("collection", payload))
 
     def _show(self, health: Health) -> None:
         if self._news is not None:

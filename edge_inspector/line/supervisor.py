@@ -16,6 +16,7 @@ from edge_inspector import __version__
 from edge_inspector.engines.openvino import ENGINE
 from edge_inspector.errors import DiskError
 from edge_inspector.line.changeover import ActivePart, GoldenCheck, GoldenOutcome, Reply
+from edge_inspector.line.collector import Order, order_for
 from edge_inspector.line.commands import AckStatus, Asked, Finished
 from edge_inspector.line.drift import SUBGROUP, Charts, Drift
 from edge_inspector.line.health import PACKML, Alarm, StateName, Vitals
@@ -106,6 +107,8 @@ class Desk:
     signs: "queue.SimpleQueue[Alive | Restart]" = field(repr=False)
     show: Callable[[Health], None] = field(repr=False)
     """Hears every health report, too."""
+    collect: Callable[[Order], str] = field(repr=False)
+    """Begins or ends a collection of pictures, and says why not."""
     renewals: Renewals = field(repr=False)
     new_parts: "queue.SimpleQueue[NewParts]" = field(repr=False)
     """Where the judging thread hears of them."""
@@ -312,6 +315,8 @@ class Supervisor:
                 return self._announce_challenge(asked)
             case "monitor":
                 return self._set_monitor(asked)
+            case "collect":
+                return self._collect(asked)
             case "self_check" | "part":
                 return self._begin_check(asked)
             case _:
@@ -336,6 +341,16 @@ class Supervisor:
         except (ValueError, DiskError) as error:
             return "rejected", str(error)
         return "done", f"until {utc(monitor.until_ns)}" if monitor.until_ns else ""
+
+    def _collect(self, asked: Asked) -> tuple[AckStatus, str]:
+        desk = self._desk
+        moment = {"now_ns": desk.now_ns(), "monotonic_ns": desk.monotonic_ns()}
+        try:
+            order = order_for(asked.by, asked.args, active=self._active, known=desk.why_not, **moment)
+        except ValueError as error:
+            return "rejected", str(error)
+        refused = desk.collect(order)
+        return ("rejected", refused) if refused else ("done", "")
 
     def _turn_now(self) -> ShiftTurn:
         return turn_at(self._desk.now_ns(), self._desk.station.shift, None)

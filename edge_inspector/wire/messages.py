@@ -341,6 +341,49 @@ class RecipeMessage(Message):
     available: tuple[AvailablePart, ...]
 
 
+class CollectedPicture(BaseModel):
+    """The newest picture that was taken to teach from, and how it came out."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    id: str
+    """Of its part's result."""
+    file: str
+    """Below the collection's folder."""
+    verdict: Verdict
+    sharpness: float
+    """As a share of the sharpest picture so far, 0 to 1."""
+    brightness: float
+    """Mean grey value, 0 to 255."""
+    black: float
+    """Share of the pixels that hold nothing more, 0 to 1."""
+    white: float
+    """As black."""
+    flaws: tuple[Literal["blurred", "too_dark", "too_bright"], ...]
+    """What to mend at the camera."""
+
+
+class Collection(Message):
+    """Pictures of good parts that are taken to teach from, while the station works."""
+
+    state: Literal["none", "taking", "complete", "ended", "failed"]
+    """`none`: nothing was collected since the start."""
+    detail: str = ""
+    """Why the newest part was not taken, or why it ended."""
+    part: str = ""
+    by: str = ""
+    since: Utc | None = None
+    folder: str = ""
+    """On the station's PC; `train` takes it."""
+    wanted: int = 0
+    taken: int = 0
+    not_ok: int = 0
+    """Of those taken, pictures of parts whose verdict was not OK."""
+    passed_over: int = 0
+    """Parts that were not taken."""
+    last: CollectedPicture | None = None
+
+
 class Event(Message):
     """Something that an operator must know began or ended."""
 

@@ -23,6 +23,7 @@ _SAID: Mapping[str, type[BaseModel]] = {
     "shift-counters": messages.ShiftCounters,
     "recipe": messages.RecipeMessage,
     "alarms": messages.Alarms,
+    "collection": messages.Collection,
     "ack": messages.Ack,
 }
 """What the daemon writes: readers ignore fields that they do not know."""
@@ -33,6 +34,12 @@ _ARGS: Mapping[str, dict[str, JsonValue]] = {
     "resend": {"from_seq": "first", "to_seq": "last"},
     "challenge": {"cancel": "true takes the announcement back"},
     "monitor": {"minutes": "1 to 10080; 0 ends it"},
+    "collect": {
+        "count": "1 to 2000 pictures; 0 ends it",
+        "part": "optional, the active one; a name that is new is a part that the station does not know yet",
+        "group": "optional, of all of them",
+        "serial": "optional, of all of them",
+    },
 }
 _PLC_PAYLOADS = {"trigger": "1 to 2147483647", "part": "name of an available part", "reset": "1"}
 

@@ -35,6 +35,7 @@ TOPICS = (
     Topic("counters/shift/{name}", 1, True, "JSON", "end of the shift"),
     Topic("recipe", 1, True, "JSON", "on change"),
     Topic("alarms", 1, True, "JSON", "on change"),
+    Topic("collection", 1, True, "JSON", "while pictures are collected to teach from, and at later starts"),
     Topic("ack", 1, False, "JSON", "every command"),
     Topic("plc/word", 1, True, "`seq;trigger_id;code;error;defects;score;serial`", "every live inspection"),
     Topic("plc/ready", 1, True, "`0` or `1`", "on change, last will 0"),
@@ -50,7 +51,7 @@ TOPICS = (
 
 COMMANDS = (
     *("trigger", "part", "pause", "resume", "reset_counters"),
-    *("feedback", "self_check", "resend", "challenge", "monitor"),
+    *("feedback", "self_check", "resend", "challenge", "monitor", "collect"),
 )
 """What is answered below `cmd/`; others are rejected."""
 

@@ -1,5 +1,5 @@
 // Answer what a page asks. Output 1: "hello" asks for everything there is. Output 2: a command on its way to the daemon.
-const COMMANDS = ['trigger', 'part', 'pause', 'resume', 'reset_counters', 'feedback', 'self_check', 'resend', 'challenge', 'monitor']
+const COMMANDS = ['trigger', 'part', 'pause', 'resume', 'reset_counters', 'feedback', 'self_check', 'resend', 'challenge', 'monitor', 'collect']
 const EXPIRES_MS = 10000
 const COMMANDS_MAX = 30
 const now = Date.now()
@@ -17,9 +17,12 @@ function readArgs (command, args) {
     case 'feedback': return { id: text(given.id, 128), agree: given.agree === true }
     case 'resend': return { from_seq: whole(given.from_seq), to_seq: whole(given.to_seq) }
     case 'monitor': return Number.isSafeInteger(given.minutes) ? { minutes: given.minutes } : {} // never 0 by mistake: 0 ends it
+    case 'collect': return Number.isSafeInteger(given.count) ? { count: given.count, ...readTexts(given, ['part', 'group', 'serial']) } : {}
     default: return {}
   }
 }
+
+const readTexts = (given, names) => Object.fromEntries(names.map((name) => [name, text(given[name], 128)]).filter((pair) => pair[1]))
 
 function refusal (station, command) {
   if (line.broker !== 'connected') return 'no_broker'

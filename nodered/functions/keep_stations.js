@@ -12,7 +12,7 @@ const line = flow.get('line') || { broker: 'connecting', stations: new Map(), pr
 flow.set('line', line)
 
 const newStation = (name) => ({
-  name, availability: null, alive_at: now, health: null, counters: null, shifts: new Map(), recipe: null, alarms: [], info: null,
+  name, availability: null, alive_at: now, health: null, counters: null, shifts: new Map(), recipe: null, alarms: [], info: null, collection: null,
   shown: null, next: null, next_until: 0, rows: [], by_id: new Map(), ledger: '', seq_counted: 0, hours: new Map(), reasons: new Map(),
   events: [], pictures: new Map(), defect_pictures: new Map(), dirty: true, history_dirty: true, events_dirty: true,
 })
@@ -151,7 +151,7 @@ switch (msg.kind) {
   case 'shift': station.shifts.set(msg.value.name, msg.value); forget(station.shifts, 12); station.history_dirty = true; break
   case 'event': keepEvent(station, msg.value); break
   case 'ack': keepAck(msg.value); break
-  default: station[msg.kind] = msg.value // availability, health, counters, recipe, alarms, info
+  default: station[msg.kind] = msg.value // availability, health, counters, recipe, alarms, info, collection
 }
 station.dirty = true
 return null

@@ -88,9 +88,22 @@ const readInfo = (message) => ({
   parts: list(message.parts, 200).map((part) => text(part)),
 })
 
+function readCollection (message) {
+  const last = object(message.last)
+  return {
+    state: text(message.state, 20), detail: text(message.detail), part: text(message.part), by: text(message.by), folder: text(message.folder, 400),
+    wanted: count(message.wanted), taken: count(message.taken), not_ok: count(message.not_ok), passed_over: count(message.passed_over),
+    last: message.last ? {
+      id: text(last.id, 128), verdict: text(last.verdict, 20), sharpness: number(last.sharpness), brightness: number(last.brightness),
+      black: number(last.black), white: number(last.white), flaws: list(last.flaws, 5).map((flaw) => text(flaw, 20)),
+    } : null,
+  }
+}
+
 const JSON_READERS = {
   result: ['result', readResult], 'last/result': ['result', readResult], counters: ['counters', readCounters], health: ['health', readHealth],
   recipe: ['recipe', readRecipe], alarms: ['alarms', readAlarms], event: ['event', readEvent], ack: ['ack', readAck], info: ['info', readInfo],
+  collection: ['collection', readCollection],
 }
 
 function readJson (payload, read) {

@@ -22,9 +22,9 @@ function showNext (station) {
 }
 
 function view (station) {
-  const { name, health, counters, recipe, alarms, info, shown, alive_at } = station
+  const { name, health, counters, recipe, alarms, info, collection, shown, alive_at } = station
   return {
-    name, presence: station.presence, health, counters, recipe, alarms, info, alive_at, events: station.events.slice(0, 100),
+    name, presence: station.presence, health, counters, recipe, alarms, info, collection, alive_at, events: station.events.slice(0, 100),
     shown: shown && { ...shown, has_picture: station.pictures.has(shown.id) }, recent: station.rows.slice(0, 60),
   }
 }

@@ -10,12 +10,12 @@ from random import Random
 from typing import Any
 
 import cv2
-import numpy as np
 import pytest
-from factories import a_part, jpeg, png
+from factories import a_part, png
 
 from edge_inspector.lab.dataset import find_good
-from edge_inspector.line.collect import Taken, Waiting, collect, for_collecting, look_at
+from edge_inspector.line.album import Album, Taken
+from edge_inspector.line.collect import Waiting, collect, for_collecting
 from edge_inspector.line.ledger import open_ledger
 from edge_inspector.line.source import Source
 from edge_inspector.line.station import World, open_source
@@ -41,7 +41,7 @@ def gather(settings: SourceSettings, folder: Path, number: int, **keys: Any) -> 
     """Collect into `folder`/good for at most 20 s; return what was taken, and what was said meanwhile."""
     end = time.monotonic() + 20
     source = a_source(settings, folder)
-    found = list(collect(source, folder / "good", number, stopping=lambda: time.monotonic() > end, **keys))
+    found = list(collect(source, Album(folder / "good", **keys), number, stopping=lambda: time.monotonic() > end))
     taken = [one for one in found if isinstance(one, Taken)]
     return taken, [one.detail for one in found if isinstance(one, Waiting) and one.detail]
 
@@ -106,23 +106,6 @@ def test_nothing_is_written_over(tmp_path: Path) -> None:
 
     names = [str(one.path.relative_to(tmp_path / "good")) for one in (*first, *again, *third)]
     assert names == ["S1.png", "monday/S1.png", "S1-0001.png"]
-
-
-def test_focus_and_exposure_are_told() -> None:
-    """Whoever stands at the camera hears it at once, not after an hour of pictures."""
-    sharp = a_part(0)
-    blurred = cv2.GaussianBlur(sharp, (0, 0), 4)
-    looks = [look_at(image) for image in (sharp, blurred, np.zeros_like(sharp), np.full_like(sharp, 255))]
-    deep = look_at(sharp.astype(np.uint16) * 257)
-    words = [Taken(1, Path("a.png"), look, looks[0].sharpness).in_words() for look in looks]
-
-    assert "BLURRED" not in words[0]
-    assert "TOO" not in words[0]
-    assert "BLURRED" in words[1]
-    assert "TOO DARK: 100%" in words[2]
-    assert "TOO BRIGHT: 100%" in words[3]
-    assert deep.mean == pytest.approx(looks[0].mean, abs=0.5)
-    assert look_at(jpeg(sharp)).mean == pytest.approx(looks[0].mean, abs=1)
 
 
 @pytest.mark.parametrize(

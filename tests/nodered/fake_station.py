@@ -161,6 +161,34 @@ class Station:
         parts = [{"part": part, "bundle": f"{part}-2026-11", "threshold": 3.2} for part in PARTS]
         self.send("recipe", {"schema_version": 1, "active": active, "available": parts}, retain=True)
 
+    def collection(self, state: str = "taking", *, last: dict[str, object] | None = None, **changes: object) -> None:
+        """Publish how collecting pictures of good parts goes."""
+        picture = {
+            "id": "id-1",
+            "file": "SN-1.png",
+            "verdict": "OK",
+            "sharpness": 1.0,
+            "brightness": 120.0,
+            "black": 0.0,
+            "white": 0.07,
+            "flaws": [],
+        }
+        message: dict[str, object] = {
+            "schema_version": 1,
+            "state": state,
+            "detail": "",
+            "part": "flange",
+            "by": "Maria",
+            "since": self.since,
+            "folder": "/var/lib/edge-inspector/press-1/collected/flange",
+            "wanted": 50,
+            "taken": 0,
+            "not_ok": 0,
+            "passed_over": 0,
+            "last": None if last is None else picture | last,
+        }
+        self.send("collection", message | changes, retain=True)
+
     def result(self, verdict: str = "OK", boxes: tuple[Box, ...] = (), **changes: object) -> dict[str, Any]:
         """Return the next part's result; nothing is sent."""
         self.seq += 1

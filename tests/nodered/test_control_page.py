@@ -146,3 +146,57 @@ def test_a_challenge_part_is_announced_and_monitor_mode_has_an_end(control_page:
     control_page.get_by_test_id("command-monitor").click()
 
     assert heard(station, "monitor")["args"] == {"minutes": 0}
+
+
+def test_pictures_are_asked_for_with_what_was_filled_in(control_page: Page, station: Station) -> None:
+    """What is left empty is the station's own choice."""
+    control_page.get_by_test_id("collect").click()
+    assert heard(station, "collect")["args"] == {"count": 50}
+
+    station.heard.clear()
+    for field, value in (("count", "12"), ("part", "flange-b"), ("serial", "S 7"), ("group", "shift-2")):
+        control_page.get_by_test_id(f"collect-{field}").fill(value)
+    control_page.get_by_test_id("collect").click()
+
+    assert heard(station, "collect")["args"] == {"count": 12, "part": "flange-b", "serial": "S 7", "group": "shift-2"}
+
+
+@pytest.mark.parametrize("count", ["", "0", "2001", "1.5"])
+def test_a_number_of_pictures_that_is_none_is_not_sent(control_page: Page, station: Station, count: str) -> None:
+    """0 would end what another operator has begun."""
+    control_page.get_by_test_id("collect-count").fill(count)
+    control_page.get_by_test_id("collect").click()
+    control_page.get_by_test_id("command-trigger").click()
+    heard(station, "trigger")
+
+    assert [name for name, _ in station.heard] == ["trigger"]
+
+
+def test_each_picture_is_told_to_whoever_stands_at_the_camera(control_page: Page, station: Station) -> None:
+    """How many, how sharp, how bright, what to mend; and at the end what to do with them."""
+    station.collection(taken=12, last={"sharpness": 0.43, "brightness": 88.4, "flaws": ["blurred", "too_bright"]})
+    expect(control_page.get_by_test_id("collected")).to_have_text("12 of 50")
+    expect(control_page.get_by_test_id("sharpness")).to_have_text("43 % of the best")
+    expect(control_page.get_by_test_id("brightness")).to_have_text("88 of 255")
+    expect(control_page.get_by_test_id("flaw")).to_have_text(
+        ["Blurred: check focus and motion", "Too bright: 7 % is white"]
+    )
+    expect(control_page.get_by_test_id("collect")).to_have_count(0)
+    control_page.get_by_test_id("collect-end").click()
+    assert heard(station, "collect")["args"] == {"count": 0}
+
+    station.collection("complete", taken=50, not_ok=2, passed_over=1)
+    expect(control_page.get_by_test_id("next")).to_have_text(
+        "edge-inspector train /var/lib/edge-inspector/press-1/collected/flange --part flange --out bundles/flange"
+    )
+    expect(control_page.get_by_test_id("not-ok")).to_contain_text("2 did not come out OK")
+    expect(control_page.get_by_test_id("passed-over")).to_contain_text("Parts not taken: 1")
+    expect(control_page.get_by_test_id("collect")).to_be_enabled()
+
+
+def test_why_pictures_are_no_longer_collected_is_shown(control_page: Page, station: Station) -> None:
+    """And a station that collected nothing since its start shows nothing."""
+    station.collection("failed", detail="12 MB of disk free, less than 2000 MB")
+    expect(control_page.locator(".collect .how")).to_contain_text("Failed: 12 MB of disk free, less than 2000 MB")
+    station.collection("none")
+    expect(control_page.locator(".collect .how")).to_have_count(0)

@@ -96,6 +96,23 @@ def test_the_pause_button_reaches_the_daemon_and_its_answer_the_page(
     assert [(ack["command"], ack["status"]) for ack in acks] == [("pause", "done"), ("resume", "done")]
 
 
+def test_pictures_are_collected_from_the_page(plant: Plant, opened: Callable[[str], Page]) -> None:
+    """Asked for on the page, taken from the line at work, told on the page one by one, and there for `train`."""
+    page = opened("control")
+    page.get_by_test_id("collect-count").fill("2")
+    page.get_by_test_id("collect").click()
+    expect(page.get_by_test_id("collected")).to_have_text("0 of 2")
+    plant.photograph("teach-1", 11)
+    expect(page.get_by_test_id("collected")).to_have_text("1 of 2")
+    expect(page.get_by_test_id("sharpness")).to_have_text("100 % of the best")
+    plant.photograph("teach-2", 12)
+    expect(page.get_by_test_id("next")).to_contain_text("edge-inspector train ")
+    folder = page.get_by_test_id("next").inner_text().split()[2]
+
+    assert sorted(path.name for path in Path(folder).iterdir()) == ["teach-1.png", "teach-2.png"]
+    assert Path(folder, "teach-1.png").read_bytes() == png(a_part(11))
+
+
 def test_a_broker_that_dies_is_seen_and_forgotten(plant: Plant, opened: Callable[[str], Page]) -> None:
     """Killed and back with nothing retained: daemon and dashboard find each other again, and the next part is shown."""
     page = opened("line")

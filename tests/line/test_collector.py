@@ -1,0 +1,285 @@
+"""Pictures to teach from, copied while the station works: no verdict changes, and only what is meant is taken."""
+
+import json
+import queue
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Self
+
+import cv2
+import numpy as np
+import pytest
+from brokers import Mosquitto, until
+from daemons import STATION, Subscriber
+from factories import a_frame, a_part, an_identity, png
+from stations import Bench, ask, wait_until_not_ready, wait_until_ready
+
+from edge_inspector.inspection.model import Arrival, Reason, Unreadable, Verdict, Views
+from edge_inspector.lab.dataset import find_good
+from edge_inspector.line.collector import MOST, Collector, Order, Shot, order_for
+from edge_inspector.line.source import Accepted
+from edge_inspector.line.ticks import Worker
+
+KNOWN = {"washer": "", "bracket": ""}
+
+
+class Desk:
+    """A running collector; `said` is what it published."""
+
+    def __init__(self, folder: Path, **changes: Any) -> None:  # noqa: ANN401 - a test factory
+        self.said: list[dict[str, Any]] = []
+        self.stop = threading.Event()
+        worker = Worker("collect", self.stop, queue.SimpleQueue(), time.monotonic_ns)
+        values: dict[str, Any] = {
+            "folder": folder,
+            "min_free_mb": 0,
+            "worker": worker,
+            "say": lambda payload: self.said.append(json.loads(payload)),
+            "shots": queue.Queue(8),
+        }
+        self.collector = Collector(**(values | changes))
+        self._thread = threading.Thread(target=self.collector.run)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop.set()
+        self._thread.join(10)
+        assert not self._thread.is_alive()
+
+    def order(self, **args: object) -> str:
+        """Ask for a collection as the supervisor does, and return when it has begun or ended."""
+        before = len(self.said)
+        refused = self.collector.take_order(an_order(**args))
+        if not refused and self._thread.is_alive():
+            until(lambda: self.said[before:], "news of the order")
+        return refused
+
+    def show(self, arrival: Arrival, verdict: Verdict = Verdict.OK, **changes: Any) -> dict[str, Any]:  # noqa: ANN401
+        """Offer an answered part that came just now, and return what is said of it."""
+        before = len(self.said)
+        self.collector.offer(Shot(Accepted(arrival, time.monotonic_ns()), verdict, challenge=False, **changes))
+        return until(lambda: self.said[before:], "news of the part")[-1]
+
+
+def an_order(**args: object) -> Order:
+    """Return an order of now."""
+    return order_for("Maria", args, active="washer", known=KNOWN, now_ns=0, monotonic_ns=time.monotonic_ns())
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    """Run a collector that writes to `tmp_path`/collected."""
+    with Desk(tmp_path / "collected") as made:
+        yield made
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        ({}, "expected count"),
+        ({"count": -1}, "expected count"),
+        ({"count": MOST + 1}, "expected count"),
+        ({"count": True}, "expected count"),
+        ({"count": "5"}, "expected count"),
+        ({"count": 5, "part": "../x"}, "part '../x'"),
+        ({"count": 5, "part": "a/b"}, "part 'a/b'"),
+        ({"count": 5, "part": 7}, "part: expected"),
+        ({"count": 5, "group": ".x"}, "cannot name a file"),
+        ({"count": 5, "serial": "x" * 201}, "cannot name a file"),
+        ({"count": 5, "folder": "/etc"}, "folder: expected count, part"),
+    ],
+)
+def test_an_order_that_is_wrong_says_what_was_expected(args: dict[str, object], said: str) -> None:
+    """Nothing that came over MQTT chooses a path."""
+    with pytest.raises(ValueError, match=said):
+        an_order(**args)
+
+
+def test_good_pictures_are_where_train_looks(desk: Desk, tmp_path: Path) -> None:
+    """Written as they came, named by serial, in the group's folder; the last one ends it."""
+    assert desk.order(count=2, group="monday") == ""
+    first = desk.show(a_frame(png(a_part(1)), serial="S1"))
+    last = desk.show(a_frame(a_part(2), serial="S2"), Verdict.NG)
+    folder = tmp_path / "collected" / "washer"
+
+    assert [(one["state"], one["taken"], one["not_ok"]) for one in (first, last)] == [
+        ("taking", 1, 0),
+        ("complete", 2, 1),
+    ]
+    assert len(find_good(folder, None)) == 2
+    assert (folder / "monday" / "S1.png").read_bytes() == png(a_part(1))
+    assert np.array_equal(cv2.imread(str(folder / "monday" / "S2.png")), a_part(2))
+    assert last["folder"] == str(folder)
+    assert last["last"] == {**last["last"], "file": "monday/S2.png", "verdict": "NG", "flaws": []}
+    assert not desk.collector.busy.is_set()
+
+
+def test_the_camera_s_faults_are_told_with_each_picture(desk: Desk) -> None:
+    """Blurred, dark and bright: while the part still lies there."""
+    desk.order(count=9)
+    flaws = [
+        desk.show(a_frame(image))["last"]["flaws"]
+        for image in (
+            a_part(0),
+            cv2.GaussianBlur(a_part(0), (0, 0), 4),
+            np.zeros_like(a_part(0)),
+            np.full_like(a_part(0), 255),
+        )
+    ]
+
+    assert flaws == [[], ["blurred"], ["blurred", "too_dark"], ["blurred", "too_bright"]]
+
+
+@pytest.mark.parametrize(
+    ("arrival", "shot", "why"),
+    [
+        (a_frame(part="washer"), {"challenge": True}, "a challenge part"),
+        (a_frame(part="bracket"), {}, "bracket: another part"),
+        (a_frame(part="washer", replayed=True), {}, "taken before"),
+        (a_frame(b"no picture", part="washer"), {}, ""),
+        (Unreadable(an_identity(part="washer"), Reason.EMPTY, "empty"), {}, "no picture"),
+        (a_frame(part="washer", serial=".hidden"), {}, "cannot name a file"),
+    ],
+)
+def test_what_is_none_to_teach_from_is_passed_over(
+    desk: Desk, tmp_path: Path, arrival: Arrival, shot: dict[str, Any], why: str
+) -> None:
+    """Known to be bad, another part, from before, no picture: counted and said, and the next one is taken."""
+    desk.order(count=1)
+    before = len(desk.said)
+    desk.collector.offer(replace(Shot(Accepted(arrival, time.monotonic_ns()), Verdict.OK, challenge=False), **shot))
+    said = until(lambda: desk.said[before:], "news")[-1]
+    after = desk.show(a_frame(part="washer"))
+
+    assert (said["taken"], said["passed_over"]) == (0, 1)
+    assert why in said["detail"]
+    assert said["detail"]
+    assert (after["state"], after["taken"], after["passed_over"]) == ("complete", 1, 1)
+    assert len(list((tmp_path / "collected").rglob("*.*"))) == 1
+
+
+def test_a_part_that_nobody_taught_yet_is_collected_under_its_new_name(desk: Desk, tmp_path: Path) -> None:
+    """Whatever comes is of it: how else would a first picture be taken?"""
+    desk.order(count=2, part="flange")
+    desk.show(a_frame(part="washer"), Verdict.NG)
+    desk.show(a_frame(part="flange"), Verdict.ERROR)
+
+    assert len(find_good(tmp_path / "collected" / "flange", None)) == 2
+
+
+def test_all_views_of_a_part_are_taken(desk: Desk, tmp_path: Path) -> None:
+    """Each in the folder of its view; one that is missing is no reason to lose the others."""
+    views = tuple(a_frame(part="washer", view=view, serial="S1") for view in ("top", "side"))
+    missing = Unreadable(an_identity(view="back"), Reason.MISSING_VIEW, "")
+    desk.order(count=2)
+    said = desk.show(Views(an_identity(part="washer", serial="S1"), (*views, missing)))
+
+    assert said["state"] == "complete"
+    assert sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.*")) == [
+        "collected/washer/side/S1.jpg",
+        "collected/washer/top/S1.jpg",
+    ]
+
+
+def test_what_was_accepted_before_the_order_is_not_meant(desk: Desk) -> None:
+    """The operator vouches for what comes from now on."""
+    old = Accepted(a_frame(part="washer"), time.monotonic_ns())
+    desk.order(count=1)
+    desk.collector.offer(Shot(old, Verdict.OK, challenge=False))
+
+    assert desk.show(a_frame(part="washer", serial="new"))["last"]["file"] == "new.jpg"
+
+
+def test_one_collection_at_a_time(desk: Desk) -> None:
+    """A second one is refused, the first can be ended, and then the second is taken."""
+    assert desk.order(count=5) == ""
+    assert "already" in desk.order(count=3)
+    assert desk.order(count=0) == ""
+    assert (desk.said[-1]["state"], desk.said[-1]["detail"]) == ("ended", "by Maria")
+    until(lambda: not desk.collector.busy.is_set(), "it is free")
+    assert desk.order(count=3) == ""
+
+
+def test_a_disk_that_takes_nothing_ends_it(tmp_path: Path) -> None:
+    """Verdicts need the room more; what was asked for is not there, and that is said."""
+    blocked = tmp_path / "collected"
+    blocked.write_text("a file where the folder should be")
+    for folder, least_mb, why in ((tmp_path / "room", 10**9, "MB of disk free"), (blocked, 0, "collected/washer")):
+        with Desk(folder, min_free_mb=least_mb) as desk:
+            desk.order(count=5)
+            said = desk.show(a_frame(part="washer"))
+
+        assert said["state"] == "failed"
+        assert why in said["detail"]
+
+
+def test_a_slow_disk_holds_up_no_verdict(tmp_path: Path) -> None:
+    """What finds no room in the queue is left out and counted; nobody waits."""
+    desk = Desk(tmp_path / "collected", shots=queue.Queue(1))
+    desk.order(count=5)
+    for _ in range(4):
+        desk.collector.offer(Shot(Accepted(a_frame(part="washer"), time.monotonic_ns()), Verdict.OK, challenge=False))
+    with desk:
+        said = until(lambda: [one for one in desk.said if one["taken"]], "the first picture")[0]
+
+    assert (said["taken"], said["passed_over"]) == (1, 3)
+
+
+def test_a_station_collects_while_it_judges(tmp_path: Path, broker: Mosquitto, heard: Subscriber) -> None:
+    """Asked over MQTT: each part has its usual verdict, is put away and counted as ever, and its picture is there."""
+    with Bench(tmp_path, broker.port) as bench:
+        wait_until_ready(heard)
+        assert ask(heard, "collect", "c0") == ("rejected", "expected count, 1 to 2000, or 0 to end it, got None")
+        assert ask(heard, "collect", "c1", count=2, group="shift-1") == ("done", "")
+        assert ask(heard, "collect", "c2", count=2)[0] == "rejected"
+        for serial, level in (("S1", 0.5), ("S2", 3.0)):
+            bench.send(serial, level)
+            heard.wait_for_results([serial])
+        until(lambda: heard.last("collection")["state"] == "complete", "two pictures", 30)
+        bench.send("S3")
+        results = heard.wait_for_results(["S1", "S2", "S3"])
+        until(lambda: heard.last("counters")["total"] == 3, "all are counted", 30)
+    said = heard.last("collection")
+    taken = sorted(path.name for path in Path(said["folder"]).rglob("*.png"))
+
+    assert [results[serial]["verdict"] for serial in ("S1", "S2", "S3")] == ["OK", "NG", "OK"]
+    assert [results[serial]["accept"] for serial in ("S1", "S2", "S3")] == [True, False, True]
+    assert taken == ["S1.png", "S2.png"]
+    assert (said["part"], said["by"], said["taken"], said["not_ok"]) == ("washer", "Maria", 2, 1)
+    assert Path(said["folder"]) == tmp_path / "state" / STATION / "collected" / "washer"
+    assert sorted(path.name.rpartition("--")[2] for path in (bench.inbox / ".done").rglob("*.png")) == [
+        "S1.png",
+        "S2.png",
+        "S3.png",
+    ]
+
+
+def test_a_restart_ends_it_and_says_so(tmp_path: Path, broker: Mosquitto, heard: Subscriber) -> None:
+    """What the broker retains must not say for ever that pictures are being taken; who never collects says nothing."""
+    with Bench(tmp_path, broker.port):
+        wait_until_ready(heard)
+        assert heard.payloads("collection") == []
+        ask(heard, "collect", "c1", count=5)
+        until(lambda: heard.payloads("collection"), "it has begun", 30)
+    (tmp_path / "state" / STATION / "collected").mkdir(exist_ok=True)
+    with Bench(tmp_path, broker.port):
+        until(lambda: heard.last("collection")["state"] == "none", "it is over", 30)
+
+
+def test_nothing_comes_while_the_station_is_paused(tmp_path: Path, broker: Mosquitto, heard: Subscriber) -> None:
+    """And it goes on with the line."""
+    with Bench(tmp_path, broker.port) as bench:
+        wait_until_ready(heard)
+        ask(heard, "pause", "p1")
+        wait_until_not_ready(heard)
+        ask(heard, "collect", "c1", count=1)
+        bench.send("S1")
+        until(lambda: heard.last("collection")["state"] == "taking", "it has begun", 30)
+        ask(heard, "resume", "p2")
+        until(lambda: heard.last("collection")["state"] == "complete", "the picture", 30)
