@@ -29,6 +29,7 @@ from edge_inspector.private_line import (
     private_daemon,
     results_of,
     running,
+    watching,
     write_settings,
 )
 from edge_inspector.settings import MqttSettings
@@ -133,7 +134,7 @@ def run_demo(
         mqtt = stack.enter_context(private_broker(folder))
         say(f"broker: mqtt://{mqtt.host}:{mqtt.port}, topics below {DEFAULT_ROOT}/{STATION}")
         inbox = folder / "inbox"
-        config = write_settings(folder, {STATION: inbox}, bundle, mqtt)
+        config = write_settings(folder, {STATION: watching(inbox)}, {bundle.recipe.part: bundle}, mqtt)
         ear = stack.enter_context(results_of(mqtt, STATION))
         daemon = stack.enter_context(private_daemon(config, folder / "daemon.log"))
         say(f"daemon ready after {daemon.ready_s:.1f} s, watching {inbox}")

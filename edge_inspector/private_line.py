@@ -13,13 +13,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
+from typing import TypeAlias
 
 from edge_inspector.bundle import Bundle
 from edge_inspector.errors import DataError
-from edge_inspector.line.link import Dial, Incoming, links
+from edge_inspector.line.link import Dial, Incoming, Link, links
 from edge_inspector.line.ticks import Worker
 from edge_inspector.settings import MqttSettings
+from edge_inspector.toml import to_toml
 from edge_inspector.wire.topics import DEFAULT_ROOT
+
+Source: TypeAlias = Mapping[str, str | int]
+"""A station's source as its settings say it."""
 
 _HERE = "127.0.0.1"
 _PATIENCE_S = 30.0
@@ -56,19 +61,30 @@ def private_broker(folder: Path) -> Iterator[MqttSettings]:
         yield MqttSettings(port=port)
 
 
-def write_settings(folder: Path, inboxes: Mapping[str, Path], bundle: Bundle, mqtt: MqttSettings) -> Path:
-    """Write the settings of stations, each with the inbox that it watches, and return the file.
+def watching(inbox: Path) -> Source:
+    """Return the source of a station that watches a folder, which is made."""
+    inbox.mkdir()
+    return {"kind": "folder", "path": str(inbox)}
+
+
+def write_settings(
+    folder: Path, sources: Mapping[str, Source], bundles: Mapping[str, Bundle], mqtt: MqttSettings
+) -> Path:
+    """Write the settings of stations, by name, which all inspect the same parts, by name; return the file.
 
     Paths in it are whole: what is relative there would be relative to the file.
     """
     config = folder / "edge-inspector.toml"
-    lines = [f'state_dir = "{folder / "state"}"', "[mqtt]", f"port = {mqtt.port}", f"version = {mqtt.version}"]
-    for station, inbox in inboxes.items():
-        inbox.mkdir()
-        lines += ["[[station]]", f'name = "{station}"', "deadline_ms = 5000"]
-        lines += ["[station.source]", 'kind = "folder"', f'path = "{inbox}"']
-        lines += ["[[station.part]]", f'name = "{bundle.recipe.part}"', f'bundle = "{bundle.path.resolve()}"']
-    config.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    parts = [{"name": name, "bundle": str(bundle.path.resolve())} for name, bundle in bundles.items()]
+    stations = [
+        {"name": name, "deadline_ms": 5000, "source": source, "part": parts} for name, source in sources.items()
+    ]
+    table = {
+        "state_dir": str(folder / "state"),
+        "mqtt": {"port": mqtt.port, "version": mqtt.version},
+        "station": stations,
+    }
+    config.write_text(to_toml(table), encoding="utf-8")
     return config
 
 
@@ -115,14 +131,21 @@ def running(command: Sequence[str], log: Path, environment: dict[str, str]) -> I
 @contextmanager
 def results_of(mqtt: MqttSettings, station: str) -> Iterator["queue.SimpleQueue[Incoming]"]:
     """Listen to a station's results, as SCADA would; nothing else comes as long as the broker lives."""
+    with listening(mqtt, station, "result") as (_, inbox):
+        yield inbox
+
+
+@contextmanager
+def listening(mqtt: MqttSettings, station: str, topic: str) -> Iterator[tuple[Link, "queue.SimpleQueue[Incoming]"]]:
+    """Listen to a topic below a station's base; what is published over the link is acknowledged in the queue, too."""
     worker = Worker(station, threading.Event(), queue.SimpleQueue(), time.monotonic_ns)
     inbox: queue.SimpleQueue[Incoming] = queue.SimpleQueue()
-    dial = Dial(mqtt, f"{station}-subscriber", inbox, subscribe=f"{DEFAULT_ROOT}/{station}/result")
+    dial = Dial(mqtt, f"{station}-subscriber", inbox, subscribe=f"{DEFAULT_ROOT}/{station}/{topic}")
     connected = links(dial, worker, Random(0), lambda: None)  # noqa: S311 - jitter
-    next(connected)
+    link = next(connected)
     inbox.get(timeout=_PATIENCE_S)  # the broker's word that the subscription stands
     try:
-        yield inbox
+        yield link, inbox
     finally:
         worker.stop.set()
         connected.close()

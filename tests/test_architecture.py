@@ -18,7 +18,7 @@ ARROWS = {
     "commands": ("demo", "bench", "line", "lab", "settings"),
     "demo": ("line", "lab", "settings", "private_line"),
     "bench": ("line", "lab", "settings", "private_line"),
-    "private_line": ("line", "bundle", "settings"),
+    "private_line": ("line", "bundle", "settings", "toml"),
     "line": ("bundle", "wire", "settings"),
     "lab": ("bundle", "wire", "detectors", "inspection"),
     "bundle": ("engines",),

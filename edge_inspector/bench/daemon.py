@@ -14,7 +14,14 @@ import numpy as np
 from edge_inspector.bundle import Bundle
 from edge_inspector.errors import DataError, UsageError
 from edge_inspector.line.link import Incoming
-from edge_inspector.private_line import RunningDaemon, private_broker, private_daemon, results_of, write_settings
+from edge_inspector.private_line import (
+    RunningDaemon,
+    private_broker,
+    private_daemon,
+    results_of,
+    watching,
+    write_settings,
+)
 
 STATIONS = (1, 2, 4)
 _AT_ONCE = 60
@@ -76,7 +83,9 @@ def _line(
     with ExitStack() as stack:
         names = [f"bench-{number}" for number in range(stations)]
         mqtt = stack.enter_context(private_broker(home))
-        config = write_settings(home, {name: home / name for name in names}, bundle, mqtt)
+        config = write_settings(
+            home, {name: watching(home / name) for name in names}, {bundle.recipe.part: bundle}, mqtt
+        )
         ears = {name: stack.enter_context(results_of(mqtt, name)) for name in names}
         with private_daemon(config, home / "first.log"):
             pass  # compiles the graphs; every later start finds them

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from edge_inspector.bench.daemon import DaemonFigures, measure_daemon
+from edge_inspector.bench.plc import PlcFigures, measure_plc
 from edge_inspector.bench.stages import Benchmark, measure_stages, pictures_of
 from edge_inspector.bench.targets import Row, rows
 from edge_inspector.bundle import Bundle
@@ -18,6 +19,7 @@ class Figures:
     stages: Mapping[str, Benchmark]
     """By picture size."""
     daemon: DaemonFigures
+    plc: PlcFigures
     targets: tuple[Row, ...]
 
     def as_json(self) -> dict[str, object]:
@@ -25,6 +27,7 @@ class Figures:
         return {
             "pictures": {name: one.as_json() for name, one in self.stages.items()},
             "daemon": self.daemon.as_json(),
+            "plc": self.plc.as_json(),
             "targets": [{**asdict(row), "met": row.met} for row in self.targets],
         }
 
@@ -32,7 +35,7 @@ class Figures:
 def measure(
     bundle: Bundle, pictures: Sequence[Path], report: Callable[[str, float], None], flame: Path | None = None
 ) -> Figures:
-    """Measure a bundle: its stages in this process, then the daemon from outside.
+    """Measure a bundle: its stages in this process, then the daemon from outside, as SCADA and a PLC see it.
 
     Args:
         bundle: what is measured.
@@ -44,5 +47,7 @@ def measure(
         folder = Path(name)
         encoded = pictures_of(bundle, pictures)
         stages = measure_stages(bundle, encoded, folder, report)
-        daemon = measure_daemon(bundle, next(iter(encoded.values())), folder, report, flame)
-    return Figures(stages, daemon, tuple(rows(bundle, stages, daemon)))
+        first = next(iter(encoded.values()))
+        daemon = measure_daemon(bundle, first, folder, report, flame)
+        plc = measure_plc(bundle, first, folder, report)
+    return Figures(stages, daemon, plc, tuple(rows(bundle, stages, daemon, plc)))

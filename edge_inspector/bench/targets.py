@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from edge_inspector.bench.daemon import DaemonFigures
+from edge_inspector.bench.plc import PlcFigures
 from edge_inspector.bench.stages import Benchmark
 from edge_inspector.bundle import Bundle
 from edge_inspector.engines.openvino import can_run
@@ -30,8 +31,8 @@ class Row:
         return self.measured <= self.at_most
 
 
-def rows(bundle: Bundle, stages: Mapping[str, Benchmark], daemon: DaemonFigures) -> Iterator[Row]:
-    """Yield what is wanted in the order of the specification; all are ratios but memory and start."""
+def rows(bundle: Bundle, stages: Mapping[str, Benchmark], daemon: DaemonFigures, plc: PlcFigures) -> Iterator[Row]:
+    """Yield what is wanted in the order of the specification; all are ratios but memory, start and what a PLC sees."""
     for name, one in stages.items():
         yield Row(f"all but graphs and fsync / imdecode, {name}", one.rest_to_imdecode, 2.5)
     first = next(iter(stages.values()))
@@ -49,3 +50,5 @@ def rows(bundle: Bundle, stages: Mapping[str, Benchmark], daemon: DaemonFigures)
     yield Row("start to READY, s", daemon.ready_s, 2.0)
     rates = daemon.parts_per_s
     yield Row("throughput of one station / of the slowest number of them", rates[1] / min(rates.values()), 1 / 0.85)
+    yield Row("PLC's trigger to its busy word p95, ms", float(np.percentile(plc.busy_ms, 95)), 50.0)
+    yield Row("change of part to ready, slowest, s", max(plc.change_ms) / 1000, 1.0)

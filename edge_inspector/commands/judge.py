@@ -174,6 +174,10 @@ def _print_figures(bundle: "Bundle", figures: "Figures") -> None:
     rates = ", ".join(f"{stations} stations {rate:.0f}" for stations, rate in daemon.parts_per_s.items())
     typer.echo(f"\ndaemon: picture to answer, ms: {answered}; processor time a part {daemon.cpu_ms:.1f} ms")
     typer.echo(f"        parts a second: {rates}")
+    plc = figures.plc.as_json()
+    for name, words in (("busy_ms", "trigger to busy word"), ("verdict_ms", "trigger to verdict, 30 frames a second")):
+        said = ", ".join(f"{percent} {value:.1f}" for percent, value in plc[name].items())
+        typer.echo(f"PLC:    {words}, ms: {said}")
     typer.echo(f"\n{'wanted':<62}{'measured':>9}{'at most':>9}")
     for row in figures.targets:
         typer.echo(f"{row.what:<62}{row.measured:9.2f}{row.at_most:9.2f}{'' if row.met else '  NOT MET'}")

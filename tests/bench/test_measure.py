@@ -28,5 +28,6 @@ def test_bench_reports_every_figure_and_keeps_them(bundle: Bundle, tmp_path: Pat
     assert figures["daemon"]["parts_per_s"].keys() == {"1", "2", "4"}
     assert 0 < figures["daemon"]["answered_ms"]["p50"] <= figures["daemon"]["answered_ms"]["p99"]
     assert figures["daemon"]["rss_mb"] > 0
-    assert len(figures["targets"]) == 7
+    assert figures["plc"]["busy_ms"]["p50"] < figures["plc"]["verdict_ms"]["p50"]
+    assert len(figures["targets"]) == 9
     assert json.loads(history.read_text())["figures"].keys() == {row["what"] for row in figures["targets"]}
