@@ -7,7 +7,17 @@ from typing import Annotated
 import typer
 
 from edge_inspector.commands.console import GroupOption, JsonFlag, now, parse_roi, print_json, progress
-from edge_inspector.commands.look import MaskOption, RoiOption
+from edge_inspector.commands.look import (
+    AlignOption,
+    MaskOption,
+    MaxTurnOption,
+    ReferenceOption,
+    RoiOption,
+    TemplateOption,
+    UnitOption,
+    align_wish,
+    parse_units,
+)
 from edge_inspector.errors import UsageError
 
 
@@ -27,6 +37,11 @@ def tune(
     local: Annotated[bool, typer.Option("--normalise-local", help="Take slow changes of light out.")] = False,
     roi: RoiOption = None,
     mask: MaskOption = None,
+    align: AlignOption = "none",
+    max_turn: MaxTurnOption = None,
+    template: TemplateOption = None,
+    reference: ReferenceOption = None,
+    unit: UnitOption = None,
     group: GroupOption = None,
     as_json: JsonFlag = False,
 ) -> None:
@@ -53,6 +68,8 @@ def tune(
                     normalise="local" if local else "none",
                     region=parse_roi(roi),
                     mask=mask,
+                    align=align_wish(align, max_turn, template, reference),
+                    units=parse_units(unit or []),
                     group=group,
                 ),
                 storage=storage,

@@ -1,19 +1,22 @@
 """Choose between taught parts by good pictures and defects planted into them; test pictures are not needed."""
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
+from typing import cast
 
 import numpy as np
 
 from edge_inspector.errors import DataError
 from edge_inspector.inspection.auroc import auroc
+from edge_inspector.inspection.header import UnreadablePictureError
 from edge_inspector.inspection.model import Image
-from edge_inspector.inspection.preprocess import prepare
+from edge_inspector.inspection.placement import Placement, cut_upright, spread
+from edge_inspector.inspection.preprocess import place, prepare
 from edge_inspector.inspection.recipe import Region
 from edge_inspector.inspection.units import as_judged, level_of
 from edge_inspector.lab import defects
-from edge_inspector.lab.dataset import LEAST_TO_FIT, GoodPicture, find_good, read_picture, split
+from edge_inspector.lab.dataset import LEAST_TO_FIT, GoodPicture, read_picture, split
 from edge_inspector.lab.material import Material
 
 PLANTED_EACH = 4
@@ -44,14 +47,14 @@ class Chooser:
         )
 
 
-def choose_pictures(folder: Path, pattern: str | None, seed: int, region: Region | None) -> Chooser:
-    """Part the pictures as `train` with this seed does, and hold a quarter of the fit groups out to judge by.
+def choose_pictures(pictures: Sequence[GoodPicture], seed: int, region: Region | None) -> Chooser:
+    """Part the good pictures as `train` with this seed does, and hold a quarter of the fit groups out to judge by.
 
     Raises:
         DataError: too few parts.
     """
     rng = np.random.default_rng(seed)
-    sets = split(find_good(folder, pattern), rng)
+    sets = split(pictures, rng)
     groups = sorted({picture.group for picture in sets.fit})
     count = max(_LEAST_TO_JUDGE, len(groups) // 4)
     if len(groups) - count < LEAST_TO_FIT:
@@ -79,45 +82,50 @@ def planted_score(material: Material, pictures: Sequence[GoodPicture], seed: int
     """Return the chance that a defect planted into one of the pictures scores higher than one of them as it is.
 
     The defects are planted into the camera's pictures, the same for every detector, so that a small picture loses what
-    it would lose on the line.
+    it would lose on the line. What cannot be judged is not OK: it counts as the most unusual of all.
 
     Raises:
         DataError: a map that is not finite.
     """
     rng = np.random.default_rng([seed, len(pictures)])
-    kinds, region = sorted(defects.PLANTERS), material.recipe.region
+    kinds = sorted(defects.PLANTERS)
     good: list[float] = []
     defective: list[float] = []
     for picture in pictures:
         image = read_picture(picture.path, material.recipe.channels)
         good.append(_level(material, image))
-        chosen = [kinds[place] for place in rng.integers(len(kinds), size=PLANTED_EACH)]
-        defective += [_level(material, _spoiled(image, region, kind, rng)) for kind in chosen]
+        chosen = [kinds[number] for number in rng.integers(len(kinds), size=PLANTED_EACH)]
+        try:
+            placement = place(image, material.recipe, material.aligner)
+        except UnreadablePictureError:
+            continue  # nobody knows where a defect would lie
+        defective += [_level(material, _spoiled(image, placement, kind, rng)) for kind in chosen]
     return auroc(good, defective)
 
 
-def _spoiled(image: Image, region: Region | None, kind: str, rng: np.random.Generator) -> Image:
-    """Return a camera picture with one defect of random size and contrast in the inspected region.
+def _spoiled(image: Image, placement: Placement, kind: str, rng: np.random.Generator) -> Image:
+    """Return a camera picture with one defect of random size and contrast on the part, wherever that lies.
 
     The grey values of a 16-bit picture are counted in 255ths of what lies between its darkest and its brightest pixel.
     """
-    where = (slice(None), slice(None))
-    if region is not None:
-        where = (slice(region.y, region.y + region.height), slice(region.x, region.x + region.width))
     low, unit = (0.0, 1.0) if image.dtype == np.uint8 else (float(image.min()), max(1.0, float(np.ptp(image)) / 255))
-    cut = image[where].reshape(*image[where].shape[:2], -1)
-    before = np.clip(np.rint((cut - low) / unit), 0, 255).astype(np.uint8)
+    cut = cut_upright(image, placement)
+    upright = cut.reshape(*cut.shape[:2], -1)
+    before = np.clip(np.rint((upright - low) / unit), 0, 255).astype(np.uint8)
     after = defects.plant(before, kind, rng.uniform(*_SIZES), rng.uniform(*_CONTRASTS), rng).picture
     change = (after.astype(np.float32) - before) * unit
-    spoiled = image.copy()
-    top = np.iinfo(image.dtype).max
-    spoiled[where] = np.clip(np.rint(cut + change), 0, top).astype(image.dtype).reshape(image[where].shape)
-    return spoiled
+    pixel_by_pixel = replace(placement, map_width=placement.width, map_height=placement.height)
+    moved, _ = spread(change, pixel_by_pixel, image.shape)
+    spoiled = np.clip(np.rint(image + moved.reshape(image.shape)), 0, np.iinfo(image.dtype).max)
+    return cast("Image", spoiled.astype(image.dtype))
 
 
 def _level(material: Material, image: Image) -> float:
-    """Return the level of a camera picture; the quality gate is not asked."""
-    prepared, _ = prepare(image, material.recipe, material.aligner)
+    """Return the level of a camera picture, infinite where the part is not found; the quality gate is not asked."""
+    try:
+        prepared, _ = prepare(image, material.recipe, material.aligner)
+    except UnreadablePictureError:
+        return math.inf
     amap = material.detector.residual(prepared, material.detector.network(prepared))
     if not np.isfinite(amap).all():
         raise DataError("an anomaly map is not finite")

@@ -132,8 +132,7 @@ def train(order: Order) -> Bundle:
     check_precision(order.precision)
     order.report("read pictures", 0.0)
     rng = np.random.default_rng(order.seed)
-    pictures = find_good(order.pictures, order.group)
-    sets = split(without_reference(pictures, _reference(order)) if _is_aligned(order) else pictures, rng)
+    sets = split(find_material(order), rng)
     if order.resume:
         refuse_leaks(order.resume, sets)
     check_target(len({picture.group for picture in sets.calibrate}), order.target)
@@ -146,6 +145,16 @@ def train(order: Order) -> Bundle:
         out=order.out,
         report=order.report,
     )
+
+
+def find_material(order: Order) -> tuple[GoodPicture, ...]:
+    """Return the good pictures that may teach and calibrate: all, but for the reference where parts are aligned.
+
+    Raises:
+        UsageError, DataError: as `find_good` and `reference_of`.
+    """
+    pictures = find_good(order.pictures, order.group)
+    return without_reference(pictures, _reference(order)) if _is_aligned(order) else pictures
 
 
 def teach_part(

@@ -18,9 +18,9 @@ from edge_inspector.detectors.reconstruction import DEFAULT_STEPS
 from edge_inspector.detectors.settings import AutoencoderSettings, DetectorSettings, parse_settings
 from edge_inspector.errors import DataError, EdgeInspectorError
 from edge_inspector.inspection.recipe import Region
-from edge_inspector.lab.draft import MIN_AREA_SHARE
+from edge_inspector.lab.draft import MIN_AREA_SHARE, AlignWish
 from edge_inspector.lab.planted_score import Chooser, choose_pictures, planted_score
-from edge_inspector.lab.train import Order, teach_part
+from edge_inspector.lab.train import Order, find_material, teach_part
 
 Params: TypeAlias = Mapping[str, str | int | float]
 """What one trial was taught with, by name: detector, size, min_area_share, epochs, and the detector's settings."""
@@ -74,7 +74,7 @@ def tune(search: Search) -> Tuned:
     for kind in search.kinds:
         parse_settings(kind, {})
     search.base.report("read pictures", 0.0)
-    chooser = choose_pictures(search.base.pictures, search.base.group, search.base.seed, search.base.region)
+    chooser = choose_pictures(find_material(search.base), search.base.seed, search.base.region)
     study = _open(search, chooser)
     _run(search, chooser, study)
     finished = study.get_trials(states=(TrialState.COMPLETE,))
@@ -120,6 +120,7 @@ def _searched(search: Search, chooser: Chooser) -> str:
     digests = [picture.digest for picture in (*chooser.fit, *chooser.tune, *chooser.judge)]
     said = [digests, list(search.kinds), list(search.sizes), search.trial_seconds, order.seed, order.normalise]
     said += [None if order.region is None else order.region.model_dump(), str(order.mask)]
+    said += [str(order.align), str(order.units)] if order.align.kind != "none" or order.units else []
     return hashlib.sha256(json.dumps(said).encode()).hexdigest()
 
 
@@ -226,7 +227,18 @@ def train_command(search: Search, params: Params, inspected_px: int) -> str:
     said += ["--normalise-local"] if order.normalise == "local" else []
     said += ["--roi", _roi(order.region)] if order.region else []
     said += ["--mask", str(order.mask)] if order.mask else []
+    said += _aligned(order.align)
+    for unit in order.units:
+        area = "" if unit.min_area is None else f",{unit.min_area:g}"
+        said += ["--region", f"{_roi(unit.region)}{area}"]
     return shlex.join(said)
+
+
+def _aligned(wish: AlignWish) -> list[str]:
+    said = ["--align", wish.kind] if wish.kind != "none" else []
+    said += [] if wish.most_turn is None else ["--max-turn", f"{wish.most_turn:g}"]
+    said += ["--template", _roi(wish.template)] if wish.template else []
+    return said + (["--reference", str(wish.reference)] if wish.reference else [])
 
 
 def _roi(region: Region) -> str:
