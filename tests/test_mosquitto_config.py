@@ -31,6 +31,7 @@ PLC = f"plc-{STATION}"
 STRANGER = "stranger"
 CAMERA = "cam-1"
 SENT = f"{DEFAULT_ROOT}-pictures/press/{CAMERA}"
+WORKERS = "edge-inspector/v1-workers/press"
 USERS = (STATION, "dashboard", PLC, CAMERA, STRANGER)
 SAID = tuple(f"{BASE}/{topic.name.replace('{name}', '06')}" for topic in TOPICS)
 COMMANDED = tuple(f"{BASE}/cmd/{name}" for name in COMMANDS)
@@ -105,12 +106,14 @@ class Client:
         self.heard: list[str] = []
         self._acks: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._connected: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._subscribed: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._port = broker.port
         self.client = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
         broker.secret(self.client, user, certificate=certificate)
         self.client.on_connect = lambda _c, _u, _f, code, _p: self._connected.put(str(code))
         self.client.on_publish = lambda _c, _u, _m, code, _p: self._acks.put(str(code))
         self.client.on_message = lambda _c, _u, message: self.heard.append(message.topic)
+        self.client.on_subscribe = lambda *_: self._subscribed.put(None)
 
     def __enter__(self) -> Self:
         self.client.connect("127.0.0.1", self._port)
@@ -120,11 +123,17 @@ class Client:
     def __exit__(self, *_: object) -> None:
         self.client.disconnect()
         self.client.loop_stop()
-        self.client.on_connect = self.client.on_publish = self.client.on_message = None  # a circle of open sockets
+        self.client.on_connect = self.client.on_publish = None  # a circle of open sockets
+        self.client.on_message = self.client.on_subscribe = None
 
     def welcome(self) -> str:
         """Return the broker's answer to the login."""
         return self._connected.get(timeout=10)
+
+    def listen(self, *topics: str) -> None:
+        """Subscribe, and return when the broker has taken it; it says yes to all of them."""
+        self.client.subscribe([(topic, 1) for topic in topics])
+        self._subscribed.get(timeout=10)
 
     def may_say(self, topic: str) -> bool:
         """Publish and return whether the broker took it."""
@@ -153,7 +162,7 @@ def allowed(broker: Broker) -> dict[str, tuple[set[str], set[str]]]:
         clients = {user: Client(broker, user).__enter__() for user in USERS}
         for client in clients.values():
             assert client.welcome() == "Success"
-            client.client.subscribe([("edge-inspector/#", 1), ("reply/#", 1), ("anything", 1)])
+            client.listen("edge-inspector/#", "reply/#", "anything")
         sent = (SENT, f"{SENT}/availability", f"{SENT}/result", f"{SENT[:-1]}2")
         for topic in (*SAID, *COMMANDED, *WISHED, *OTHERS, *sent, "reply/dashboard/1"):
             writers = {user for user, client in clients.items() if client.may_say(topic)}
@@ -206,7 +215,7 @@ def test_a_camera_sends_as_itself_alone(allowed: dict[str, Any]) -> None:
 def test_a_worker_reads_its_pool_and_tells_the_camera(broker: Broker) -> None:
     """With the lines of the example: pictures of every camera in, results out, nothing else."""
     lines = (SHIPPED / "acl").read_text().splitlines()
-    rules = "\n".join(line.removeprefix("#") for line in lines if line.startswith("#topic") and "v1-pictures" in line)
+    rules = "\n".join(line.removeprefix("#") for line in lines if line.startswith("#topic") and "v1-" in line)
     user = f"user {STRANGER}\n{rules}\n\n"
     with (
         broker.running(acl=("# A plant system that only", f"{user}# A plant system that only")),
@@ -214,13 +223,14 @@ def test_a_worker_reads_its_pool_and_tells_the_camera(broker: Broker) -> None:
         Client(broker, CAMERA) as camera,
     ):
         assert worker.welcome() == camera.welcome() == "Success"
-        worker.client.subscribe([("$share/press/edge-inspector/v1-pictures/press/+", 1), (f"{SENT}/result", 1)])
-        camera.client.subscribe(f"{SENT}/result", 1)
+        worker.listen("$share/press/edge-inspector/v1-pictures/press/+", f"{SENT}/result", f"{WORKERS}/+")
+        camera.listen(f"{SENT}/result")
         said = worker.may_say(SENT), worker.may_say(f"{SENT}/result"), camera.may_say(SENT)
-        until(lambda: camera.heard and worker.heard, "both hear")
+        bundles = worker.may_say(f"{WORKERS}/press-worker-1"), worker.may_say(f"{WORKERS}/press-worker-2")
+        until(lambda: camera.heard and len(worker.heard) == 2, "both hear")
 
-        assert said == (False, True, True)
-        assert set(worker.heard) == {SENT}
+        assert (said, bundles) == ((False, True, True), (True, False))
+        assert set(worker.heard) == {SENT, f"{WORKERS}/press-worker-1"}
         assert camera.heard == [f"{SENT}/result"]
 
 

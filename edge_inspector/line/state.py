@@ -17,6 +17,7 @@ from edge_inspector.line.commands import AckStatus, Asked, Finished
 from edge_inspector.line.ledger import Ledger
 from edge_inspector.line.legacy import Legacy
 from edge_inspector.line.link import Acknowledged, Dial, Inbox, Incoming, Link, Lost, links
+from edge_inspector.line.peers import Peers
 from edge_inspector.line.plc import Ready
 from edge_inspector.line.publisher import Resend
 from edge_inspector.line.shifts import turn_at, turns_between
@@ -69,6 +70,8 @@ class State:
     shifts: tuple[ShiftSettings, ...] = field(repr=False)
     legacy: Legacy | None = field(repr=False)
     """The prior system's topics, where they are wanted."""
+    peers: Peers | None = field(default=None, repr=False)
+    """The other workers, where pictures are shared with them."""
 
     def run(self) -> None:
         """Serve until stopped, over any number of connections."""
@@ -109,10 +112,7 @@ class _Desk:
     def serve(self, link: Link) -> None:
         """Publish and answer until the connection is lost or the daemon ends."""
         worker = self._state.worker
-        worker.reports.put(Fault("refused", "", active=False))  # comes again where it still is so
-        self._say(link, StateValue("availability", b"online"))
-        for value in self._values.values():
-            self._say(link, value)
+        self._greet(link)
         while not worker.stopping():
             worker.tick()
             for value in self._turn_shift():
@@ -127,13 +127,22 @@ class _Desk:
             if isinstance(message, Acknowledged) and message.link is link and (topic := link.refusal(message)):
                 worker.reports.put(refusal_fault(topic, message.refused))
             if isinstance(message, Incoming) and message.link is link:
-                self._answer(link, message)
+                self._hear(link, message)
             if isinstance(message, Finished):
                 self._acknowledge(link, message)
             for value in self._take(message):
                 self._say(link, value)
             self._say_legacy(link, message)
         self._say_rest(link)
+
+    def _greet(self, link: Link) -> None:
+        """Say that we are there, and the newest of everything."""
+        self._state.worker.reports.put(Fault("refused", "", active=False))  # comes again where it still is so
+        self._say(link, StateValue("availability", b"online"))
+        for value in self._values.values():
+            self._say(link, value)
+        if self._state.peers is not None:
+            link.subscribe(f"{self._state.peers.topic}/+")
 
     def _say_rest(self, link: Link) -> None:
         """On a clean stop publish what came last, and that we are gone: a clean disconnect has no last will."""
@@ -142,6 +151,7 @@ class _Desk:
                 for value in self._take(self._state.inbox.get_nowait()):
                     self._say(link, value)
         self._say(link, StateValue("availability", b"offline"))
+        self._tell_peers(link, b"")
 
     def _take(self, message: object) -> tuple[StateValue, ...]:
         """Return the values that a message changes."""
@@ -172,6 +182,24 @@ class _Desk:
         topic = topic_of(value.name)
         whole = f"{self._state.base}/{value.name}"
         link.publish(whole, value.payload, topic.qos, retain=topic.retain, name=value.id)
+        if value.name == "recipe":
+            self._tell_peers(link, value.payload)
+
+    def _tell_peers(self, link: Link, recipe: bytes) -> None:
+        """Say by which bundles we judge, where others judge the same pictures; nothing when we go."""
+        peers = self._state.peers
+        if peers is not None:
+            link.publish(f"{peers.topic}/{peers.station}", recipe, 1, retain=True)
+
+    def _hear(self, link: Link, message: Incoming) -> None:
+        """Take in a command, or what another worker of the pool says of itself."""
+        peers = self._state.peers
+        if peers is None or not message.topic.startswith(f"{peers.topic}/"):
+            self._answer(link, message)
+            return
+        peers.hear(message.topic.removeprefix(f"{peers.topic}/"), message.payload)
+        differs = peers.difference()
+        self._state.worker.reports.put(Fault("pool_differs", differs, active=bool(differs)))
 
     def _parts_per_minute(self) -> float:
         oldest = self._state.now_ns() - _MINUTE_NS

@@ -29,6 +29,7 @@ from edge_inspector.line.ledger_file import Prepared
 from edge_inspector.line.legacy import Legacy
 from edge_inspector.line.link import Dial, Inbox, Will
 from edge_inspector.line.metrics import Judged, News, Shown
+from edge_inspector.line.peers import Peers
 from edge_inspector.line.plc import Plc
 from edge_inspector.line.pool import PoolSource
 from edge_inspector.line.publisher import Publisher, Wake
@@ -51,7 +52,7 @@ from edge_inspector.settings import (
     StationSettings,
 )
 from edge_inspector.wire.messages import AvailablePart, Health
-from edge_inspector.wire.topics import pool_topic
+from edge_inspector.wire.topics import pool_topic, workers_topic
 
 _JOIN_S = 5.0
 _KEEPSAKES = 8
@@ -305,6 +306,7 @@ class Station:
             self._trigger_desk(self._for_state),
             self._station.shift,
             self._legacy,
+            _peers(self._settings, self._station),
         )
         plc = Plc(
             self._base,
@@ -419,6 +421,16 @@ def _senders(settings: Settings, station: StationSettings) -> str:
     """Return the topic below which the cameras of a station's pool hear what became of their pictures."""
     source = station.source
     return pool_topic(settings.mqtt.root, source.pool) if isinstance(source, PoolSettings) else ""
+
+
+def _peers(settings: Settings, station: StationSettings) -> Peers | None:
+    """Return the other workers of a station's pool, where it has one."""
+    source = station.source
+    return (
+        Peers(workers_topic(settings.mqtt.root, source.pool), station.name)
+        if isinstance(source, PoolSettings)
+        else None
+    )
 
 
 def state_folder(settings: Settings, station: StationSettings) -> Path:

@@ -75,6 +75,14 @@ def pool_topic(root: str, pool: str) -> str:
     return f"{root}-pictures/{pool}"
 
 
+def workers_topic(root: str, pool: str) -> str:
+    """Return the topic below which each worker of a pool says by which bundles it judges, `/{station}`, retained.
+
+    Beside `pool_topic` and not below it, where a camera could have any name.
+    """
+    return f"{root}-workers/{pool}"
+
+
 def check_name(name: str, what: str) -> str:
     """Return a station's or part's name that may become a topic and a path.
 
