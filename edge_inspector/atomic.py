@@ -29,6 +29,23 @@ def write_file(path: Path, content: bytes) -> None:
     sync_folder(path.parent)
 
 
+def write_unsynced(path: Path, content: bytes) -> None:
+    """Replace `path` by `content` as `write_file`, but leave it to the system when: a power cut may undo it.
+
+    For pictures, which are large: syncing them would hold up the ledger's commits on the same disk.
+
+    Raises:
+        OSError: the disk is full, read-only or gone; the old file is untouched.
+    """
+    part = path.with_name(f".{path.name}.part")
+    try:
+        part.write_bytes(content)
+        part.replace(path)
+    except OSError:
+        part.unlink(missing_ok=True)
+        raise
+
+
 @contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
     """Yield an empty folder that becomes `path` when the block ends well, and vanishes when it does not.

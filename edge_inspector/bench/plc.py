@@ -14,6 +14,7 @@ import numpy as np
 
 from edge_inspector.bundle import Bundle
 from edge_inspector.errors import DataError
+from edge_inspector.inspection.model import Reason
 from edge_inspector.inspection.preprocess import as_image
 from edge_inspector.line.link import Incoming, Link
 from edge_inspector.private_line import Source, listening, private_broker, private_daemon, write_settings
@@ -25,7 +26,8 @@ _PARTS = ("here", "there")
 """Two parts of the same bundle."""
 _FRAMES_PER_S = 30
 _FILM_S = 30
-_TRIGGERS, _CHANGES = 60, 5
+_TRIGGERS, _WARM_UP, _CHANGES = 60, 5, 5
+_NO_PICTURE = (Reason.NO_PICTURE.number, Reason.REFUSED.number)
 _PATIENCE_S = 30.0
 
 Line: TypeAlias = tuple[Link, "queue.SimpleQueue[Incoming]"]
@@ -64,8 +66,8 @@ def measure_plc(
     """
     report("PLC", 0.95)
     with _line(bundle, encoded, folder) as line:
-        answers = tuple(_triggered(line, Random(0)))  # noqa: S311 - when a trigger comes
         changes = tuple(_change(line, _PARTS[1 - number % 2]) for number in range(_CHANGES))
+        answers = tuple(_triggered(line, Random(0)))  # noqa: S311 - when a trigger comes
     return PlcFigures(tuple(busy for busy, _ in answers), tuple(verdict for _, verdict in answers), changes)
 
 
@@ -85,28 +87,52 @@ def _line(bundle: Bundle, encoded: Sequence[bytes], home: Path) -> Iterator[Line
 
 def _write_film(path: Path, encoded: Sequence[bytes]) -> None:
     frames = [as_image(one, 3) for one in encoded[:_FRAMES_PER_S]]
+    frames = [frame for frame in frames if frame.shape == frames[0].shape]
     height, width = frames[0].shape[:2]
     film = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), _FRAMES_PER_S, (width, height))
+    if not film.isOpened():
+        raise DataError(f"no film of {width}x{height} pixels can be written here")
     for number in range(_FRAMES_PER_S * _FILM_S):
         film.write(frames[number % len(frames)])
     film.release()
 
 
 def _triggered(line: Line, rng: Random) -> Iterator[tuple[float, float]]:
-    """Yield for each trigger the times to its busy word and to its verdict; the first ones warm up."""
-    link, heard = line
-    for number in range(1, _TRIGGERS + 6):
+    """Yield for each trigger the times to its busy word and to its verdict; the first ones warm up.
+
+    A trigger that comes while the film begins anew hears that there is no camera, and is no figure.
+    """
+    number = done = 0
+    while done < _TRIGGERS + _WARM_UP:
+        number += 1
         time.sleep(rng.uniform(0.05, 0.15))  # anywhere between two frames
-        begun = time.perf_counter()
-        link.publish(f"{_COMMANDS}/trigger", str(number), 1, retain=False)
-        busy = verdict = 0.0
-        while not verdict:
-            word = _wait_for(heard, "plc/word", "").split(";")
-            if word[1] == str(number):
-                took = 1000 * (time.perf_counter() - begun)
-                busy, verdict = (took, 0.0) if word[2] == "0" else (busy, took)
-        if number > 5:
-            yield busy, verdict
+        times = _trigger(line, number)
+        done += times is not None
+        if times is not None and done > _WARM_UP:
+            yield times
+        if number > 3 * (_TRIGGERS + _WARM_UP):
+            raise DataError(f"{number - done} of {number} triggers were answered without a picture")
+
+
+def _trigger(line: Line, number: int) -> tuple[float, float] | None:
+    """Return the milliseconds from a trigger to its busy word and to its verdict; None where there was no picture."""
+    link, heard = line
+    begun = time.perf_counter()
+    link.publish(f"{_COMMANDS}/trigger", str(number), 1, retain=False)
+    busy = 0.0
+    while True:
+        _, trigger, code, error, *_ = _wait_for(heard, "plc/word", "").split(";")
+        took = 1000 * (time.perf_counter() - begun)
+        if trigger != str(number):
+            continue
+        if code == "0":
+            busy = took
+        elif int(error) in _NO_PICTURE:
+            return None
+        elif code == "5" or not busy:
+            raise DataError(f"trigger {number} was answered with code {code}, error {error}, after {took:.0f} ms")
+        else:
+            return busy, took
 
 
 def _change(line: Line, part: str) -> float:

@@ -7,7 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from edge_inspector.atomic import write_file
+from edge_inspector.atomic import write_unsynced
 from edge_inspector.errors import DataError
 from edge_inspector.inspection.model import Identity, Image
 from edge_inspector.inspection.preprocess import as_image
@@ -51,7 +51,7 @@ class Taken:
     path: Path
     look: Look
     sharpest: float
-    """Sharpness of the sharpest picture so far."""
+    """Sharpness of the sharpest picture of this view so far."""
 
     @property
     def sharpness(self) -> float:
@@ -94,7 +94,10 @@ class Album:
         self._folder = folder
         self._group = group
         self._serial = serial
-        self._sharpest = 0.0
+        self._sharpest: dict[str, float] = {}
+        """By view: one may be plain and another full of edges."""
+        self._numbers: dict[Path, int] = {}
+        """The last one given, by name without it."""
         self.count = 0
         """Pictures written so far."""
 
@@ -110,8 +113,9 @@ class Album:
         group, serial = self._group or identity.group, self._serial or identity.serial
         path = self._write(replace(identity, group=group, serial=serial), image)
         self.count += 1
-        self._sharpest = max(self._sharpest, look.sharpness)
-        return Taken(self.count, path, look, self._sharpest)
+        sharpest = max(self._sharpest.get(identity.view, 0.0), look.sharpness)
+        self._sharpest[identity.view] = sharpest
+        return Taken(self.count, path, look, sharpest)
 
     def _write(self, identity: Identity, image: bytes | Image) -> Path:
         if isinstance(image, bytes):
@@ -121,8 +125,18 @@ class Album:
         place = self._folder.joinpath(*(file_name(step) for step in (identity.view, identity.group) if step))
         place.mkdir(parents=True, exist_ok=True)
         stem = file_name(identity.serial) if identity.serial else "part"
-        path = _free(place, stem, ending, numbered=bool(self._serial))
-        write_file(path, content)
+        path = place / f"{stem}{ending}"
+        if self._serial or not identity.serial or path.exists():
+            path = self._numbered(place / stem, ending)
+        write_unsynced(path, content)
+        return path
+
+    def _numbered(self, stem: Path, ending: str) -> Path:
+        """Return a name that nobody has."""
+        number = self._numbers.get(stem, 0) + 1
+        while (path := stem.with_name(f"{stem.name}-{number:04}{ending}")).exists():
+            number += 1
+        self._numbers[stem] = number
         return path
 
 
@@ -135,10 +149,10 @@ def look_at(image: bytes | Image) -> Look:
     grey = as_image(image, 1)
     grey = grey if grey.dtype == np.uint8 else (grey >> 8).astype(np.uint8)
     return Look(
-        sharpness=float(cv2.Laplacian(grey, cv2.CV_32F).var()),
-        mean=float(grey.mean()),
-        black=float((grey <= _DARK).mean()),
-        white=float((grey >= _BRIGHT).mean()),
+        sharpness=float(cv2.meanStdDev(cv2.Laplacian(grey, cv2.CV_16S))[1].item()) ** 2,
+        mean=cv2.mean(grey)[0],
+        black=np.count_nonzero(grey <= _DARK) / grey.size,
+        white=np.count_nonzero(grey >= _BRIGHT) / grey.size,
     )
 
 
@@ -152,15 +166,3 @@ def file_name(name: str) -> str:
     if name.startswith(".") or len(name.encode()) > 200:
         raise DataError(f"{name[:64]!r} cannot name a file: expected at most 200 bytes and no dot first")
     return name
-
-
-def _free(folder: Path, stem: str, ending: str, *, numbered: bool) -> Path:
-    """Return a name in the folder that nobody has."""
-    path = folder / f"{stem}{ending}"
-    number = 0
-    while numbered or stem == "part" or path.exists():
-        number += 1
-        path = folder / f"{stem}-{number:04}{ending}"
-        if not path.exists():
-            return path
-    return path

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import cv2
 
+from edge_inspector.atomic import write_unsynced
 from edge_inspector.inspection import picture as pictures
 from edge_inspector.inspection.inspector import Evidence
 from edge_inspector.inspection.model import Image, Judgement, Verdict
@@ -28,7 +29,6 @@ _OVERLAY = "-overlay.jpg"
 _SUFFIXES = {b"\xff\xd8": ".jpg", b"\x89P": ".png", b"BM": ".bmp", b"II": ".tif", b"MM": ".tif"}
 _DAY_NS = 86_400_000_000_000
 _TIDY_NS = 60_000_000_000
-_NICE = 10
 _SLACK = 0.95
 _BATCH = 10_000
 """Names in memory at a time: a day of a fast line has a million pictures."""
@@ -133,8 +133,7 @@ class Archive:
 
     def run(self) -> None:
         """Keep pictures until stopped, and then what still waits."""
-        with suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, 0, _NICE)  # of this thread alone: verdicts go first
+        self.worker.step_back()
         tally = _Tally(0, self.worker.monotonic_ns())
         for size in self.shelf.sizes():
             tally.size += size
@@ -169,7 +168,7 @@ class Archive:
             for ending, content in _files(keepsake, overlay=_is_among(self.settings.overlays, keepsake.verdict)):
                 place = self.shelf.place(keepsake.verdict, keepsake.captured_ns, keepsake.id, ending)
                 place.parent.mkdir(parents=True, exist_ok=True)
-                _write_whole(place, content)
+                write_unsynced(place, content)
                 tally.size += len(content)
         except (OSError, cv2.error) as error:
             tally.dropped += 1
@@ -247,17 +246,6 @@ def _files(keepsake: Keepsake, *, overlay: bool) -> Iterator[tuple[str, bytes]]:
         shown = pictures.overlay(evidence.image, evidence.amap, keepsake.threshold, evidence.placement)
         boxed = pictures.draw_boxes(shown, keepsake.judgement.blobs, max(shown.shape[:2]))
         yield _OVERLAY, cv2.imencode(".jpg", boxed, [cv2.IMWRITE_JPEG_QUALITY, 85])[1].tobytes()
-
-
-def _write_whole(path: Path, content: bytes) -> None:
-    """Write a file that nobody sees half of; not synced: after a power cut the newest may be missing."""
-    part = path.with_name(f".{path.name}.part")
-    try:
-        part.write_bytes(content)
-        part.replace(path)
-    except OSError:
-        part.unlink(missing_ok=True)
-        raise
 
 
 def _by_name(folder: Path) -> Iterator[Path]:

@@ -4,9 +4,13 @@ import queue
 import shutil
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, TypeAlias
+
+import cv2
 
 from edge_inspector.errors import DataError, SettingsError
 from edge_inspector.inspection.header import UnreadablePictureError
@@ -19,6 +23,10 @@ from edge_inspector.wire.topics import check_name
 
 MOST = 2000
 """Pictures of one collection."""
+_MORE_FREE = 2
+"""Times as much disk is left free as the archive leaves: what is collected must not drive out what is kept."""
+_IDLE_NS = 30 * 60_000_000_000
+"""Nobody remembers after so long what is being collected."""
 _ARGS = ("count", "part", "group", "serial")
 State: TypeAlias = Literal["taking", "complete", "ended", "failed"]
 
@@ -33,12 +41,17 @@ class Order:
     """0 ends what is going on."""
     group: str
     serial: str
-    any_part: bool
-    """Whether every picture is of the part: a new one, which the station does not know yet."""
+    parts: tuple[str, ...]
+    """Whose pictures are meant: the part's, and of one that is new the active part's, as which it comes."""
     begun_ns: int
     """Monotonic; what was accepted before is not meant."""
-    since: str
-    """The same moment, as messages write it."""
+    since_ns: int
+    """Unix time of the same moment."""
+
+    @property
+    def is_new(self) -> bool:
+        """Whether the station does not know the part yet."""
+        return len(self.parts) > 1
 
 
 def order_for(
@@ -70,7 +83,8 @@ def order_for(
         group, serial = (file_name(text) for text in (group, serial))
     except (SettingsError, DataError) as error:
         raise ValueError(str(error)) from error
-    return Order(by, part, count, group, serial, part not in known, monotonic_ns, utc(now_ns))
+    parts = (part,) if part in known else (part, active)
+    return Order(by, part, count, group, serial, parts, monotonic_ns, now_ns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,20 +104,23 @@ class _Going:
     order: Order
     album: Album
     folder: Path
+    heard_ns: int
+    """Monotonic, when the last part came."""
     state: State = "taking"
     detail: str = ""
     not_ok: int = 0
     passed_over: int = 0
+    views: tuple[str, ...] = ()
     last: CollectedPicture | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Collector:
-    """Writes pictures in a thread of its own; one collection at a time."""
+    """Writes pictures in a thread of its own; one collection at a time, each into a folder of its own."""
 
     folder: Path
-    """Each part's pictures are in a folder of its name."""
     min_free_mb: int
+    """The archive's: a collection ends before the archive has to make room."""
     worker: Worker
     say: Callable[[bytes], None] = field(repr=False)
     """Publishes the topic `collection`."""
@@ -134,8 +151,10 @@ class Collector:
 
     def run(self) -> None:
         """Collect until stopped; what an earlier run retained at the broker is taken back."""
-        if self.folder.exists():
-            self.say(Collection(state="none").encode())
+        self.worker.step_back()
+        with suppress(OSError):
+            if self.folder.exists():
+                self._say_none()
         going: _Going | None = None
         while not self.worker.stopping():
             self.worker.tick()
@@ -147,54 +166,96 @@ class Collector:
                 going = self._turn(going, self.orders.get())
             if going is not None and shot is not None:
                 self._take(going, shot)
-            if going is not None and going.state != "taking":
-                going = None
-                self.busy.clear()
+            going = self._going_on(going)
+        if going is not None:
+            self._end(going, "the program ends")
 
     def _turn(self, going: _Going | None, order: Order) -> _Going | None:
         """Return what is going on after an order: the collection that it begins, or the one that it ends."""
         if order.count:
-            folder = self.folder / order.part
-            going = _Going(order, Album(folder, group=order.group, serial=order.serial), folder)
-        elif going is not None:
-            going.state, going.detail = "ended", f"by {order.by}"
-        if going is not None:
-            self._tell(going)
+            moment = datetime.fromtimestamp(order.since_ns // 1_000_000_000, UTC)
+            folder = self.folder / f"{order.part}-{moment:%Y%m%d-%H%M%S}"
+            begun = _Going(order, Album(folder, group=order.group, serial=order.serial), folder, order.begun_ns)
+            self._guarded(begun, lambda: folder.mkdir(parents=True, exist_ok=True))
+            self._tell(begun)
+            return begun
+        if going is None:
+            self._say_none()
+        else:
+            self._end(going, f"by {order.by}")
         return going
+
+    def _going_on(self, going: _Going | None) -> _Going | None:
+        """Return the collection as long as it is not over; one that is forgotten ends by itself."""
+        if going is None:
+            return None
+        if going.state == "taking" and self.worker.monotonic_ns() - going.heard_ns > _IDLE_NS:
+            self._end(going, f"no part for {_IDLE_NS // 60_000_000_000} minutes")
+        if going.state == "taking":
+            return going
+        self.busy.clear()
+        self._missed()
+        return None
 
     def _take(self, going: _Going, shot: Shot) -> None:
         """Write a part's pictures, if it is one of those that are meant, and say how it goes."""
         if shot.accepted.accepted_ns < going.order.begun_ns:
             return
-        while not self.missed.empty():
-            self.missed.get()
-            going.passed_over += 1
+        going.heard_ns = self.worker.monotonic_ns()
+        going.passed_over += self._missed()
         going.detail = _unwanted(shot, going.order)
         if going.detail:
             going.passed_over += 1
         else:
-            self._write(going, shot)
+            self._guarded(going, lambda: self._write(going, shot))
+        if going.state == "taking" and going.album.count >= going.order.count:
+            going.state = "complete"
         self._tell(going)
 
-    def _write(self, going: _Going, shot: Shot) -> None:
-        """Write a part's pictures; a disk that does not take them ends the collection, and nothing else."""
+    def _guarded(self, going: _Going, write: Callable[[], None]) -> None:
+        """Do what may fail: a picture is passed over, or the collection ends, and nothing else does."""
         try:
-            going.folder.mkdir(parents=True, exist_ok=True)
-            free = shutil.disk_usage(going.folder).free // 1_000_000
-            if free < self.min_free_mb:
-                going.state, going.detail = "failed", f"{free} MB of disk free, less than {self.min_free_mb} MB"
-                return
-            for frame in _frames(shot.accepted.arrival):
-                taken = going.album.add(frame.identity, frame.image)
-                going.not_ok += shot.verdict is not Verdict.OK
-                going.last = _described(taken, frame, shot.verdict, going.folder)
+            write()
         except (UnreadablePictureError, DataError) as error:
             going.passed_over += 1
             going.detail = str(error)
-        except OSError as error:
-            going.state, going.detail = "failed", f"{going.folder}: {error.strerror or error}"
-        else:
-            going.state = "complete" if going.album.count >= going.order.count else "taking"
+        except (OSError, MemoryError, cv2.error) as error:
+            said = getattr(error, "strerror", None) or error or type(error).__name__
+            going.state, going.detail = "failed", f"{going.folder}: {said}"
+
+    def _write(self, going: _Going, shot: Shot) -> None:
+        """Write a part's pictures, one for each view.
+
+        Raises:
+            UnreadablePictureError, DataError: one cannot be taken.
+            OSError: the disk does not take them.
+        """
+        for frame in _frames(shot.accepted.arrival):
+            self.worker.tick()
+            free, least = shutil.disk_usage(going.folder).free // 1_000_000, _MORE_FREE * self.min_free_mb
+            if free < least:
+                raise OSError(f"{free} MB of disk free, less than {least} MB")
+            taken = going.album.add(frame.identity, frame.image)
+            going.not_ok += shot.verdict is not Verdict.OK
+            view = frame.identity.view
+            going.views += (view,) if view and view not in going.views else ()
+            going.last = _described(taken, frame, shot.verdict, going.folder)
+            self._tell(going)
+
+    def _missed(self) -> int:
+        """Return how many parts found no room since the last time."""
+        count = 0
+        while not self.missed.empty():
+            self.missed.get()
+            count += 1
+        return count
+
+    def _end(self, going: _Going, why: str) -> None:
+        going.state, going.detail = "ended", why
+        self._tell(going)
+
+    def _say_none(self) -> None:
+        self.say(Collection(state="none").encode())
 
     def _tell(self, going: _Going) -> None:
         order = going.order
@@ -202,9 +263,11 @@ class Collector:
             state=going.state,
             detail=going.detail,
             part=order.part,
+            is_new=order.is_new,
             by=order.by,
-            since=order.since,
+            since=utc(order.since_ns),
             folder=str(going.folder),
+            views=going.views,
             wanted=order.count,
             taken=going.album.count,
             not_ok=going.not_ok,
@@ -221,7 +284,7 @@ def _unwanted(shot: Shot, order: Order) -> str:
         return "a challenge part: it is known to be bad"
     if arrival.identity.replayed:
         return "it was taken before, or waited past its deadline"
-    if not (order.any_part or arrival.identity.part == order.part):
+    if arrival.identity.part not in order.parts:
         return f"{arrival.identity.part}: another part"
     return "" if _frames(arrival) else "there is no picture that can be read"
 

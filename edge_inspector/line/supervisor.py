@@ -34,7 +34,7 @@ from edge_inspector.line.standing import Standing, standing_of
 from edge_inspector.line.state import StateValue
 from edge_inspector.line.streak import Concern, Streak
 from edge_inspector.line.ticks import Answered, Fault, Report, Reports, ledger_fault
-from edge_inspector.settings import StationSettings
+from edge_inspector.settings import PoolSettings, StationSettings
 from edge_inspector.wire.messages import (
     Alarms,
     ArchiveHealth,
@@ -344,6 +344,8 @@ class Supervisor:
 
     def _collect(self, asked: Asked) -> tuple[AckStatus, str]:
         desk = self._desk
+        if isinstance(desk.station.source, PoolSettings):
+            return "rejected", "this station has a share of the pictures only: collect them where the camera is"
         moment = {"now_ns": desk.now_ns(), "monotonic_ns": desk.monotonic_ns()}
         try:
             order = order_for(asked.by, asked.args, active=self._active, known=desk.why_not, **moment)
@@ -408,6 +410,7 @@ class Supervisor:
         except DiskError as error:
             logger.warning("the changeover to %s is not kept over a restart: %s", part, error)
         self._active = part
+        self._collect(Asked("collect", "a change of part", {"count": 0}))
         for listener in self._desk.listeners:
             listener.say(part)
         self._say_recipe()

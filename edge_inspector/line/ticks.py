@@ -1,13 +1,17 @@
 """How a thread shows that it turns, and learns that it shall stop."""
 
+import os
 import queue
 import threading
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from edge_inspector.errors import DamagedError, DiskError
 from edge_inspector.line.source import Now
 from edge_inspector.wire.messages import Result
+
+_NICE = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +100,11 @@ class Worker:
     def say(self, what: str) -> None:
         """Report news."""
         self.reports.put(Said(self.name, what))
+
+    def step_back(self) -> None:
+        """Let the other threads go first, verdicts above all; for the thread that calls it alone."""
+        with suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, 0, _NICE)
 
     def stopping(self) -> bool:
         """Whether the daemon is ending."""

@@ -352,7 +352,7 @@ class CollectedPicture(BaseModel):
     """Below the collection's folder."""
     verdict: Verdict
     sharpness: float
-    """As a share of the sharpest picture so far, 0 to 1."""
+    """As a share of the sharpest picture of its view so far, 0 to 1."""
     brightness: float
     """Mean grey value, 0 to 255."""
     black: float
@@ -371,16 +371,20 @@ class Collection(Message):
     detail: str = ""
     """Why the newest part was not taken, or why it ended."""
     part: str = ""
+    is_new: bool = False
+    """Whether the station does not know the part: what comes as the active one is taken."""
     by: str = ""
     since: Utc | None = None
     folder: str = ""
-    """On the station's PC; `train` takes it."""
+    """On the station's PC, of this collection alone; `train` takes it."""
+    views: tuple[str, ...] = ()
+    """Sub-folders of it, where a part has several pictures; each is a part of its own for `train`."""
     wanted: int = 0
     taken: int = 0
     not_ok: int = 0
     """Of those taken, pictures of parts whose verdict was not OK."""
     passed_over: int = 0
-    """Parts that were not taken."""
+    """Judged parts that were not taken."""
     last: CollectedPicture | None = None
 
 

@@ -91,7 +91,8 @@ const readInfo = (message) => ({
 function readCollection (message) {
   const last = object(message.last)
   return {
-    state: text(message.state, 20), detail: text(message.detail), part: text(message.part), by: text(message.by), folder: text(message.folder, 400),
+    state: text(message.state, 20), detail: text(message.detail), part: text(message.part), is_new: message.is_new === true, by: text(message.by),
+    folder: text(message.folder, 400), views: list(message.views, 20).map((view) => text(view)),
     wanted: count(message.wanted), taken: count(message.taken), not_ok: count(message.not_ok), passed_over: count(message.passed_over),
     last: message.last ? {
       id: text(last.id, 128), verdict: text(last.verdict, 20), sharpness: number(last.sharpness), brightness: number(last.brightness),

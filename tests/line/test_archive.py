@@ -235,13 +235,13 @@ def test_a_file_in_the_way_is_said(tmp_path: Path) -> None:
 def test_a_slow_disk_costs_pictures_and_never_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The judging thread hands over and goes on; what finds no room is dropped and counted."""
     gate = threading.Event()
-    write: Callable[[Path, bytes], None] = archives._write_whole
+    write: Callable[[Path, bytes], None] = archives.write_unsynced
 
     def slow(path: Path, content: bytes) -> None:
         gate.wait(20)
         write(path, content)
 
-    monkeypatch.setattr(archives, "_write_whole", slow)
+    monkeypatch.setattr(archives, "write_unsynced", slow)
     bench = Bench(tmp_path, room=2)
     with bench.at_work():
         bench.archive.keep(a_keepsake("a0"))

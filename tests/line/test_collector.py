@@ -13,12 +13,15 @@ import cv2
 import numpy as np
 import pytest
 from brokers import Mosquitto, until
-from daemons import STATION, Subscriber
+from daemons import STATION, Daemon, Subscriber, write_settings
 from factories import a_frame, a_part, an_identity, png
 from stations import Bench, ask, wait_until_not_ready, wait_until_ready
 
+from edge_inspector.bundle import Bundle
 from edge_inspector.inspection.model import Arrival, Reason, Unreadable, Verdict, Views
 from edge_inspector.lab.dataset import find_good
+from edge_inspector.line import collector
+from edge_inspector.line.album import Album
 from edge_inspector.line.collector import MOST, Collector, Order, Shot, order_for
 from edge_inspector.line.source import Accepted
 from edge_inspector.line.ticks import Worker
@@ -60,11 +63,23 @@ class Desk:
             until(lambda: self.said[before:], "news of the order")
         return refused
 
+    @property
+    def last(self) -> Path:
+        """The folder of the newest collection."""
+        return Path(self.said[-1]["folder"])
+
     def show(self, arrival: Arrival, verdict: Verdict = Verdict.OK, **changes: Any) -> dict[str, Any]:  # noqa: ANN401
-        """Offer an answered part that came just now, and return what is said of it."""
-        before = len(self.said)
-        self.collector.offer(Shot(Accepted(arrival, time.monotonic_ns()), verdict, challenge=False, **changes))
-        return until(lambda: self.said[before:], "news of the part")[-1]
+        """Offer an answered part that came just now, and return what is said of it (of views, of the first)."""
+        shot = Shot(Accepted(arrival, time.monotonic_ns()), verdict, **{"challenge": False, **changes})
+        said = self._now()
+        self.collector.offer(shot)
+        until(lambda: self._now() != said, "news of the part")
+        return self.said[-1]
+
+    def _now(self) -> tuple[int, int, str]:
+        """Return what grows or changes with each part, when all is said of it."""
+        last = self.said[-1]
+        return last["taken"], last["passed_over"], last["state"]
 
 
 def an_order(**args: object) -> Order:
@@ -106,8 +121,10 @@ def test_good_pictures_are_where_train_looks(desk: Desk, tmp_path: Path) -> None
     assert desk.order(count=2, group="monday") == ""
     first = desk.show(a_frame(png(a_part(1)), serial="S1"))
     last = desk.show(a_frame(a_part(2), serial="S2"), Verdict.NG)
-    folder = tmp_path / "collected" / "washer"
+    folder = desk.last
 
+    assert folder.parent == tmp_path / "collected"
+    assert folder.name.startswith("washer-")
     assert [(one["state"], one["taken"], one["not_ok"]) for one in (first, last)] == [
         ("taking", 1, 0),
         ("complete", 2, 1),
@@ -152,9 +169,7 @@ def test_what_is_none_to_teach_from_is_passed_over(
 ) -> None:
     """Known to be bad, another part, from before, no picture: counted and said, and the next one is taken."""
     desk.order(count=1)
-    before = len(desk.said)
-    desk.collector.offer(replace(Shot(Accepted(arrival, time.monotonic_ns()), Verdict.OK, challenge=False), **shot))
-    said = until(lambda: desk.said[before:], "news")[-1]
+    said = desk.show(arrival, **shot)
     after = desk.show(a_frame(part="washer"))
 
     assert (said["taken"], said["passed_over"]) == (0, 1)
@@ -164,27 +179,98 @@ def test_what_is_none_to_teach_from_is_passed_over(
     assert len(list((tmp_path / "collected").rglob("*.*"))) == 1
 
 
-def test_a_part_that_nobody_taught_yet_is_collected_under_its_new_name(desk: Desk, tmp_path: Path) -> None:
-    """Whatever comes is of it: how else would a first picture be taken?"""
-    desk.order(count=2, part="flange")
+def test_a_part_that_nobody_taught_yet_is_collected_under_its_new_name(desk: Desk) -> None:
+    """It comes as the active part, or under its own name; another part that is known is none of it."""
+    desk.order(count=3, part="flange")
     desk.show(a_frame(part="washer"), Verdict.NG)
+    other = desk.show(a_frame(part="bracket"))
     desk.show(a_frame(part="flange"), Verdict.ERROR)
 
-    assert len(find_good(tmp_path / "collected" / "flange", None)) == 2
+    assert other["is_new"]
+    assert (other["taken"], other["detail"]) == (1, "bracket: another part")
+    assert len(find_good(desk.last, None)) == 2
 
 
-def test_all_views_of_a_part_are_taken(desk: Desk, tmp_path: Path) -> None:
+def test_all_views_of_a_part_are_taken(desk: Desk) -> None:
     """Each in the folder of its view; one that is missing is no reason to lose the others."""
     views = tuple(a_frame(part="washer", view=view, serial="S1") for view in ("top", "side"))
     missing = Unreadable(an_identity(view="back"), Reason.MISSING_VIEW, "")
     desk.order(count=2)
-    said = desk.show(Views(an_identity(part="washer", serial="S1"), (*views, missing)))
+    desk.show(Views(an_identity(part="washer", serial="S1"), (*views, missing)))
+    until(lambda: desk.said[-1]["state"] == "complete", "both views")
 
-    assert said["state"] == "complete"
-    assert sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.*")) == [
-        "collected/washer/side/S1.jpg",
-        "collected/washer/top/S1.jpg",
-    ]
+    assert desk.said[-1]["views"] == ["top", "side"]
+    assert sorted(str(path.relative_to(desk.last)) for path in desk.last.rglob("*.*")) == ["side/S1.jpg", "top/S1.jpg"]
+
+
+def test_each_view_is_as_sharp_as_its_own_best(desk: Desk) -> None:
+    """A plain side beside a top full of edges is not blurred."""
+    plain = cv2.GaussianBlur(a_part(0), (0, 0), 4)
+    pictures = a_frame(a_part(0), part="washer", view="top"), a_frame(plain, part="washer", view="side")
+    desk.order(count=9)
+    desk.show(Views(an_identity(part="washer"), pictures))
+    until(lambda: desk.said[-1]["taken"] == 2, "both views")
+
+    assert desk.said[-1]["last"]["flaws"] == []
+
+
+def test_every_collection_has_a_folder_of_its_own(desk: Desk) -> None:
+    """One that was ended because it was blurred is not taught with the next."""
+    folders = []
+    for since in (0, 61):
+        assert desk.collector.take_order(replace(an_order(count=1), since_ns=since * 1_000_000_000)) == ""
+        until(lambda since=since: desk.said and desk.said[-1]["since"].endswith(f"{since % 60:02}.000Z"), "it began")
+        desk.show(a_frame(part="washer"))
+        until(lambda: not desk.collector.busy.is_set(), "it is over")
+        folders.append(desk.last)
+
+    assert [folder.name for folder in folders] == ["washer-19700101-000000", "washer-19700101-000101"]
+    assert [len(list(folder.iterdir())) for folder in folders] == [1, 1]
+
+
+def test_what_is_forgotten_ends(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half an hour without a part: what comes next is somebody else's."""
+    monkeypatch.setattr(collector, "_IDLE_NS", 0)
+    desk.order(count=5)
+    until(lambda: desk.said[-1]["state"] == "ended", "the end")
+
+    assert "no part for" in desk.said[-1]["detail"]
+
+
+@pytest.mark.parametrize("fault", [MemoryError("none left"), cv2.error("failed"), OSError("gone")])
+def test_nothing_that_goes_wrong_ends_the_program(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, fault: Exception
+) -> None:
+    """A thread that dies would take the whole daemon with it; the collection ends and says why."""
+
+    def fail(*_: object) -> None:
+        raise fault
+
+    monkeypatch.setattr(Album, "add", fail)
+    desk.order(count=5)
+    said = desk.show(a_frame(part="washer"))
+    monkeypatch.undo()
+    until(lambda: not desk.collector.busy.is_set(), "it is free")
+
+    assert said["state"] == "failed"
+    assert said["detail"]
+    assert desk.order(count=1) == ""
+    assert desk.show(a_frame(part="washer"))["state"] == "complete"
+
+
+def test_the_end_is_said_when_the_program_ends(tmp_path: Path) -> None:
+    """Else the broker would say for ever that pictures are being taken."""
+    with Desk(tmp_path) as desk:
+        desk.order(count=5)
+
+    assert (desk.said[-1]["state"], desk.said[-1]["detail"]) == ("ended", "the program ends")
+
+
+def test_to_end_what_is_not_there_takes_back_what_the_broker_says(desk: Desk) -> None:
+    """A page that shows a collection which nobody makes can be put right."""
+    desk.order(count=0)
+
+    assert desk.said[-1]["state"] == "none"
 
 
 def test_what_was_accepted_before_the_order_is_not_meant(desk: Desk) -> None:
@@ -210,13 +296,16 @@ def test_a_disk_that_takes_nothing_ends_it(tmp_path: Path) -> None:
     """Verdicts need the room more; what was asked for is not there, and that is said."""
     blocked = tmp_path / "collected"
     blocked.write_text("a file where the folder should be")
-    for folder, least_mb, why in ((tmp_path / "room", 10**9, "MB of disk free"), (blocked, 0, "collected/washer")):
-        with Desk(folder, min_free_mb=least_mb) as desk:
-            desk.order(count=5)
-            said = desk.show(a_frame(part="washer"))
+    with Desk(tmp_path / "room", min_free_mb=10**9) as full, Desk(blocked) as nowhere:
+        full.order(count=5)
+        full.show(a_frame(part="washer"))
+        nowhere.order(count=5)
+        until(lambda: not nowhere.collector.busy.is_set(), "it is over")
+        said = full.said[-1], nowhere.said[-1]
 
-        assert said["state"] == "failed"
-        assert why in said["detail"]
+    assert [one["state"] for one in said] == ["failed", "failed"]
+    assert "MB of disk free" in said[0]["detail"]
+    assert str(blocked) in said[1]["detail"]
 
 
 def test_a_slow_disk_holds_up_no_verdict(tmp_path: Path) -> None:
@@ -252,7 +341,7 @@ def test_a_station_collects_while_it_judges(tmp_path: Path, broker: Mosquitto, h
     assert [results[serial]["accept"] for serial in ("S1", "S2", "S3")] == [True, False, True]
     assert taken == ["S1.png", "S2.png"]
     assert (said["part"], said["by"], said["taken"], said["not_ok"]) == ("washer", "Maria", 2, 1)
-    assert Path(said["folder"]) == tmp_path / "state" / STATION / "collected" / "washer"
+    assert Path(said["folder"]).parent == tmp_path / "state" / STATION / "collected"
     assert sorted(path.name.rpartition("--")[2] for path in (bench.inbox / ".done").rglob("*.png")) == [
         "S1.png",
         "S2.png",
@@ -260,16 +349,25 @@ def test_a_station_collects_while_it_judges(tmp_path: Path, broker: Mosquitto, h
     ]
 
 
-def test_a_restart_ends_it_and_says_so(tmp_path: Path, broker: Mosquitto, heard: Subscriber) -> None:
+def test_a_stop_and_a_kill_end_it(tmp_path: Path, broker: Mosquitto, heard: Subscriber, bundle: Bundle) -> None:
     """What the broker retains must not say for ever that pictures are being taken; who never collects says nothing."""
-    with Bench(tmp_path, broker.port):
-        wait_until_ready(heard)
+    config = write_settings(tmp_path, bundle=bundle.path, port=broker.port)
+    with Daemon(config) as daemon:
+        daemon.start()
+        until(lambda: heard.last("plc/ready") == "1", "ready")
         assert heard.payloads("collection") == []
         ask(heard, "collect", "c1", count=5)
-        until(lambda: heard.payloads("collection"), "it has begun", 30)
-    (tmp_path / "state" / STATION / "collected").mkdir(exist_ok=True)
-    with Bench(tmp_path, broker.port):
-        until(lambda: heard.last("collection")["state"] == "none", "it is over", 30)
+        until(lambda: heard.last("collection")["state"] == "taking", "it has begun", 30)
+        assert daemon.stop() == 0
+        until(lambda: heard.last("collection")["state"] == "ended", "it is over", 30)
+        daemon.start()
+        until(lambda: heard.last("collection")["state"] == "none", "nothing since the start", 30)
+        until(lambda: heard.last("plc/ready") == "1", "ready again", 30)
+        ask(heard, "collect", "c2", count=5)
+        until(lambda: heard.last("collection")["state"] == "taking", "it has begun again", 30)
+        daemon.kill()
+        daemon.start()
+        until(lambda: heard.last("collection")["state"] == "none", "nothing since the kill", 30)
 
 
 def test_nothing_comes_while_the_station_is_paused(tmp_path: Path, broker: Mosquitto, heard: Subscriber) -> None:
@@ -279,7 +377,36 @@ def test_nothing_comes_while_the_station_is_paused(tmp_path: Path, broker: Mosqu
         ask(heard, "pause", "p1")
         wait_until_not_ready(heard)
         ask(heard, "collect", "c1", count=1)
+        until(lambda: heard.payloads("collection"), "it has begun", 30)
         bench.send("S1")
-        until(lambda: heard.last("collection")["state"] == "taking", "it has begun", 30)
+        before = len(heard.payloads("plc/heartbeat"))
+        until(lambda: len(heard.payloads("plc/heartbeat")) > before + 1, "a second or two", 30)
+        meanwhile = heard.last("collection")
         ask(heard, "resume", "p2")
         until(lambda: heard.last("collection")["state"] == "complete", "the picture", 30)
+
+    assert (meanwhile["state"], meanwhile["taken"]) == ("taking", 0)
+
+
+def test_a_change_of_part_ends_it(tmp_path: Path, broker: Mosquitto, heard: Subscriber) -> None:
+    """What comes then is another part."""
+    parts = [{"name": name, "bundle": tmp_path / "bundle"} for name in ("washer", "bracket")]
+    with Bench(tmp_path, broker.port, part=parts):
+        wait_until_ready(heard)
+        ask(heard, "collect", "c1", count=5)
+        until(lambda: heard.payloads("collection"), "it has begun", 30)
+        ask(heard, "part", "p1", part="bracket")
+        until(lambda: heard.last("collection")["state"] == "ended", "the end", 30)
+
+    assert heard.last("collection")["detail"] == "by a change of part"
+
+
+def test_a_worker_of_a_pool_collects_nothing(tmp_path: Path, broker: Mosquitto, heard: Subscriber) -> None:
+    """It has a share of every camera's pictures."""
+    with Bench(tmp_path, broker.port, source={"kind": "mqtt", "pool": "press"}):
+        wait_until_ready(heard)
+
+        assert ask(heard, "collect", "c1", count=5) == (
+            "rejected",
+            "this station has a share of the pictures only: collect them where the camera is",
+        )

@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from statistics import median
 
 import pytest
 from brokers import Mosquitto, until
@@ -83,14 +84,15 @@ def test_a_flood_at_one_station_is_no_wait_at_another(tmp_path: Path, broker: Mo
         for number in range(5):
             drop(tmp_path / "calm", f"C{number}.png", GOOD)
             heard["calm"].wait_for_results([f"C{number}"])
-        done_meanwhile = len(heard["full"].results)
         heard["full"].wait_for_results([f"F{number}" for number in range(200)])
+    came = [one.at for one in heard["full"].heard if one.topic == "result"]
+    waited = [one["timing_ms"]["total"] / 1000 for one in heard["calm"].results]
 
-    assert done_meanwhile < 200
+    assert max(waited) < (came[-1] - came[0]) / 4
     assert not any(one["replayed"] for one in heard["calm"].results)
 
 
-def test_a_changeover_takes_less_than_a_second(tmp_path: Path, broker: Mosquitto, bundle: Bundle) -> None:
+def test_a_changeover_takes_less_than_a_second_as_a_rule(tmp_path: Path, broker: Mosquitto, bundle: Bundle) -> None:
     """Bundles are warm: what takes time is judging the golden pictures of the part that comes."""
     other = a_twin(bundle, tmp_path / "twin", 99)
     parts = {"washer": bundle.path, "bracket": other.path}
@@ -99,7 +101,7 @@ def test_a_changeover_takes_less_than_a_second(tmp_path: Path, broker: Mosquitto
         until(lambda: press.last("plc/ready") == "1", "it is ready")
         took = [_change(press, part) for part in ("bracket", "washer", "bracket", "washer")]
 
-    assert min(took) < 1
+    assert median(took) < 1
 
 
 def _change(press: Subscriber, part: str) -> float:

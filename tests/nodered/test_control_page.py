@@ -9,6 +9,8 @@ from dashboards import NodeRed, show
 from fake_station import Station
 from playwright.sync_api import Page, expect
 
+FOLDER = "/var/lib/edge-inspector/press-1/collected/flange-20260101-120000"
+
 
 @pytest.fixture
 def control_page(page: Page, dashboard: NodeRed, station: Station) -> Page:
@@ -187,11 +189,31 @@ def test_each_picture_is_told_to_whoever_stands_at_the_camera(control_page: Page
 
     station.collection("complete", taken=50, not_ok=2, passed_over=1)
     expect(control_page.get_by_test_id("next")).to_have_text(
-        "edge-inspector train /var/lib/edge-inspector/press-1/collected/flange --part flange --out bundles/flange"
+        f"edge-inspector train {FOLDER} --part flange --out bundles/flange"
     )
     expect(control_page.get_by_test_id("not-ok")).to_contain_text("2 did not come out OK")
     expect(control_page.get_by_test_id("passed-over")).to_contain_text("Parts not taken: 1")
     expect(control_page.get_by_test_id("collect")).to_be_enabled()
+
+
+def test_what_is_to_be_pasted_is_quoted(control_page: Page, station: Station) -> None:
+    """Who may send a command shall not write on whoever's command line; each view is taught by itself."""
+    station.collection("complete", taken=2, part="a;b'c", views=["top", "si`de"])
+
+    expect(control_page.get_by_test_id("next")).to_have_text(
+        [
+            rf"edge-inspector train {FOLDER}/top --part 'a;b'\''c' --out 'bundles/a;b'\''c-top'",
+            rf"edge-inspector train '{FOLDER}/si`de' --part 'a;b'\''c' --out 'bundles/a;b'\''c-si`de'",
+        ]
+    )
+
+
+def test_a_part_that_is_new_is_named_while_it_is_collected(control_page: Page, station: Station) -> None:
+    """Whatever comes is taken as it; a picture that is sharp may still be of a part that did not come out OK."""
+    station.collection(part="flange-b", is_new=True, taken=1, last={"verdict": "NG"})
+
+    expect(control_page.get_by_test_id("new-part")).to_contain_text("every flange that comes is taken as it")
+    expect(control_page.locator(".collect .chip")).to_have_text("NG")
 
 
 def test_why_pictures_are_no_longer_collected_is_shown(control_page: Page, station: Station) -> None:
