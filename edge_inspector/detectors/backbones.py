@@ -31,13 +31,20 @@ _LITE0_LEVELS = (2, 4, 10)
 class Backbone(nn.Module):
     """uint8 (batch, height, width, 1 or 3) to features, float32 (batch, channels, height / 8, width / 8).
 
-    Three levels, as the papers take them. Each is averaged over 3 x 3 of its cells, which makes a detector indifferent
-    to small shifts (PatchCore), and brought to cells of 8 x 8 pixels.
+    Three levels, as the papers take them. Each is averaged over so many by so many of its cells, which makes a detector
+    indifferent to small shifts, and brought to cells of 8 x 8 pixels.
     """
 
-    def __init__(self, trunk: nn.Module, mean: tuple[float, float, float], spread: tuple[float, float, float]) -> None:
+    def __init__(
+        self,
+        trunk: nn.Module,
+        mean: tuple[float, float, float],
+        spread: tuple[float, float, float],
+        neighbourhood: int,
+    ) -> None:
         super().__init__()
         self.trunk = trunk
+        self.neighbourhood = neighbourhood
         self.mean: Tensor
         self.spread: Tensor
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1))
@@ -46,7 +53,8 @@ class Backbone(nn.Module):
     def forward(self, picture: Tensor) -> Tensor:
         """Return the features of pictures."""
         rows, columns = (side // STRIDE for side in picture.shape[1:3])
-        return torch.cat([_at_cells(level, rows, columns) for level in self.trunk(self.normalised(picture))], 1)
+        levels = (_averaged(level, self.neighbourhood) for level in self.trunk(self.normalised(picture)))
+        return torch.cat([_at_cells(level, rows, columns) for level in levels], 1)
 
     def normalised(self, picture: Tensor) -> Tensor:
         """Return pictures as the trunk was trained on them, float32 (batch, 3, height, width)."""
@@ -54,13 +62,18 @@ class Backbone(nn.Module):
         return (x.expand(-1, 3, -1, -1) - self.mean) / self.spread
 
 
+def _averaged(level: Tensor, side: int) -> Tensor:
+    if side == 1:
+        return level
+    return functional.avg_pool2d(functional.pad(level, (side // 2,) * 4, mode="replicate"), side, 1)
+
+
 def _at_cells(level: Tensor, rows: int, columns: int) -> Tensor:
-    smooth = functional.avg_pool2d(functional.pad(level, (1, 1, 1, 1), mode="replicate"), 3, 1)
     if level.shape[-2] > rows:
-        return functional.avg_pool2d(smooth, level.shape[-2] // rows)
+        return functional.avg_pool2d(level, level.shape[-2] // rows)
     if level.shape[-2] < rows:
-        return functional.interpolate(smooth, size=(rows, columns), mode="bilinear", align_corners=False)
-    return smooth
+        return functional.interpolate(level, size=(rows, columns), mode="bilinear", align_corners=False)
+    return level
 
 
 def load_backbone(settings: FeatureSettings, seed: int) -> Backbone:
@@ -75,25 +88,25 @@ def load_backbone(settings: FeatureSettings, seed: int) -> Backbone:
         if not settings.allow_random:
             raise UsageError("--backbone random has learned nothing and is for tests; say --allow-random to use it")
         torch.manual_seed(seed)
-        return build(LITE0).eval()
+        return build(LITE0, settings.neighbourhood).eval()
     if name.startswith(ROTATION):
-        return _from_rotation(Path(name.removeprefix(ROTATION)))
+        return _from_rotation(Path(name.removeprefix(ROTATION)), settings.neighbourhood)
     if name not in ARCHITECTURES:
         raise UsageError(f"--backbone {name}: expected one of {', '.join(ARCHITECTURES)}, rotation:FILE or random")
-    backbone = build(name)
+    backbone = build(name, settings.neighbourhood)
     _fill(backbone.trunk, _lite0_weights() if name == LITE0 else _torchvision_weights(name, settings.weights), name)
     return backbone.eval()
 
 
-def build(architecture: str) -> Backbone:
+def build(architecture: str, neighbourhood: int = 3) -> Backbone:
     """Return a backbone without its weights.
 
     Raises:
         UsageError: EfficientNet-Lite0 without the extra `backbone`.
     """
     if architecture == LITE0:
-        return Backbone(_Lite0(), (127.0,) * 3, (128.0,) * 3)
-    return Backbone(_Resnet(architecture), (123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
+        return Backbone(_Lite0(), (127.0,) * 3, (128.0,) * 3, neighbourhood)
+    return Backbone(_Resnet(architecture), (123.675, 116.28, 103.53), (58.395, 57.12, 57.375), neighbourhood)
 
 
 class _Lite0(nn.Module):
@@ -198,7 +211,7 @@ def _fill(trunk: nn.Module, weights: Mapping[str, Tensor], name: str) -> None:
     trunk.load_state_dict({key: weights[key] for key in wanted})
 
 
-def _from_rotation(path: Path) -> Backbone:
+def _from_rotation(path: Path, neighbourhood: int) -> Backbone:
     """Return the backbone that `pretrain` wrote."""
     if not path.is_file():
         raise DataError(f"{path}: no such file; `edge-inspector pretrain` writes one")
@@ -206,7 +219,7 @@ def _from_rotation(path: Path) -> Backbone:
         architecture = _metadata(path).get("architecture", "")
         if architecture not in ARCHITECTURES:
             raise DataError(f"{path} was not written by `edge-inspector pretrain`: it names no architecture")
-        backbone = build(architecture)
+        backbone = build(architecture, neighbourhood)
         _fill(backbone.trunk, load_file(path), str(path))
     except SafetensorError as error:
         raise DataError(f"{path} is no file that `edge-inspector pretrain` wrote: {error}") from error

@@ -116,8 +116,17 @@ class FeatureSettings(CommonSettings):
     """File of a torchvision backbone's weights; empty: torchvision downloads them."""
     allow_random: bool = False
     """Whether a backbone that has learned nothing may be used: for tests."""
+    neighbourhood: int = Field(3, ge=1, le=9)
+    """Each cell's features are averaged over so many by so many: 3 is indifferent to small shifts, 1 to none; odd."""
     smoothing: float = Field(4.0, ge=0, le=40)
     """Gaussian over the distances, sigma in map pixels."""
+
+    @field_validator("neighbourhood")
+    @classmethod
+    def _has_a_middle(cls, value: int) -> int:
+        if value % 2 == 0:
+            raise ValueError("expected an odd number")
+        return value
 
 
 class PadimSettings(FeatureSettings):
@@ -145,6 +154,8 @@ class PatchcoreSettings(FeatureSettings):
     """Features that are remembered."""
     neighbours: int = Field(9, ge=1, le=50)
     """By which a distance is weighted: how common what is nearest is; 1: not at all."""
+    neighbourhood: int = Field(1, ge=1, le=9)
+    """As above; what may lie anywhere need not be shifted, and averages hide what is small."""
 
 
 class CentroidSettings(FeatureSettings):

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from edge_inspector.detectors.backbones import LITE0, MULTIPLE, STRIDE, build, load_backbone, seen_by
 from edge_inspector.detectors.lesson import Budget
-from edge_inspector.detectors.settings import PadimSettings
+from edge_inspector.detectors.settings import PadimSettings, PatchcoreSettings
 from edge_inspector.errors import DataError, UsageError
 from edge_inspector.lab.dataset import find_good, split
 from edge_inspector.lab.pretrain import Pretrained, PretrainOrder, pretrain_backbone
@@ -37,6 +37,23 @@ def test_features_have_a_cell_for_eight_pixels(architecture: str, channels: int)
     with torch.no_grad():
         assert backbone(a_picture()).shape == (1, channels, MULTIPLE // STRIDE, 2 * MULTIPLE // STRIDE)
         assert backbone(a_picture(1)).shape == backbone(a_picture()).shape
+
+
+def test_what_is_averaged_is_a_spot_s_whole_neighbourhood() -> None:
+    """Who compares place by place is to bear small shifts, a memory of places anywhere is to see small spots."""
+    plain = torch.full((1, 64, 64, 3), 120, dtype=torch.uint8)
+    spotted = plain.clone()
+    spotted[:, 30:34, 30:34] = 255
+    cells = {}
+    for side in (1, 3):
+        backbone = load_backbone(PatchcoreSettings(neighbourhood=side), 0)
+        with torch.no_grad():
+            change = (backbone(spotted) - backbone(plain))[0, :24].abs().sum(0)  # the finest level
+        cells[side] = int((change > change.max() / 10).sum())
+
+    assert PatchcoreSettings().neighbourhood == 1
+    assert PadimSettings().neighbourhood == 3
+    assert cells[1] < cells[3]
 
 
 def test_the_wheel_s_weights_are_loaded() -> None:

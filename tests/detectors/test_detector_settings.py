@@ -50,6 +50,7 @@ def test_a_kind_that_does_not_exist_is_refused() -> None:
         ("patch", {"smoothing": "1"}, "smoothing"),
         ("patch", {"patch": "1"}, "patch"),
         ("padim", {"residual": "l1"}, "residual"),
+        ("padim", {"neighbourhood": "2"}, "neighbourhood"),
         ("padim", {"augment": "melt"}, "augment"),
         ("patch", {"boxes": "both"}, "boxes"),
         ("patch", {"k": "0"}, "k"),
