@@ -30,7 +30,7 @@
       if (health && health.challenge.failed) found.push({ tone: 'bad', text: this.fill(texts.challenge_failed, { detail: health.challenge.failed }) })
       if (health && health.challenge.overdue) found.push({ tone: 'bad', text: texts.challenge_overdue })
       if (health && health.challenge.announced) found.push({ tone: 'warn', text: texts.challenge_announced })
-      if (health && health.undelivered.count) {
+      if (health && health.undelivered.count && health.undelivered.oldest_s >= 5) { // younger ones are just on their way
         found.push({ tone: 'warn', text: this.fill(texts.undelivered, { n: health.undelivered.count, s: this.number(health.undelivered.oldest_s) }) })
       }
       for (const problem of this.recentProblems.slice(0, 1)) {

@@ -78,19 +78,37 @@ def main() -> None:
         show_parts(page, folder / "inbox")
         for name in PAGES:
             page.goto(f"{dashboard.origin}/dashboard/{name}?station=press-1")
+            if name == "control":
+                collect(page, folder / "inbox")
             page.wait_for_timeout(2500)
             page.screenshot(path=PICTURES / f"{name}.png")
         browser.close()
         make_verdict(folder)
 
 
+def collect(page: Any, inbox: Path) -> None:  # noqa: ANN401
+    """Have pictures to teach from collected, and drop some parts."""
+    page.locator("[data-test=by]").fill("Maria")
+    page.locator("[data-test=by]").blur()
+    page.locator("[data-test=collect]").click()
+    page.locator("[data-test=collected]").wait_for()
+    for number in range(12):
+        drop(inbox, 4741 + number, a_bracket(2000 + number))
+        page.wait_for_timeout(250)
+
+
+def drop(inbox: Path, serial: int, picture: NDArray[np.uint8]) -> None:
+    """Have a picture appear whole."""
+    hidden = inbox / f".{serial}"
+    hidden.write_bytes(png(picture))
+    hidden.rename(inbox / f"SN-{serial}.png")
+
+
 def show_parts(page: Any, inbox: Path) -> None:  # noqa: ANN401
     """Drop forty parts, every seventh bad, the last one too, and wait until the page shows the last."""
     for number in range(41):
         bad = number % 7 == 3 or number == 40
-        hidden = inbox / f".{number}"
-        hidden.write_bytes(png(a_bracket(1000 + number, bad=bad)))
-        hidden.rename(inbox / f"SN-{4700 + number}.png")
+        drop(inbox, 4700 + number, a_bracket(1000 + number, bad=bad))
         page.wait_for_timeout(250)
     until(lambda: "SN-4740" in page.content(), "the last part is shown", 30)
 

@@ -242,6 +242,17 @@ def test_fields_of_the_wrong_type_are_left_out(line_page: Page, station: Station
     expect(line_page.get_by_test_id("total")).to_have_text("0")
 
 
+def test_results_that_wait_are_told_when_they_wait_long(line_page: Page, station: Station) -> None:
+    """One that is just on its way, while the station reports its health, is no news."""
+    station.health(undelivered={"count": 1, "oldest_s": 0.1}, last_error="first")
+    station.part("OK")
+    expect(line_page.get_by_test_id("verdict")).to_have_text("OK")
+    expect(line_page.get_by_test_id("notice")).to_have_count(0)
+    station.health(undelivered={"count": 7, "oldest_s": 12.0})
+
+    expect(line_page.get_by_test_id("notice")).to_contain_text("7 results wait for the broker, the oldest for 12 s")
+
+
 def test_a_broken_picture_says_so(line_page: Page, station: Station) -> None:
     """A JPEG that ends in its middle is not shown as the part."""
     part = station.result("NG", SCRATCHES)
