@@ -3,7 +3,7 @@
 import queue
 import shutil
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -12,79 +12,20 @@ from typing import Literal, TypeAlias
 
 import cv2
 
-from edge_inspector.errors import DataError, SettingsError
+from edge_inspector.errors import DataError
 from edge_inspector.inspection.header import UnreadablePictureError
 from edge_inspector.inspection.model import Arrival, Frame, Verdict, Views
-from edge_inspector.line.album import Album, Taken, file_name
+from edge_inspector.line.album import Album, Taken
+from edge_inspector.line.order import Order
 from edge_inspector.line.source import Accepted
 from edge_inspector.line.ticks import Worker
 from edge_inspector.wire.messages import CollectedPicture, Collection, utc
-from edge_inspector.wire.topics import check_name
 
-MOST = 2000
-"""Pictures of one collection."""
 _MORE_FREE = 2
 """Times as much disk is left free as the archive leaves: what is collected must not drive out what is kept."""
 _IDLE_NS = 30 * 60_000_000_000
 """Nobody remembers after so long what is being collected."""
-_ARGS = ("count", "part", "group", "serial")
 State: TypeAlias = Literal["taking", "complete", "ended", "failed"]
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """What is to be collected."""
-
-    by: str
-    part: str
-    count: int
-    """0 ends what is going on."""
-    group: str
-    serial: str
-    parts: tuple[str, ...]
-    """Whose pictures are meant: the part's, and of one that is new the active part's, as which it comes."""
-    begun_ns: int
-    """Monotonic; what was accepted before is not meant."""
-    since_ns: int
-    """Unix time of the same moment."""
-
-    @property
-    def is_new(self) -> bool:
-        """Whether the station does not know the part yet."""
-        return len(self.parts) > 1
-
-
-def order_for(
-    by: str, args: Mapping[str, object], *, active: str, known: Mapping[str, object], now_ns: int, monotonic_ns: int
-) -> Order:
-    """Return what `cmd/collect` asks for.
-
-    Args:
-        by: who asks.
-        args: count, and optionally part (default: the active one), group, serial.
-        active: the part that is inspected now.
-        known: all parts of the station.
-        now_ns: Unix time.
-        monotonic_ns: the same moment.
-
-    Raises:
-        ValueError: a value is missing, unknown or may not name a folder.
-    """
-    count = args.get("count")
-    if type(count) is not int or not 0 <= count <= MOST:
-        raise ValueError(f"expected count, 1 to {MOST}, or 0 to end it, got {count!r}")
-    texts = {name: args.get(name, "") for name in _ARGS[1:]}
-    wrong = [name for name in args if name not in _ARGS] + [n for n, text in texts.items() if not isinstance(text, str)]
-    if wrong:
-        raise ValueError(f"{wrong[0]}: expected {', '.join(_ARGS)}, all but count as text")
-    part, group, serial = (str(text).strip() for text in texts.values())
-    try:
-        part = check_name(part or active, "part")
-        group, serial = (file_name(text) for text in (group, serial))
-    except (SettingsError, DataError) as error:
-        raise ValueError(str(error)) from error
-    parts = (part,) if part in known else (part, active)
-    return Order(by, part, count, group, serial, parts, monotonic_ns, now_ns)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,6 @@ from edge_inspector import __version__
 from edge_inspector.engines.openvino import ENGINE
 from edge_inspector.errors import DiskError
 from edge_inspector.line.changeover import ActivePart, GoldenCheck, GoldenOutcome, Reply
-from edge_inspector.line.collector import Order, order_for
 from edge_inspector.line.commands import AckStatus, Asked, Finished
 from edge_inspector.line.drift import SUBGROUP, Charts, Drift
 from edge_inspector.line.health import PACKML, Alarm, StateName, Vitals
@@ -24,6 +23,7 @@ from edge_inspector.line.ledger import Ledger
 from edge_inspector.line.ledger_file import mark_damaged
 from edge_inspector.line.link import Inbox
 from edge_inspector.line.monitor import monitor_for
+from edge_inspector.line.order import Order, order_for
 from edge_inspector.line.plc import Ready
 from edge_inspector.line.publisher import Wake
 from edge_inspector.line.renewal import Refusal, Renewal, Renewals

@@ -22,7 +22,8 @@ from edge_inspector.inspection.model import Arrival, Reason, Unreadable, Verdict
 from edge_inspector.lab.dataset import find_good
 from edge_inspector.line import collector
 from edge_inspector.line.album import Album
-from edge_inspector.line.collector import MOST, Collector, Order, Shot, order_for
+from edge_inspector.line.collector import Collector, Shot
+from edge_inspector.line.order import Order, order_for
 from edge_inspector.line.source import Accepted
 from edge_inspector.line.ticks import Worker
 
@@ -92,28 +93,6 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
     """Run a collector that writes to `tmp_path`/collected."""
     with Desk(tmp_path / "collected") as made:
         yield made
-
-
-@pytest.mark.parametrize(
-    ("args", "said"),
-    [
-        ({}, "expected count"),
-        ({"count": -1}, "expected count"),
-        ({"count": MOST + 1}, "expected count"),
-        ({"count": True}, "expected count"),
-        ({"count": "5"}, "expected count"),
-        ({"count": 5, "part": "../x"}, "part '../x'"),
-        ({"count": 5, "part": "a/b"}, "part 'a/b'"),
-        ({"count": 5, "part": 7}, "part: expected"),
-        ({"count": 5, "group": ".x"}, "cannot name a file"),
-        ({"count": 5, "serial": "x" * 201}, "cannot name a file"),
-        ({"count": 5, "folder": "/etc"}, "folder: expected count, part"),
-    ],
-)
-def test_an_order_that_is_wrong_says_what_was_expected(args: dict[str, object], said: str) -> None:
-    """Nothing that came over MQTT chooses a path."""
-    with pytest.raises(ValueError, match=said):
-        an_order(**args)
 
 
 def test_good_pictures_are_where_train_looks(desk: Desk, tmp_path: Path) -> None:
