@@ -27,7 +27,7 @@ MAX_BYTES = 1_000_000_000
 """More than the largest allowed picture takes uncompressed; reading more would end the program, start by start."""
 _LONGEST_WAIT_S = 1.0
 _HELD_BACK_S = 0.05
-"""How soon to look again when complete pictures found the queue full; it drains in that time."""
+"""How soon to ask again whether pictures are wanted; a full queue drains in a little more than that."""
 
 Joins: TypeAlias = Callable[[Ledger, Names], str]
 """Says which part's arrival a picture belongs to; empty when it begins a part."""
@@ -115,8 +115,8 @@ class FolderSource:
             watch.at_start.update(found.name for found in self._scan())
             while True:
                 yield Idle()
-                held_back = False
-                for found in self._complete(watch) if wanted() else ():
+                held_back = not wanted()
+                for found in () if held_back else self._complete(watch):
                     if not wanted():
                         held_back = True
                         break

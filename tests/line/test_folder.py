@@ -499,6 +499,23 @@ def test_a_full_queue_is_waited_for_no_longer_than_it_takes(tmp_path: Path) -> N
     assert time.monotonic() - begun < 5
 
 
+def test_room_in_the_queue_is_seen_at_once(tmp_path: Path) -> None:
+    """A queue that was full when the folder was looked at was asked again a second later: bursts starved the line."""
+    waited = []
+    with Watching(tmp_path, scan_ms=1000) as watching:
+        for number in range(5):
+            watching.is_wanted = lambda: False
+            watching.move_in(f"S{number}.png")
+            seen = len(watching.events)
+            until(lambda seen=seen: len(watching.events) > seen + 2, "the folder was looked at, and is waited for")
+            watching.is_wanted = lambda: True
+            begun = time.monotonic()
+            watching.wait_for(number + 1)
+            waited.append(time.monotonic() - begun)
+
+    assert max(waited) < 0.6
+
+
 def test_printable_is_printable() -> None:
     """Whatever bytes a name is made of, what is published is text."""
     for raw in range(256):
