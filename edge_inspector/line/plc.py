@@ -227,8 +227,10 @@ class _Session:
                 self._trigger(text)
             case "part":
                 self._plc.commands.put(Asked("part", "plc", {"part": text}))
+                self._plc.worker.knock()
             case "reset":
                 self._plc.commands.put(Asked("reset_alarms", "plc"))
+                self._plc.worker.knock()
             case _:
                 logger.warning("unknown PLC command %r", wish[:64])
 

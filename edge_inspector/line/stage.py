@@ -266,6 +266,7 @@ class Answering:
             missing = f"no bundle for part {check.part}" if line is None else line.why_not
             problems = (missing,) if missing or line is None else _golden_problems(line)
             check.reply.put(GoldenOutcome(check.part, problems))
+            self.worker.knock()
 
     def _in_time(self, accepted: Accepted) -> Accepted:
         """Mark what waited longer than its deadline: it is judged for the record, no PLC waits for it any more."""

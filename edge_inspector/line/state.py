@@ -289,6 +289,7 @@ class _Desk:
                 return self._trigger(asked)
             case _:
                 self._state.commands.put(asked)
+                self._state.worker.knock()
                 return None
 
     def _note_feedback(self, asked: Asked) -> Finished:

@@ -33,7 +33,7 @@ from edge_inspector.line.stage import NewParts
 from edge_inspector.line.standing import Standing, standing_of
 from edge_inspector.line.state import StateValue
 from edge_inspector.line.streak import Concern, Streak
-from edge_inspector.line.ticks import Answered, Fault, Report, Reports, ledger_fault
+from edge_inspector.line.ticks import Answered, Fault, Report, Reports, Tick, ledger_fault
 from edge_inspector.settings import PoolSettings, StationSettings
 from edge_inspector.wire.messages import (
     Alarms,
@@ -167,15 +167,19 @@ class Supervisor:
         self._publish(self._desk.monotonic_ns(), stopping=True)
 
     def _hear(self) -> None:
-        """Take in reports for at most a quarter of a second."""
+        """Take in reports for at most a quarter of a second, or until there is news; a sign of life alone is none."""
+        end = self._desk.monotonic_ns() + int(_KNOCK_S * 1e9)
+        is_news = False
         try:
-            self._take(self._desk.reports.get(timeout=_KNOCK_S))
+            while not is_news and (left := end - self._desk.monotonic_ns()) > 0:
+                is_news = self._take(self._desk.reports.get(timeout=left / 1e9))
             while True:
                 self._take(self._desk.reports.get_nowait())
         except queue.Empty:
             return
 
-    def _take(self, report: Report) -> None:
+    def _take(self, report: Report) -> bool:
+        """Take in a report, and say whether it is more than a sign of life."""
         self._vitals.take(report, self._desk.monotonic_ns())
         match report:
             case Answered(result=result):
@@ -187,6 +191,7 @@ class Supervisor:
                 self._leave_the_ledger(message)
             case _:
                 pass
+        return not isinstance(report, Tick)
 
     def _look(self, now: int) -> None:
         """Look at what changes with time: every quarter of a second, and at once when something happened."""

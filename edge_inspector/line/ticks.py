@@ -70,6 +70,11 @@ class Archived:
     """Pictures not kept since the start."""
 
 
+@dataclass(frozen=True, slots=True)
+class Knock:
+    """A command, or the answer to a check, waits for the supervisor in a queue of its own."""
+
+
 def refusal_fault(topic: str, why: str) -> Fault:
     """Return what an operator must know when the broker takes our login but not a message."""
     return Fault("refused", f"the broker refuses {topic} ({why}): see its ACL; `edge-inspector check` tries all topics")
@@ -80,7 +85,7 @@ def ledger_fault(error: DiskError) -> Fault:
     return Fault("ledger_damaged" if isinstance(error, DamagedError) else "ledger", str(error))
 
 
-Report: TypeAlias = Tick | Said | SourceState | Fault | Answered | Archived
+Report: TypeAlias = Tick | Said | SourceState | Fault | Answered | Archived | Knock
 Reports: TypeAlias = "queue.SimpleQueue[Report]"
 
 
@@ -96,6 +101,10 @@ class Worker:
     def tick(self) -> None:
         """Show that the loop turns."""
         self.reports.put(Tick(self.name, self.monotonic_ns()))
+
+    def knock(self) -> None:
+        """Have the supervisor look at its other queues now."""
+        self.reports.put(Knock())
 
     def say(self, what: str) -> None:
         """Report news."""
