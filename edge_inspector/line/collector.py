@@ -165,13 +165,14 @@ class Collector:
             going.state, going.detail = "failed", f"{going.folder}: {said}"
 
     def _write(self, going: _Going, shot: Shot) -> None:
-        """Write a part's pictures, one for each view.
+        """Write a part's pictures, one for each view; how the last of them came out is said with the part.
 
         Raises:
             UnreadablePictureError, DataError: one cannot be taken.
             OSError: the disk does not take them.
         """
-        for frame in _frames(shot.accepted.arrival):
+        frames = _frames(shot.accepted.arrival)
+        for frame in frames:
             self.worker.tick()
             free, least = shutil.disk_usage(going.folder).free // 1_000_000, _MORE_FREE * self.min_free_mb
             if free < least:
@@ -181,7 +182,8 @@ class Collector:
             view = frame.identity.view
             going.views += (view,) if view and view not in going.views else ()
             going.last = _described(taken, frame, shot.verdict, going.folder)
-            self._tell(going)
+            if frame is not frames[-1]:
+                self._tell(going)
 
     def _missed(self) -> int:
         """Return how many parts found no room since the last time."""
