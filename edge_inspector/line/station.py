@@ -166,6 +166,7 @@ class Station:
             signs=self._signs,
             show=self._show,
             collect=self._collector.take_order,
+            is_collecting=self._collector.busy.is_set,
             renewals=self._renewals,
             new_parts=self._new_parts,
             now_ns=self._world.now_ns,

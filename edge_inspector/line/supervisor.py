@@ -109,6 +109,7 @@ class Desk:
     """Hears every health report, too."""
     collect: Callable[[Order], str] = field(repr=False)
     """Begins or ends a collection of pictures, and says why not."""
+    is_collecting: Callable[[], bool] = field(repr=False)
     renewals: Renewals = field(repr=False)
     new_parts: "queue.SimpleQueue[NewParts]" = field(repr=False)
     """Where the judging thread hears of them."""
@@ -415,7 +416,8 @@ class Supervisor:
         except DiskError as error:
             logger.warning("the changeover to %s is not kept over a restart: %s", part, error)
         self._active = part
-        self._collect(Asked("collect", "a change of part", {"count": 0}))
+        if self._desk.is_collecting():
+            self._collect(Asked("collect", "a change of part", {"count": 0}))
         for listener in self._desk.listeners:
             listener.say(part)
         self._say_recipe()

@@ -372,9 +372,13 @@ def test_a_change_of_part_ends_it(tmp_path: Path, broker: Mosquitto, heard: Subs
     parts = [{"name": name, "bundle": tmp_path / "bundle"} for name in ("washer", "bracket")]
     with Bench(tmp_path, broker.port, part=parts):
         wait_until_ready(heard)
+        for number, part in enumerate(("bracket", "washer")):
+            ask(heard, "part", f"p{number}", part=part)
+            until(lambda part=part: heard.last("recipe")["active"] == part, "another part", 30)
+        assert heard.payloads("collection") == [], "nothing was collected, so there is nothing to say"
         ask(heard, "collect", "c1", count=5)
         until(lambda: heard.payloads("collection"), "it has begun", 30)
-        ask(heard, "part", "p1", part="bracket")
+        ask(heard, "part", "p3", part="bracket")
         until(lambda: heard.last("collection")["state"] == "ended", "the end", 30)
 
     assert heard.last("collection")["detail"] == "by a change of part"
