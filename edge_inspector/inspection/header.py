@@ -12,8 +12,6 @@ from dataclasses import dataclass
 
 from edge_inspector.inspection.model import Reason
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"})
-"""Endings of the files that are taken for pictures, in the lab and on the line."""
 MAX_PIXELS = 100_000_000
 """Larger pictures are refused; the largest industrial area cameras have 150 million, and none of them sends JPEG."""
 

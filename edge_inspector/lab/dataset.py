@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_inspector.errors import DataError, UsageError
-from edge_inspector.inspection.header import SUFFIXES, UnreadablePictureError
+from edge_inspector.image_names import ENDINGS, is_image
+from edge_inspector.inspection.header import UnreadablePictureError
 from edge_inspector.inspection.model import Image
 from edge_inspector.inspection.preprocess import decode
 
@@ -67,10 +68,10 @@ def find_pictures(folder: Path) -> tuple[Path, ...]:
         DataError: no such folder, or no picture in it.
     """
     if not folder.is_dir():
-        raise DataError(f"{folder} is no folder: expected a folder of pictures ({', '.join(sorted(SUFFIXES))})")
-    paths = tuple(sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file()))
+        raise DataError(f"{folder} is no folder: expected a folder of pictures ({', '.join(sorted(ENDINGS))})")
+    paths = tuple(sorted(p for p in folder.rglob("*") if is_image(p.name) and p.is_file()))
     if not paths:
-        raise DataError(f"no picture in {folder}: expected files that end in {', '.join(sorted(SUFFIXES))}")
+        raise DataError(f"no picture in {folder}: expected files that end in {', '.join(sorted(ENDINGS))}")
     return paths
 
 

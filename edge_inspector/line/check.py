@@ -13,8 +13,9 @@ import cv2
 from edge_inspector.bundle import open_inspector, read_bundle
 from edge_inspector.engines.openvino import usable_processors
 from edge_inspector.errors import DataError, DiskError
+from edge_inspector.image_names import is_image
 from edge_inspector.line.camera import described, open_camera, what_is_wrong_with
-from edge_inspector.line.claims import is_picture, read_sidecar
+from edge_inspector.line.claims import read_sidecar
 from edge_inspector.line.clock import describe_clock, read_clock_error_us
 from edge_inspector.line.folder import is_subfolder
 from edge_inspector.line.ledger import open_ledger
@@ -135,7 +136,7 @@ def _pictures_in(folder: Path, depth: int, below: str = "") -> Iterator[str]:
         return  # that the folder cannot be read has been said
     for entry in entries:
         name = os.path.join(below, entry.name)  # noqa: PTH118 - the name may hold bytes that are no text
-        if is_picture(entry.name):
+        if is_image(entry.name):
             yield name
         elif depth and is_subfolder(entry):
             yield from _pictures_in(folder, depth - 1, name)

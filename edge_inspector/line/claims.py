@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from edge_inspector.atomic import sync_folder
-from edge_inspector.inspection.header import SUFFIXES
+from edge_inspector.image_names import is_image
 
 CLAIMED, DONE = ".claimed", ".done"
 _BETWEEN = "--"
@@ -91,7 +91,7 @@ class Claims:
         found = _files_below(self._folder) if self.after != "keep" else ()
         for path in sorted(found, key=lambda path: path.name):
             claim, _, original = path.name.partition(_BETWEEN)
-            if is_picture(original):
+            if is_image(original):
                 name = os.path.join(path.parent.relative_to(self._folder), original)  # noqa: PTH118
                 self._take_sidecar(name, path)
                 yield Claimed(claim.partition(_JOINS)[0], os.path.normpath(name), path)
@@ -127,11 +127,6 @@ class Claims:
         path.rename(folder / path.name)
 
 
-def is_picture(name: str) -> bool:
-    """Say whether a file is named like a picture."""
-    return not name.startswith(".") and os.path.splitext(name)[1].lower() in SUFFIXES  # noqa: PTH122
-
-
 def sidecar_of(picture: Path) -> Path:
     """Return where the JSON file beside a picture is."""
     return picture.with_suffix(".json")
@@ -158,7 +153,7 @@ def _files_below(folder: Path) -> tuple[Path, ...]:
     found: list[Path] = []
     for name in names:
         path = folder / name
-        inside = not is_picture(name) and path.is_dir() and not path.is_symlink()
+        inside = not is_image(name) and path.is_dir() and not path.is_symlink()
         found.extend(_files_below(path) if inside else (path,))
     return tuple(found)
 

@@ -12,8 +12,9 @@ from typing import TypeAlias
 from uuid import NAMESPACE_URL, uuid5
 
 from edge_inspector.errors import DiskError
+from edge_inspector.image_names import is_image
 from edge_inspector.inspection.model import Frame, Identity, Reason, Unreadable
-from edge_inspector.line.claims import DONE, Claims, is_picture, read_sidecar
+from edge_inspector.line.claims import DONE, Claims, read_sidecar
 from edge_inspector.line.hints import hints_from
 from edge_inspector.line.ledger import Ledger
 from edge_inspector.line.naming import Names, is_sidecar, read_names, with_part
@@ -167,7 +168,7 @@ class FolderSource:
             for entry in entries:
                 name = os.path.join(folder, entry.name)  # noqa: PTH118
                 try:
-                    if is_picture(entry.name):
+                    if is_image(entry.name):
                         found.append(_Found(name, entry.stat(follow_symlinks=False)))
                     elif depth < len(self._settings.subfolders) and is_subfolder(entry):
                         found.extend(self._scan(name, depth + 1))

@@ -1,0 +1,23 @@
+"""One answer for lab and line to what an image file is."""
+
+import pytest
+
+from edge_inspector.image_names import is_image, is_litter
+
+
+@pytest.mark.parametrize("name", ["1.jpg", "1.JPE", "1.jfif", "1.webp", "teil.TIFF", "a.b.png", "teil_\udce4.bmp"])
+def test_every_ending_that_is_read_is_an_image_in_any_case(name: str) -> None:
+    """Cameras on Windows write upper case, phones and browsers .jfif and .webp."""
+    assert is_image(name)
+
+
+@pytest.mark.parametrize("name", ["1.txt", "1.jpg.part", "jpg", "._1.jpg", ".hidden.png", "Thumbs.db", ""])
+def test_what_no_camera_wrote_is_no_image(name: str) -> None:
+    """A Mac's attribute copies end in .jpg and are no images."""
+    assert not is_image(name)
+
+
+@pytest.mark.parametrize("name", [".Trash-1000", "$RECYCLE.BIN", "@eaDir", "#recycle", ".done", "__MACOSX", "._x.jpg"])
+def test_bins_and_hidden_folders_are_litter(name: str) -> None:
+    """What lies in a bin was thrown away, and must not be trained on."""
+    assert is_litter(name)
