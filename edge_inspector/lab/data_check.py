@@ -8,7 +8,6 @@ from typing import Literal
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from edge_inspector.errors import DataError
 from edge_inspector.lab.dataset import (
@@ -20,11 +19,11 @@ from edge_inspector.lab.dataset import (
     find_pictures,
     find_tests,
     merge_names,
-    miniature,
     namer,
     near_pairs,
     read_picture,
 )
+from edge_inspector.lab.traits import Traits, miniatures_of, traits_of
 
 _BRIGHTNESS_STEP = 20.0
 """Grey values of the mean by which one picture may differ from the middle one at least."""
@@ -67,10 +66,7 @@ class DataCheck:
 class _Look:
     path: Path
     digest: str
-    width: int
-    height: int
-    depth: str
-    small: NDArray[np.float32] = field(repr=False)
+    traits: Traits = field(repr=False)
 
 
 def check_data(folder: Path, group: str | None, report: Callable[[str, float], None]) -> DataCheck:
@@ -141,8 +137,7 @@ def _look(paths: Sequence[Path], words: str, report: Callable[[str, float], None
         except DataError as error:
             corrupt.append(Finding("corrupt", str(error), (str(path),)))
             continue
-        height, width = image.shape[:2]
-        looks.append(_Look(path, digest_of(path), width, height, str(image.dtype), miniature(image)))
+        looks.append(_Look(path, digest_of(path), traits_of(image)))
     return looks, corrupt
 
 
@@ -173,8 +168,8 @@ def _near_duplicates(looks: Sequence[_Look], names: Sequence[str]) -> Iterator[F
 def _sizes(looks: Sequence[_Look]) -> Iterator[Finding]:
     sizes, depths = defaultdict(list), defaultdict(list)
     for look in looks:
-        sizes[f"{look.width}x{look.height}"].append(look)
-        depths[look.depth].append(look)
+        sizes[f"{look.traits.width}x{look.traits.height}"].append(look)
+        depths[look.traits.depth].append(look)
     if len(sizes) > 1:
         yield Finding("size", f"pictures of {_counts(sizes)} pixels: one camera gives one size", _fewest(sizes))
     if len(depths) > 1:
@@ -196,7 +191,7 @@ def _fewest(kinds: dict[str, list[_Look]]) -> tuple[str, ...]:
 def _exposures(looks: Sequence[_Look]) -> Iterator[Finding]:
     if not looks:
         return
-    means = np.array([look.small.mean() for look in looks])
+    means = miniatures_of([look.traits for look in looks]).mean(1)
     middle = float(np.median(means))
     low, high = np.percentile(means, [5, 95])
     if high - low > _BRIGHTNESS_SPREAD:
@@ -268,4 +263,4 @@ def _by_digest(looks: Sequence[_Look]) -> dict[str, list[Path]]:
 
 
 def _near(looks: Sequence[_Look], limit: float) -> list[tuple[int, int]]:
-    return list(near_pairs(np.stack([look.small for look in looks]), limit)) if looks else []
+    return list(near_pairs(miniatures_of([look.traits for look in looks]), limit)) if looks else []

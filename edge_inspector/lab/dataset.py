@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,6 +16,7 @@ from edge_inspector.image_names import ENDINGS, is_image
 from edge_inspector.inspection.header import UnreadablePictureError
 from edge_inspector.inspection.model import Image
 from edge_inspector.inspection.preprocess import decode
+from edge_inspector.lab.traits import miniatures_of, traits_of
 
 LEAST_TO_CALIBRATE = 20
 LEAST_TO_FIT = 6
@@ -105,7 +105,7 @@ def find_good(folder: Path, pattern: str | None) -> tuple[GoodPicture, ...]:
         folder = Path(os.path.commonpath([path.parent for path in paths]))  # one sub-folder alone names no group
     name_of = namer(folder, pattern)
     names = [name_of(path) for path in paths]
-    shots = np.stack([miniature(read_picture(path, 1)) for path in paths])
+    shots = miniatures_of([traits_of(read_picture(path, 1)) for path in paths])
     merged = merge_names(names, near_pairs(shots, NEAR if pattern is None else 0.0))
     return tuple(GoodPicture(path, group, digest_of(path)) for path, group in zip(paths, merged, strict=True))
 
@@ -185,13 +185,6 @@ def namer(folder: Path, pattern: str | None) -> Callable[[Path], str]:
         return match.group(1) if expression.groups else match.group()
 
     return name_of
-
-
-def miniature(image: Image) -> NDArray[np.float32]:
-    """Return a picture shrunk to 32 x 32 grey values of 0 to 255, as one row."""
-    top = np.iinfo(image.dtype).max
-    grey = image.astype(np.float32) * (255 / top)
-    return np.asarray(cv2.resize(grey, (32, 32), interpolation=cv2.INTER_AREA)).ravel()
 
 
 def near_pairs(shots: NDArray[np.float32], limit: float) -> Iterable[tuple[int, int]]:

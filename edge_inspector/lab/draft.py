@@ -10,9 +10,9 @@ import numpy as np
 from pydantic import ValidationError
 
 from edge_inspector.errors import DataError, SettingsError, UsageError
-from edge_inspector.inspection.model import Image
 from edge_inspector.inspection.preprocess import IgnoreMask
-from edge_inspector.inspection.recipe import Align, Decision, Recipe, Region, Unit, Window
+from edge_inspector.inspection.recipe import Align, Decision, Recipe, Region, Unit
+from edge_inspector.lab.traits import Traits, window_of
 from edge_inspector.wire.topics import check_name
 
 MIN_AREA_SHARE = 0.001
@@ -60,26 +60,6 @@ class Draft:
     """Camera pixels."""
     align: AlignWish = field(default_factory=AlignWish)
     units: tuple[UnitWish, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Traits:
-    """What a recipe takes from one image: the image itself, at full size, need not be held."""
-
-    width: int
-    height: int
-    depth: str
-    """`uint8` or `uint16`."""
-    low: float
-    high: float
-    """Grey values below and above which hardly a pixel (0.1 %) lies; of 8 bits, all that there are."""
-
-
-def traits_of(image: Image) -> Traits:
-    """Return what a recipe takes from a grey image."""
-    height, width = image.shape[:2]
-    low, high = (0.0, 255.0) if image.dtype == np.uint8 else (float(v) for v in np.percentile(image, (0.1, 99.9)))
-    return Traits(width, height, str(image.dtype), low, high)
 
 
 def check_part(name: str) -> None:
@@ -130,7 +110,7 @@ def draft_recipe(draft: Draft, folder: Path, images: Sequence[Traits]) -> Recipe
             sizes_vary=len(sizes) > 1,
             region=draft.region,
             normalise=draft.normalise,
-            window=_window(images) if depths == {"uint16"} else None,
+            window=window_of(images) if depths == {"uint16"} else None,
             decision=Decision(threshold=1.0, min_area=min_area),
             align=_align(draft, folder, sizes),
             units=tuple(Unit(region=unit.region, min_area=unit.min_area or min_area) for unit in draft.units),
@@ -157,13 +137,6 @@ def _align(draft: Draft, folder: Path, sizes: set[tuple[int, int]]) -> Align | N
         raise DataError(f"{folder} holds pictures of several sizes ({found}): parts are aligned in pictures of one")
     turn = wish.most_turn if wish.most_turn is not None else MOST_TURN if wish.kind == "rotate" else 0.0
     return Align(kind=wish.kind, most_turn=turn, template=wish.template, least=LEAST_CORRELATION)
-
-
-def _window(images: Sequence[Traits]) -> Window:
-    """Return the grey values between which a 16-bit camera's good parts lie, with a tenth of room on either side."""
-    low, high = min(image.low for image in images), max(image.high for image in images)
-    room = max(1.0, 0.1 * (high - low))
-    return Window(low=max(0, round(low - room)), high=min(65535, round(high + room)))
 
 
 def read_ignore(path: Path, recipe: Recipe) -> IgnoreMask:

@@ -54,8 +54,8 @@ def _save(folder: Path, bundle: Bundle, evidence: Evidence, judgement: Judgement
     folder.mkdir(parents=True, exist_ok=True)
     threshold = bundle.recipe.decision.threshold
     shown = {
-        "boxes": pictures.draw_boxes(evidence.image, judgement.blobs, max(evidence.image.shape[:2])),
-        "overlay": pictures.overlay(evidence.image, evidence.amap, threshold, evidence.placement),
+        "boxes": pictures.draw_boxes(evidence.image, judgement.blobs, max(evidence.image.shape[:2]), evidence.window),
+        "overlay": pictures.overlay(evidence.image, evidence.amap, threshold, evidence.placement, evidence.window),
         "heat": pictures.heat_map(evidence.amap, threshold),
         "picture": evidence.picture[..., ::-1],
         "mask": (evidence.amap >= np.float32(threshold)).astype(np.uint8) * 255,

@@ -93,9 +93,9 @@ def _tiles(
     bundle: Bundle, part: Judged, evidence: Evidence, judgement: Judgement
 ) -> tuple[tuple[str, ColourImage], ...]:
     threshold, placement = bundle.recipe.decision.threshold, evidence.placement
-    boxes = pictures.draw_boxes(evidence.image, judgement.blobs, _SIDE)
+    boxes = pictures.draw_boxes(evidence.image, judgement.blobs, _SIDE, evidence.window)
     outlined = boxes if part.picture.mask is None else _outlined(boxes, part.picture.mask)
-    overlaid = pictures.overlay(evidence.image, evidence.amap, threshold, placement)
+    overlaid = pictures.overlay(evidence.image, evidence.amap, threshold, placement, evidence.window)
     heat = pictures.heat_map(evidence.amap, threshold)
     rebuilt = reconstruction(evidence)
     return (
