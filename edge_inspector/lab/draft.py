@@ -1,5 +1,6 @@
 """From what the user asks for, and the pictures that are there, to how a part is looked at."""
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,13 +13,18 @@ from pydantic import ValidationError
 from edge_inspector.errors import DataError, SettingsError, UsageError
 from edge_inspector.inspection.preprocess import IgnoreMask
 from edge_inspector.inspection.recipe import Align, Decision, Recipe, Region, Unit
+from edge_inspector.lab.drawn import looks_inverted, read_drawn
 from edge_inspector.lab.traits import Traits, window_of
 from edge_inspector.wire.topics import check_name
+
+logger = logging.getLogger(__name__)
 
 MIN_AREA_SHARE = 0.001
 """Of the inspected region: the smallest blob that counts where the user names none."""
 Alignment: TypeAlias = Literal["none", "translate", "rotate", "template"]
 ALIGNMENTS: tuple[Alignment, ...] = get_args(Alignment)
+_NOT_WHITE = 127
+"""Values from 2 to here are neither the white of a picture nor the 1 of a labelling tool."""
 LEAST_CORRELATION = 0.2
 """Below it, a place has nothing in common with the reference; `train` learns a higher one."""
 MOST_TURN = 20.0
@@ -142,15 +148,29 @@ def _align(draft: Draft, folder: Path, sizes: set[tuple[int, int]]) -> Align | N
 def read_ignore(path: Path, recipe: Recipe) -> IgnoreMask:
     """Return where nothing is judged, at map size: the white of a picture the size of the camera's.
 
+    White may be 255 or, as labelling tools write it, 1. A mask that looks inverted is a warning.
+
     Raises:
-        UsageError: no picture, or one of another size.
+        UsageError: no picture, one of another size or with transparency, or one that ignores nothing or everything.
     """
-    mask = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
-    expected = (recipe.camera_height, recipe.camera_width)
-    if mask is None or mask.shape != expected:
-        found = "no picture" if mask is None else f"{mask.shape[1]}x{mask.shape[0]}"
-        raise UsageError(f"--mask {path}: expected a picture of {expected[1]}x{expected[0]}, got {found}")
+    expected = f"{recipe.camera_width}x{recipe.camera_height}"
+    try:
+        drawn = read_drawn(path)
+    except DataError as error:
+        raise UsageError(f"--mask: expected a picture of {expected}: {error}") from error
+    if drawn.size != (recipe.camera_width, recipe.camera_height):
+        raise UsageError(f"--mask {path}: expected a picture of {expected}, got {drawn.size[0]}x{drawn.size[1]}")
+    if 1 < (brightest := int(drawn.values.max())) <= _NOT_WHITE:
+        raise UsageError(
+            f"--mask {path}: its brightest value is {brightest}: expected white (or 1) where nothing is judged, else 0"
+        )
     region = recipe.inspected
-    cut = mask[region.y : region.y + region.height, region.x : region.x + region.width]
-    shrunk = cv2.resize(cut, (recipe.width, recipe.height), interpolation=cv2.INTER_NEAREST)
-    return np.asarray(shrunk > 127)
+    cut = drawn.white[region.y : region.y + region.height, region.x : region.x + region.width].astype(np.uint8)
+    ignore = np.asarray(cv2.resize(cut, (recipe.width, recipe.height), interpolation=cv2.INTER_NEAREST) > 0)
+    if not ignore.any() or ignore.all():
+        what = "everything" if ignore.all() else "nothing"
+        raise UsageError(f"--mask {path} ignores {what} of what is inspected: white is ignored, black is judged")
+    if looks_inverted(ignore):
+        share = 100 * ignore.mean()
+        logger.warning("--mask %s ignores %.0f %% of what is inspected: white is ignored; is it inverted?", path, share)
+    return ignore
