@@ -1,8 +1,9 @@
 """What images a folder holds, and what in it was passed over: litter, formats that are not read, links that loop."""
 
 import os
+import stat
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -26,7 +27,7 @@ class _Found:
     hidden: list[str] = field(default_factory=list)
     unread: list[str] = field(default_factory=list)
     astray: list[str] = field(default_factory=list)
-    """Links that lead nowhere, or to a folder that was looked at already."""
+    """Links to nowhere, or to a folder that was looked at already; sockets and the like with an image's name."""
     closed: list[str] = field(default_factory=list)
     """Folders that cannot be opened."""
     bins: dict[str, int] = field(default_factory=lambda: defaultdict(int))
@@ -65,14 +66,22 @@ def _look(folder: Path, found: _Found) -> Iterator[Path]:
     for entry in entries:
         if is_litter(entry.name):
             _count_litter(entry, found)
-        elif entry.is_dir():
+        elif _is(stat.S_ISDIR, entry):
             yield Path(entry.path)
-        elif entry.is_symlink() and not entry.is_file():
-            found.astray.append(entry.name)
-        elif is_image(entry.name) and entry.is_file():
+        elif is_image(entry.name) and _is(stat.S_ISREG, entry):
             found.images.append(Path(entry.path))
+        elif is_image(entry.name) or (entry.is_symlink() and not _is(stat.S_ISREG, entry)):
+            found.astray.append(entry.name)
         elif is_unread_image(entry.name):
             found.unread.append(entry.name)
+
+
+def _is(kind: Callable[[int], bool], entry: os.DirEntry[str]) -> bool:
+    """Say whether an entry, or what it links to, is of a kind; a link to nowhere or to itself is of none."""
+    try:
+        return kind(entry.stat().st_mode)
+    except OSError:
+        return False
 
 
 def _count_litter(entry: os.DirEntry[str], found: _Found) -> None:
@@ -98,8 +107,8 @@ def _in_words(found: _Found) -> Iterator[str]:
     kinds = (
         (found.hidden, "hidden file", ""),
         (found.unread, "image", " of a format that is not read: convert to PNG"),
-        (found.astray, "link", " that leads nowhere, or where was looked already"),
-        (found.closed, "folder", " that cannot be opened"),
+        (found.astray, "link or special file", ": to nowhere, or to what was looked at already"),
+        (found.closed, "closed folder", ""),
     )
     for names, noun, what in kinds:
         if names:
@@ -107,4 +116,5 @@ def _in_words(found: _Found) -> Iterator[str]:
 
 
 def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}{'' if count == 1 else 's'}"
+    """Return a count with its noun; each word that is counted before an `or` has a plural too."""
+    return f"{count} {noun if count == 1 else noun.replace(' or ', 's or ') + 's'}"

@@ -64,12 +64,23 @@ def test_linked_folders_are_followed_once(tmp_path: Path) -> None:
     (folder / "a loop").symlink_to(folder)
     (tmp_path / "elsewhere" / "back").symlink_to(folder)
     (folder / "gone.png").symlink_to(tmp_path / "nowhere.png")
+    (folder / "itself").symlink_to(folder / "itself")
     listing = list_images(folder)
 
     assert [path.relative_to(folder).as_posix() for path in listing.images] == [
         "lot1/part-0000.png", "lot1/part-0001.png", "part-0005.png",
     ]  # fmt: skip
-    assert listing.passed_over[0].startswith("4 links that leads nowhere, or where was looked already")
+    assert listing.passed_over[0].startswith("5 links or special files: to nowhere, or to what was looked at already")
+
+
+def test_what_is_named_like_an_image_and_is_none_is_counted(tmp_path: Path) -> None:
+    """A pipe would be waited for without an end."""
+    write_parts(tmp_path, 1)
+    os.mkfifo(tmp_path / "pipe.png")
+
+    assert list_images(tmp_path).passed_over == (
+        "1 link or special file: to nowhere, or to what was looked at already (for instance pipe.png)",
+    )
 
 
 def test_a_folder_that_is_there_comes_before_a_link_to_it(tmp_path: Path) -> None:
