@@ -24,7 +24,7 @@ queue = 1000
 deadline_ms = 10000
 [station.source]
 kind = "folder"
-path = "other"
+path = "other/in"
 [[station.part]]
 name = "disc"
 bundle = "{bundle}"
@@ -57,7 +57,7 @@ class Pair:
 def pair(bundle: Bundle, tmp_path: Path) -> Iterator[Pair]:
     """Run two stations."""
     folder = tmp_path / "stations"
-    (folder / "other").mkdir(parents=True)
+    (folder / "other" / "in").mkdir(parents=True)  # cameras write beside their folder
     with Mosquitto(tmp_path / "broker") as broker:
         keys = "deadline_ms = 10000\nqueue = 1000"  # a full queue is not ready, and a busy machine is slow
         config = write_settings(folder, bundle=bundle.path, port=broker.port, station_keys=keys)
@@ -86,7 +86,7 @@ def one_each(heard: Subscriber, sent: list[str]) -> dict[str, dict[str, Any]]:
 def test_another_deadline_replaces_one_station_and_stops_no_other(pair: Pair) -> None:
     """Every part is answered once in both; the other is never unready, and none of its parts is replayed or late."""
     good = pair.config.read_text()
-    with Camera(pair.folder / "inbox", 0.2) as changing, Camera(pair.folder / "other", 0.2) as steady:
+    with Camera(pair.folder / "inbox", 0.2) as changing, Camera(pair.folder / "other" / "in", 0.2) as steady:
         until(lambda: len(pair.first.results) >= 10 and len(pair.second.results) >= 10, "ten parts in each", 60)
         status = pair.reload(good.replace("deadline_ms = 10000", "deadline_ms = 9000", 1))
         sent = len(steady.sent)
@@ -110,11 +110,11 @@ def test_another_deadline_replaces_one_station_and_stops_no_other(pair: Pair) ->
 def test_another_folder_is_watched_and_what_was_claimed_in_the_old_one_is_answered(pair: Pair) -> None:
     """Nothing stays between the two folders."""
     good = pair.config.read_text()
-    (pair.folder / "elsewhere").mkdir()
+    (pair.folder / "elsewhere" / "in").mkdir(parents=True)
     with Camera(pair.folder / "inbox", 0.2) as old:
         until(lambda: len(pair.first.results) >= 5, "five parts", 60)
-    with Camera(pair.folder / "elsewhere", 0.2) as new:
-        pair.reload(good.replace('path = "inbox"', 'path = "elsewhere"'))
+    with Camera(pair.folder / "elsewhere" / "in", 0.2) as new:
+        pair.reload(good.replace('path = "inbox"', 'path = "elsewhere/in"'))
         until(lambda: len(pair.first.results) >= len(old.sent) + 5, "five more", 60)
     left = [path.name for path in (pair.folder / "inbox").glob("*.png")]
     found = pair.first.wait_for_results(new.sent[1:] if left else new.sent, 60)
@@ -127,9 +127,9 @@ def test_another_folder_is_watched_and_what_was_claimed_in_the_old_one_is_answer
 def test_two_stations_may_change_their_folders(pair: Pair) -> None:
     """Both have let go before either begins."""
     good = pair.config.read_text()
-    swapped = good.replace('path = "inbox"', 'path = "x"').replace('path = "other"', 'path = "inbox"')
-    pair.reload(swapped.replace('path = "x"', 'path = "other"'))
-    with Camera(pair.folder / "inbox", 0.2) as seconds, Camera(pair.folder / "other", 0.2) as firsts:
+    swapped = good.replace('path = "inbox"', 'path = "x"').replace('path = "other/in"', 'path = "inbox"')
+    pair.reload(swapped.replace('path = "x"', 'path = "other/in"'))
+    with Camera(pair.folder / "inbox", 0.2) as seconds, Camera(pair.folder / "other" / "in", 0.2) as firsts:
         until(lambda: len(firsts.sent) > 5, "some parts")
 
     one_each(pair.first, firsts.sent)
@@ -139,7 +139,7 @@ def test_two_stations_may_change_their_folders(pair: Pair) -> None:
 def test_a_station_comes_and_another_goes(pair: Pair) -> None:
     """The one that is gone says so; the third begins; the first never stops."""
     good = pair.config.read_text()
-    (pair.folder / "third").mkdir()
+    (pair.folder / "third" / "in").mkdir(parents=True)
     third = SECOND.format(bundle=pair.bundle.path).replace("st2", "st3").replace("other", "third")
     with Camera(pair.folder / "inbox", 0.2) as steady, Subscriber(pair.first._port, base=OTHER[:-1] + "3") as heard:
         until(lambda: len(pair.first.results) >= 5, "five parts", 60)
@@ -147,7 +147,7 @@ def test_a_station_comes_and_another_goes(pair: Pair) -> None:
         until(lambda: heard.last("plc/ready") == "1", "the third is ready")
         until(lambda: pair.second.last("availability") == "offline", "the second is gone")
         until(lambda: pair.second.last("plc/ready") == "0", "and not ready")
-        with Camera(pair.folder / "third", 0.2) as coming:
+        with Camera(pair.folder / "third" / "in", 0.2) as coming:
             until(lambda: len(coming.sent) >= 5, "some parts")
         one_each(heard, coming.sent)
     one_each(pair.first, steady.sent)
@@ -188,7 +188,7 @@ def test_a_new_bundle_and_a_new_deadline_at_once(pair: Pair) -> None:
     twin = a_twin(pair.bundle, pair.folder / "twin", 7)
     good = pair.config.read_text()
     head, _, tail = good.replace("deadline_ms = 10000", "deadline_ms = 9000", 1).partition('name = "disc"')
-    with Camera(pair.folder / "inbox", 0.2) as changing, Camera(pair.folder / "other", 0.2) as steady:
+    with Camera(pair.folder / "inbox", 0.2) as changing, Camera(pair.folder / "other" / "in", 0.2) as steady:
         until(lambda: len(pair.second.results) >= 5, "five parts", 60)
         pair.reload(f'{head}name = "disc"{tail.replace(str(pair.bundle.path), str(twin.path))}')
         sent = len(steady.sent)
