@@ -46,7 +46,7 @@ class NodeRed:
             self._process = subprocess.Popen(
                 ["node", str(NODERED / "start.js"), str(self.folder)], env=self.environment, stdout=log, stderr=log
             )
-        until(lambda: self.status("/dashboard/line") in {200, 401}, f"Node-RED answers, see {self.log}", 60)
+        until(lambda: self.status("/dashboard/line") in {200, 401}, f"Node-RED answers, see {self.log}")
         return self
 
     @property
