@@ -100,7 +100,7 @@ class Mosquitto:
         """End the broker as systemd would."""
         if self._process is not None:
             self._process.terminate()
-            self._process.wait(timeout=10)
+            self._process.wait(PATIENCE_S)
             self._process = None
 
     def __enter__(self) -> Self:

@@ -24,6 +24,13 @@ settings.load_profile("steady")
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what trains: all that a trained bundle is given to, whoever asked for it."""
+    for item in items:
+        if {"bundle", "teach_washer"} & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.trains)
+
+
 @pytest.fixture(scope="session")
 def good_parts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Give a folder of 60 good parts, rougher than those that tests judge."""

@@ -243,7 +243,7 @@ class Subscriber:
         properties.SessionExpiryInterval = 3600 if self._session else 0
         self.client.connect("127.0.0.1", self._port, 5, clean_start=not self._session, properties=properties)
         self.client.loop_start()
-        assert self._subscribed.wait(30)
+        assert self._subscribed.wait(PATIENCE_S)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:

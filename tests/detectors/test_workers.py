@@ -45,6 +45,7 @@ def test_a_graphics_card_that_is_not_there_is_refused() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.trains
 def test_two_processes_train_one_bundle(tmp_path: Path) -> None:
     """Started by torchrun; one bundle comes out, taught in as many steps, that judges as well as one taught alone."""
     good = write_parts(tmp_path / "good", 40)

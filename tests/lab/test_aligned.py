@@ -28,6 +28,8 @@ from edge_inspector.lab.reference import reference_of
 from edge_inspector.lab.threshold import Target
 from edge_inspector.lab.train import Order, train
 
+pytestmark = pytest.mark.trains
+
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 ROI = Region(x=56, y=46, width=88, height=68)
 BODY, HOLE = Region(x=56, y=80, width=88, height=34), Region(x=100, y=84, width=44, height=30)

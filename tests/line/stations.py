@@ -11,7 +11,7 @@ from random import Random
 from typing import Any, Self
 
 import numpy as np
-from brokers import until
+from brokers import PATIENCE_S, until
 from daemons import STATION, Subscriber, drop
 from factories import a_part, a_recipe, png
 
@@ -108,12 +108,12 @@ class Bench:
     def __exit__(self, *_: object) -> None:
         self._stop.set()
         assert self._thread is not None
-        self._thread.join(30)
+        self._thread.join(PATIENCE_S)
 
         assert not self._thread.is_alive()
 
     def _look(self) -> AnomalyMap:
-        assert self.hold.wait(30)
+        assert self.hold.wait(PATIENCE_S)
         if self.level < 0:
             raise RuntimeError("the graph broke")
         return a_map(self.level)

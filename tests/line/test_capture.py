@@ -15,7 +15,7 @@ from typing import Any, Self
 import cv2
 import numpy as np
 import pytest
-from brokers import until
+from brokers import PATIENCE_S, until
 from factories import a_part, jpeg
 from rtsp import RtspCamera, SilentServer, needs_rtsp
 
@@ -72,7 +72,7 @@ class FakeCamera:
     def grab(self) -> bool:
         """Give a frame in 20 ms, or hang."""
         threading.Event().wait(0.02)
-        return self.go_on.wait(30)
+        return self.go_on.wait(PATIENCE_S)
 
     def retrieve(self) -> tuple[bool, Any]:
         """Give the frame."""

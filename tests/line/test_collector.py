@@ -12,7 +12,7 @@ from typing import Any, Self
 import cv2
 import numpy as np
 import pytest
-from brokers import Mosquitto, until
+from brokers import PATIENCE_S, Mosquitto, until
 from daemons import STATION, Daemon, Subscriber, write_settings
 from factories import a_frame, a_part, an_identity, png
 from stations import Bench, ask, wait_until_not_ready, wait_until_ready
@@ -53,7 +53,7 @@ class Desk:
 
     def __exit__(self, *_: object) -> None:
         self.stop.set()
-        self._thread.join(10)
+        self._thread.join(PATIENCE_S)
         assert not self._thread.is_alive()
 
     def order(self, **args: object) -> str:
