@@ -18,7 +18,10 @@ def clear_cut(bundle: Bundle, good: Iterable[bytes], bad: Iterable[bytes]) -> Bu
     inspector = open_inspector(bundle, threads=1, clock_ns=lambda: 0)
 
     def scores(parts: Iterable[bytes]) -> list[float]:
-        return [inspector.inspect(part).judgement.score or float("nan") for part in parts]
+        judgements = [inspector.inspect(part).judgement for part in parts]
+        unjudged = {judgement.detail for judgement in judgements if judgement.score is None}
+        assert not unjudged, f"a part cannot be judged: {unjudged}"
+        return [judgement.score for judgement in judgements if judgement.score is not None]
 
     highest, lowest = max(scores(good)), min(scores(bad))
     assert highest <= MOST_GOOD, f"a good part scores {highest:.2f}, at most {MOST_GOOD} is expected: see {__name__}"
