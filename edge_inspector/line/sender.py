@@ -10,7 +10,7 @@ from random import Random
 
 from edge_inspector.inspection.model import Reason, Unreadable, Views
 from edge_inspector.line.link import Acknowledged, Dial, Inbox, Incoming, Link, Lost, Will, links
-from edge_inspector.line.source import Accepted, Idle, Opened, Source, Trouble
+from edge_inspector.line.source import Accepted, Idle, NotPutAway, Opened, PassedOver, Source, Trouble
 from edge_inspector.line.spool import read_notice
 from edge_inspector.line.stamps import Stamp, arrival_id, write_stamp
 from edge_inspector.line.ticks import Fault, Worker
@@ -34,6 +34,8 @@ class Intake:
     """A place for each picture that may be under way."""
     inbox: Inbox = field(repr=False)
     worker: Worker
+    told: set[str] = field(default_factory=set)
+    """The last thing that was said of what is not taken."""
 
     def run(self) -> None:
         """Take pictures until stopped."""
@@ -46,10 +48,19 @@ class Intake:
                         logger.warning("no pictures: %s", detail)
                     case Opened(detail=detail):
                         logger.warning("pictures come from %s", detail)
+                    case PassedOver(detail=detail) | NotPutAway(detail=detail):
+                        self._warn(detail)
                     case Idle():
                         pass
                 if self.worker.stopping():
                     return
+
+    def _warn(self, detail: str) -> None:
+        """Tell of what is not taken, or not put away, once: it is said again and again."""
+        if detail and detail not in self.told:
+            logger.warning("%s", detail)
+            self.told.clear()
+            self.told.add(detail)
 
     def _hand_over(self, accepted: Accepted) -> None:
         while not self.worker.stopping():

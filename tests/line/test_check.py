@@ -1,6 +1,7 @@
 """Before commissioning: how the pictures that lie in the folder are read, and what the camera gives."""
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ def found(folder: Path, pictures: dict[str, dict[str, Any] | None], part: dict[s
         path.write_bytes(png(a_part(0)))
         if sidecar is not None:
             path.with_suffix(".json").write_text(json.dumps(sidecar))
-    return list(_check_names(a_station({"kind": "folder", "path": folder, **keys}, **part)))
+    return list(_check_names(a_station({"kind": "folder", "path": folder, **keys}, **part), time.monotonic_ns))
 
 
 def test_a_worker_needs_no_source_of_its_own() -> None:

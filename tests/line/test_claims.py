@@ -1,6 +1,7 @@
 """A claim outlives a power cut before its answer does."""
 
 import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -46,10 +47,10 @@ def test_both_ends_of_the_rename_are_on_the_disk(
 def test_a_share_that_cannot_sync_is_no_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     """Its server decides; parts are judged all the same."""
 
-    def refuse(_folder: Path) -> None:
+    def refuse(_handle: int) -> None:
         raise OSError(number, "no sync here")
 
-    monkeypatch.setattr(claims, "sync_folder", refuse)
+    monkeypatch.setattr(os, "fsync", refuse)
 
     assert an_inbox(tmp_path, "a.png").take("a.png", "id1").path.exists()
 
