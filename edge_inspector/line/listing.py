@@ -32,6 +32,8 @@ _BEGINNINGS = (
 _BRANDS = {4: (b"ftyphei", b"ftypmif", b"ftypavif"), 8: (b"WEBP",)}
 """Behind so many bytes: HEIC and AVIF, WebP."""
 _HEAD = 16
+_NAMED = 3
+"""So many things are named in an alarm; the others are counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,12 +182,10 @@ class Listing:
 
 
 def in_words(odd: tuple[Odd, ...]) -> str:
-    """Return what is passed over, by its first; empty when nothing is."""
-    if not odd:
-        return ""
-    first = min(odd, key=lambda one: one.name)
-    more = f" (and {len(odd) - 1} more)" if len(odd) > 1 else ""
-    return f"{printable(first.name)}{more}: {first.why}"
+    """Return what is passed over, by its first few; empty when nothing is."""
+    found = sorted(odd, key=lambda one: one.name)
+    named = "; ".join(f"{printable(one.name)}: {one.why}" for one in found[:_NAMED])
+    return f"{named}; and {len(found) - _NAMED} more" if len(found) > _NAMED else named
 
 
 def _is_folder(entry: "os.DirEntry[str]") -> bool:
