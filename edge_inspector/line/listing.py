@@ -74,7 +74,7 @@ class Listing:
         """Of files that are not named like images: size and time, and whether they begin like one."""
         self._looked: set[str] = set()
         self._sidecars: list[str] = []
-        self._images_beside: set[str] = set()
+        self._found: tuple[Found, ...] = ()
 
     def images(self) -> tuple[Found, ...]:
         """Return the images in the folder and in as many levels of sub-folders as have a meaning, oldest first.
@@ -83,14 +83,15 @@ class Listing:
             OSError: the folder is gone or cannot be read; of a sub-folder this is something odd.
         """
         self._odd, self._looked, self._sidecars = [], set(), []
-        found = tuple(self._images("", 0))
+        found = self._images("", 0)
+        self._found = tuple(sorted(found, key=lambda one: (one.status.st_mtime_ns, one.name)))
         self._contents = {name: known for name, known in self._contents.items() if name in self._looked}
-        self._images_beside = {os.path.splitext(one.name)[0] for one in found}  # noqa: PTH122
-        return tuple(sorted(found, key=lambda one: (one.status.st_mtime_ns, one.name)))
+        return self._found
 
     def lone_sidecars(self) -> tuple[str, ...]:
         """Return the sidecars that `images` has seen without an image beside them."""
-        return tuple(name for name in self._sidecars if os.path.splitext(name)[0] not in self._images_beside)  # noqa: PTH122
+        beside = {os.path.splitext(one.name)[0] for one in self._found}  # noqa: PTH122 - the name may be no text
+        return tuple(name for name in self._sidecars if os.path.splitext(name)[0] not in beside)  # noqa: PTH122
 
     def passed_over(self, *, patience: bool = True, most: int = _DEEP_LOOK) -> tuple[Odd, ...]:
         """Return what `images` has passed over and what lies too deep; only what has stayed a while, with patience."""
@@ -213,5 +214,7 @@ def _looks_like_image(head: bytes) -> bool:
 
 def _matcher(patterns: tuple[str, ...]) -> Callable[[str], bool]:
     """Return what says whether a name fits one of the patterns, in any case."""
-    known = [re.compile(fnmatch.translate(pattern), re.IGNORECASE) for pattern in patterns]
-    return lambda name: any(pattern.match(name) for pattern in known)
+    if not patterns:
+        return lambda _name: False
+    known = re.compile("|".join(map(fnmatch.translate, patterns)), re.IGNORECASE)
+    return lambda name: known.match(name) is not None
