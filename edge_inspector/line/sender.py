@@ -109,6 +109,8 @@ class Sender:
         """By the id that the result will have."""
         self._on_its_way: tuple[int, str] | None = None
         """The client's number of the picture that the broker has not acknowledged, and its id."""
+        self._judged: dict[str, None] = {}
+        """Captures whose results have come and that are not put away yet, oldest first."""
         self._sent_ns = 0
         self._complained = False
 
@@ -224,12 +226,23 @@ class Sender:
             return  # said again, or of an earlier run
         self._complained = False
         logger.info("%s %s %.0f ms", found.id, found.verdict, (self._now() - kept.begun_ns) / 1e6)
-        try:
-            self._done(kept.stamp.capture)
-        except OSError as error:
-            logger.warning("a judged picture cannot be put away, it is sent again at the next start: %s", error)
+        self._put_away(kept.stamp.capture)
         with suppress(queue.Empty):
             self._room.get_nowait()
+
+    def _put_away(self, capture: str) -> None:
+        """Put a judged picture away, and those that could not be put away before."""
+        self._judged[capture] = None
+        why = ""
+        for one in tuple(self._judged):
+            try:
+                self._done(one)
+            except OSError as error:
+                why = str(error)
+            else:
+                del self._judged[one]
+        if why:
+            logger.warning("%d judged picture(s) cannot be put away, it is tried again: %s", len(self._judged), why)
 
     def _now(self) -> int:
         return self._worker.monotonic_ns()
