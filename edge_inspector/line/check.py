@@ -139,18 +139,17 @@ def _check_names(station: StationSettings, clock_ns: Now) -> Iterator[Finding]:
         names = tuple(found.name for found in listing.images()[:_EXAMPLES])
     except OSError:
         names = ()  # that the folder cannot be read has been said
-    if not names:
+    odd = listing.passed_over(patience=False, most=_MOST)
+    if odd:
+        count = f"{len(odd)} image(s) or odd file(s) in {folder.path} that nobody would answer"
+        detail = f"{count}: {in_words(odd)}"
+        yield Finding(f"station {station.name}, names", good=False, detail=detail, needed=False)
+    elif not names:
         detail = f"no picture lies in {folder.path}; put one there to see how it is read"
         yield Finding(f"station {station.name}, names", good=True, detail=detail)
     for name in names:
         sidecar = read_sidecar(folder.path / name) if folder.sidecar_ms else None
         yield _check_name(station, name, read_names(name, sidecar, folder))
-    odd = listing.passed_over(patience=False, most=_MOST)
-    if odd:
-        count = f"{len(odd)} image(s) or odd file(s) in {folder.path} that nobody would answer"
-        yield Finding(
-            f"station {station.name}, passed over", good=False, detail=f"{count}: {in_words(odd)}", needed=False
-        )
 
 
 def _check_name(station: StationSettings, name: str, names: Names) -> Finding:

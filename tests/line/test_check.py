@@ -108,9 +108,8 @@ def test_a_camera_says_what_it_does_not_do(tmp_path: Path, keys: dict[str, Any],
 def test_what_nobody_would_answer_is_counted(tmp_path: Path) -> None:
     """A camera that makes a folder a day is found before commissioning."""
     folder = tmp_path / "inbox"
-    named, passed = found(folder, {"2026-01-31/a.png": None, "2026-01-31/b.png": None}, {})
+    (passed,) = found(folder, {"2026-01-31/a.png": None, "2026-01-31/b.png": None}, {})
 
-    assert named.good
     assert (passed.good, passed.needed) == (False, False)
     assert passed.detail.startswith(f"2 image(s) or odd file(s) in {folder}")
     assert "2026-01-31/a.png: lies in a sub-folder" in passed.detail
