@@ -682,7 +682,7 @@ def test_a_picture_that_cannot_be_claimed_is_answered_once_and_named(
         watching.move_in("S1.png")
         watching.wait_for(2)
         until(lambda: "stuck.png: cannot be taken" in watching.passed_over, "it is named")
-    with Watching(tmp_path) as again:
+    with Watching(tmp_path, settle_ms=50) as again:
         until(lambda: "stuck.png: cannot be taken" in again.passed_over, "it is named again")
 
     assert isinstance(stuck, Unreadable)
