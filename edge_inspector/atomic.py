@@ -1,13 +1,17 @@
 """Write files and folders so that no reader ever sees half of one."""
 
+import errno
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import mkdtemp
 
 from edge_inspector.errors import DataError
+
+_NO_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EBADF)
+"""What shares (CIFS, vboxsf, FUSE) say that cannot sync; there the server decides what a power cut undoes."""
 
 
 def write_file(path: Path, content: bytes) -> None:
@@ -21,7 +25,7 @@ def write_file(path: Path, content: bytes) -> None:
         with part.open("wb") as file:
             file.write(content)
             file.flush()
-            os.fsync(file.fileno())
+            _sync_handle(file.fileno())
         part.replace(path)
     except BaseException:
         part.unlink(missing_ok=True)
@@ -71,13 +75,54 @@ def new_folder(path: Path) -> Iterator[Path]:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make renames in `folder` survive a power cut."""
+    """Make renames in `folder` survive a power cut, as far as its file system can.
+
+    Raises:
+        OSError: the disk failed.
+    """
     _sync(folder)
+
+
+def move(source: Path, target: Path) -> None:
+    """Rename a file; onto another file system it is copied, synced and only then removed.
+
+    Raises:
+        OSError: the disk is full, read-only or gone; the file is where it was.
+    """
+    try:
+        source.rename(target)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        _carry(source, target)
+
+
+def _carry(source: Path, target: Path) -> None:
+    part = target.with_name(f".{target.name[:40]}.{os.getpid()}.part")
+    try:
+        shutil.copyfile(source, part, follow_symlinks=False)
+        with suppress(OSError, OverflowError):  # a share may know neither times nor rights
+            shutil.copystat(source, part, follow_symlinks=False)
+        _sync(part)
+        part.replace(target)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+    sync_folder(target.parent)
+    source.unlink()
 
 
 def _sync(path: Path) -> None:
     handle = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(handle)
+        _sync_handle(handle)
     finally:
         os.close(handle)
+
+
+def _sync_handle(handle: int) -> None:
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in _NO_SYNC:
+            raise

@@ -1,9 +1,11 @@
 """The daemon's settings: one TOML file, environment and systemd credentials for secrets; unknown keys are errors."""
 
+import fnmatch
 import re
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeAlias, TypeVar
+from unicodedata import normalize
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
@@ -21,7 +23,7 @@ _LOGIN = re.compile(r"""(?<=://)[^\s"']*@""")
 
 def _name(value: str) -> str:
     try:
-        return check_name(value, "name")
+        return check_name(normalize("NFC", value), "name")
     except SettingsError as error:
         raise ValueError(str(error)) from error
 
@@ -40,6 +42,19 @@ def _pattern(value: str) -> str:
         raise ValueError(f"no regular expression: {error}") from error
     if not groups or not groups <= set(NAMED):
         raise ValueError(f"expected named groups out of {', '.join(NAMED)}, got {sorted(groups) or 'none'}")
+    return value
+
+
+def _left_alone(value: tuple[str, ...]) -> tuple[str, ...]:
+    for pattern in value:
+        try:
+            every = re.compile(fnmatch.translate(pattern), re.IGNORECASE)
+        except re.error as error:
+            raise ValueError(f"no pattern: {pattern!r}: {error}") from error
+        if "/" in pattern or not pattern:
+            raise ValueError(f"expected patterns of names such as *.tmp, no folders, got {pattern!r}")
+        if all(every.match(name) for name in ("1.jpg", "image.png")):
+            raise ValueError(f"{pattern!r} would leave every image alone")
     return value
 
 
@@ -82,9 +97,19 @@ class FolderSettings(_Section):
     after: Literal["move", "delete", "keep"] = "move"
     """What becomes of a judged picture: `move` to `done`, `delete`, or `keep` (for read-only shares)."""
     done: Path | None = None
-    """Where judged pictures are moved; default `.done` inside `path`. Must be on the same file system."""
+    """Where judged images are moved; default `.done` inside `path`. On another file system they are copied."""
+    done_days: int | None = Field(None, ge=1, le=36_500)
+    """Judged images go after so long; not set: 30 in `.done`, never in a `done` of your own."""
+    done_mb: int | None = Field(None, ge=1, le=100_000_000)
+    """Beyond so much the oldest go; not set: 10000 in `.done`, no limit in a `done` of your own."""
     settle_ms: int = Field(500, ge=0, le=60_000)
     """A file that no event says is complete must be still for so long."""
+    closed_ms: int = Field(100, ge=0, le=60_000)
+    """So long a file must be still after its writer closed it; one that is renamed into the folder never waits."""
+    unfinished_ms: int = Field(2000, ge=0, le=600_000)
+    """An image that is empty or ends too early must be still for so long: its sender may go on writing."""
+    ignore: Annotated[tuple[str, ...], AfterValidator(_left_alone)] = ("*.tmp", "tmp_*", "*.part", "*.filepart", ".*")
+    """Names of files and folders to leave alone, in any case: what senders write before they rename it."""
     scan_ms: int = Field(1000, ge=10, le=60_000)
     """How often the folder is listed, events or not."""
     name_pattern: Annotated[str, AfterValidator(_pattern)] = r"(?P<serial>.*)"
@@ -93,6 +118,12 @@ class FolderSettings(_Section):
     """What the names of sub-folders mean, outermost first; a picture must lie exactly so deep."""
     sidecar_ms: int = Field(0, ge=0, le=60_000)
     """Beside each picture comes NAME.json with part, serial, lot, view, group; so long it is waited for. 0: none."""
+
+    @property
+    def done_limits(self) -> tuple[int | None, int | None]:
+        """Return days and megabytes beyond which judged images go; None is no limit."""
+        days, most = (None, None) if self.done else (30, 10_000)
+        return self.done_days or days, self.done_mb or most
 
     @model_validator(mode="after")
     def _said_once(self) -> Self:

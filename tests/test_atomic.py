@@ -1,5 +1,6 @@
 """No reader ever sees half a file or half a folder."""
 
+import errno
 import os
 from pathlib import Path
 
@@ -71,3 +72,30 @@ def test_a_folder_that_exists_is_never_overwritten(tmp_path: Path) -> None:
 
     with pytest.raises(DataError, match="exists already"), new_folder(tmp_path / "bundle"):
         pass
+
+
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.ENOTSUP, errno.ENOSYS])
+def test_a_share_that_cannot_sync_is_no_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    """CIFS and vboxsf refuse to sync a folder: good work ended with exit status 74 there."""
+
+    def refuse(_handle: int) -> None:
+        raise OSError(number, "no sync here")
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    write_file(tmp_path / "state", b"new")
+    with new_folder(tmp_path / "bundle") as part:
+        (part / "a").write_bytes(b"a")
+
+    assert (tmp_path / "state").read_bytes() == b"new"
+    assert (tmp_path / "bundle" / "a").read_bytes() == b"a"
+
+
+def test_a_disk_that_fails_to_sync_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a disk says is no matter of kinds of file system."""
+
+    def fail(_handle: int) -> None:
+        raise OSError(errno.EIO, "broken")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OSError, match="broken"):
+        write_file(tmp_path / "state", b"new")

@@ -17,6 +17,7 @@ from edge_inspector.atomic import write_unsynced
 from edge_inspector.inspection import picture as pictures
 from edge_inspector.inspection.inspector import Evidence
 from edge_inspector.inspection.model import Image, Judgement, Verdict
+from edge_inspector.line.judged import Judged
 from edge_inspector.line.source import Now
 from edge_inspector.line.ticks import Archived, Fault, Worker
 from edge_inspector.settings import ArchiveSettings
@@ -29,6 +30,8 @@ _OVERLAY = "-overlay.jpg"
 _SUFFIXES = {b"\xff\xd8": ".jpg", b"\x89P": ".png", b"BM": ".bmp", b"II": ".tif", b"MM": ".tif"}
 _DAY_NS = 86_400_000_000_000
 _TIDY_NS = 60_000_000_000
+_JUDGED_NS = 600_000_000_000
+"""So often the judged images are looked through: there may be very many."""
 _SLACK = 0.95
 _BATCH = 10_000
 """Names in memory at a time: a day of a fast line has a million pictures."""
@@ -108,6 +111,8 @@ class _Tally:
     size: int
     tidied_ns: int
     dropped: int = 0
+    judged_ns: int | None = None
+    """When the judged images were looked through."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +126,8 @@ class Archive:
     """Unix time."""
     keepsakes: "queue.Queue[Keepsake]" = field(repr=False)
     dropped: "queue.SimpleQueue[str]" = field(default_factory=queue.SimpleQueue, repr=False)
+    judged: Judged | None = None
+    """Second copies of what is kept here; they go before anything here does."""
 
     def keep(self, keepsake: Keepsake) -> None:
         """Take a picture without waiting; the judging thread calls this."""
@@ -193,8 +200,9 @@ class Archive:
             return None
 
     def _tidy(self, tally: _Tally) -> None:
-        """Remove what is too old, and then as much as is too much, in the order of `ORDER`."""
+        """Remove what is too old, then as much as is too much: judged images first, then in the order of `ORDER`."""
         tally.tidied_ns = self.worker.monotonic_ns()
+        self._tidy_judged(tally)
         for kind in ORDER[:-1]:
             days = self.settings.ok_days if kind == Verdict.OK else self.settings.not_ok_days
             before = datetime.fromtimestamp((self.now_ns() - days * _DAY_NS) // 1_000_000_000, UTC).strftime("%Y-%m-%d")
@@ -203,6 +211,19 @@ class Archive:
                     break
                 tally.size -= self._remove(file)
         self._make_room(tally)
+
+    def _tidy_judged(self, tally: _Tally) -> None:
+        if self.judged is None:
+            return
+        if tally.judged_ns is None or tally.tidied_ns - tally.judged_ns >= _JUDGED_NS:
+            tally.judged_ns = tally.tidied_ns
+            self.judged.tidy(self.now_ns(), self._goes_on)
+        self._free_mb()  # makes the archive's folder, whose disk is asked for
+        self.judged.make_room(self.settings.min_free_mb, self.shelf.folder, self._goes_on)
+
+    def _goes_on(self) -> bool:
+        self.worker.tick()
+        return not self.worker.stopping()
 
     def _make_room(self, tally: _Tally) -> None:
         """Once there is too little room, make a little more than is needed: looking for the oldest takes time."""

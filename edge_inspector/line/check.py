@@ -4,21 +4,21 @@ import fcntl
 import os
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
 import cv2
 
+from edge_inspector.atomic import move
 from edge_inspector.bundle import open_inspector, read_bundle
 from edge_inspector.engines.openvino import usable_processors
 from edge_inspector.errors import DataError, DiskError
-from edge_inspector.image_names import is_image
 from edge_inspector.line.camera import described, open_camera, what_is_wrong_with
-from edge_inspector.line.claims import read_sidecar
+from edge_inspector.line.claims import CLAIMED, DONE, read_sidecar
 from edge_inspector.line.clock import describe_clock, read_clock_error_us
-from edge_inspector.line.folder import is_subfolder
 from edge_inspector.line.ledger import open_ledger
+from edge_inspector.line.listing import Listing, in_words
 from edge_inspector.line.naming import Names, printable, read_names
 from edge_inspector.line.probe import is_spoken_for, probe
 from edge_inspector.line.source import Now
@@ -29,6 +29,8 @@ from edge_inspector.wire.topics import TOPICS
 
 _LEAST_FREE_MB = 500
 _EXAMPLES = 3
+_MOST = 100_000
+"""Entries of sub-folders that are looked at for images in a wrong place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,8 @@ def check(settings: Settings, clock_ns: Now) -> Iterator[Finding]:
     for station in settings.station:
         yield from _check_parts(station, clock_ns)
         yield _check_source(station)
-        yield from _check_names(station)
+        yield from _check_done(station)
+        yield from _check_names(station, clock_ns)
         yield _check_broker(settings, station, clock_ns)
 
 
@@ -88,6 +91,31 @@ def _check_source(station: StationSettings) -> Finding:
             return Finding(what, good=True, detail=f"what cameras send to pool {pool}, over the broker")
 
 
+def _check_done(station: StationSettings) -> Iterator[Finding]:
+    """Move a file to where judged pictures go, as a station does: first claimed, then put away."""
+    folder = station.source
+    if not isinstance(folder, FolderSettings) or folder.after != "move" or folder.done is None:
+        return
+    what = f"station {station.name}, done"
+    trial = f".edge-inspector-check-{os.getpid()}"
+    claimed, put_away = folder.path / CLAIMED / trial, folder.done / trial
+    try:
+        claimed.parent.mkdir(exist_ok=True)
+        folder.done.mkdir(parents=True, exist_ok=True)
+        claimed.write_bytes(b"trial")
+        move(claimed, put_away)
+        elsewhere = os.stat(claimed.parent).st_dev != os.stat(folder.done).st_dev  # noqa: PTH116
+    except OSError as error:
+        yield Finding(what, good=False, detail=f"{folder.done}: {error.strerror}: judged pictures would stay claimed")
+        return
+    finally:
+        for left in (claimed, put_away):
+            with suppress(OSError):
+                left.unlink(missing_ok=True)
+    how = "is another file system: judged pictures are copied there, then removed" if elsewhere else "takes them"
+    yield Finding(what, good=True, detail=f"{folder.done} {how}")
+
+
 def _check_camera(what: str, settings: CaptureSettings) -> Finding:
     camera = cv2.VideoCapture()
     try:
@@ -103,13 +131,22 @@ def _check_camera(what: str, settings: CaptureSettings) -> Finding:
         camera.release()
 
 
-def _check_names(station: StationSettings) -> Iterator[Finding]:
+def _check_names(station: StationSettings, clock_ns: Now) -> Iterator[Finding]:
     """Show how the pictures that lie in the folder now would be named: one put there for a test will do."""
     folder = station.source
     if not isinstance(folder, FolderSettings):
         return
-    names = tuple(islice(_pictures_in(folder.path, len(folder.subfolders)), _EXAMPLES))
-    if not names:
+    listing = Listing(folder, folder.done or folder.path / DONE, clock_ns)
+    try:
+        names = tuple(found.name for found in listing.images()[:_EXAMPLES])
+    except OSError:
+        names = ()  # that the folder cannot be read has been said
+    odd = listing.passed_over(patience=False, most=_MOST)
+    if odd:
+        count = f"{len(odd)} image(s) or odd file(s) in {folder.path} that nobody would answer"
+        detail = f"{count}: {in_words(odd)}"
+        yield Finding(f"station {station.name}, names", good=False, detail=detail, needed=False)
+    elif not names:
         detail = f"no picture lies in {folder.path}; put one there to see how it is read"
         yield Finding(f"station {station.name}, names", good=True, detail=detail)
     for name in names:
@@ -129,19 +166,6 @@ def _check_name(station: StationSettings, name: str, names: Names) -> Finding:
         expected = f"expected a serial and a view out of {', '.join(views)}"
         return Finding(what, good=False, detail=f"{names.in_words()}: {expected}")
     return Finding(what, good=True, detail=names.in_words())
-
-
-def _pictures_in(folder: Path, depth: int, below: str = "") -> Iterator[str]:
-    try:
-        entries = sorted(os.scandir(folder / below), key=lambda entry: entry.name)
-    except OSError:
-        return  # that the folder cannot be read has been said
-    for entry in entries:
-        name = os.path.join(below, entry.name)  # noqa: PTH118 - the name may hold bytes that are no text
-        if is_image(entry.name):
-            yield name
-        elif depth and is_subfolder(entry):
-            yield from _pictures_in(folder, depth - 1, name)
 
 
 def _check_writable(what: str, folder: Path) -> Finding:

@@ -9,7 +9,7 @@ from edge_inspector.errors import UsageError
 from edge_inspector.inspection.header import UnreadablePictureError
 from edge_inspector.inspection.model import Frame, Identity, Unreadable
 from edge_inspector.line.album import Album, Taken
-from edge_inspector.line.source import Accepted, Idle, Opened, Source, Trouble
+from edge_inspector.line.source import Accepted, Idle, NotPutAway, Opened, PassedOver, Source, SourceEvent, Trouble
 from edge_inspector.settings import CaptureSettings, FolderSettings, OwnSettings, PoolSettings, SourceSettings
 
 
@@ -55,7 +55,7 @@ def collect(source: Source, album: Album, count: int, *, stopping: Callable[[], 
         DataError: a picture's names cannot name a file.
         OSError: the disk is full, read-only or gone.
     """
-    events: Generator[Accepted | Idle | Trouble | Opened] = source.events(lambda: album.count < count)
+    events: Generator[SourceEvent] = source.events(lambda: album.count < count)
     with closing(events):
         for event in events:
             if stopping():
@@ -70,9 +70,9 @@ def collect(source: Source, album: Album, count: int, *, stopping: Callable[[], 
                         return
                 case Accepted(arrival=Unreadable(identity=identity, detail=detail)):
                     yield Waiting(f"{_called(identity)}: {detail}")
-                case Trouble(detail=detail):
+                case Trouble(detail=detail) | PassedOver(detail=detail):
                     yield Waiting(detail)
-                case Accepted() | Idle() | Opened():
+                case Accepted() | Idle() | Opened() | NotPutAway():
                     yield Waiting("")
                 case _:
                     assert_never(event)

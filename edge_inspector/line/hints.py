@@ -4,6 +4,7 @@ import errno
 import logging
 import os
 import queue
+from dataclasses import dataclass
 from pathlib import Path
 
 from watchdog.events import FileClosedEvent, FileMovedEvent, FileSystemEvent, FileSystemEventHandler
@@ -17,23 +18,34 @@ logger = logging.getLogger(__name__)
 inotify_move_event_grouper.InotifyMoveEventGrouper.delay = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class Hint:
+    """An event's word on a file."""
+
+    name: str
+    """Path below the watched folder."""
+    moved: bool
+    """Renamed into its place; else closed after writing."""
+
+
 class _Hints(FileSystemEventHandler):
     """Passes on the names of files that are complete; runs in watchdog's thread."""
 
-    def __init__(self, folder: Path, hints: "queue.SimpleQueue[str]") -> None:
+    def __init__(self, folder: Path, hints: "queue.SimpleQueue[Hint]") -> None:
         self._folder = folder
         self._hints = hints
 
     def dispatch(self, event: FileSystemEvent) -> None:
-        path = event.dest_path if isinstance(event, FileMovedEvent) else event.src_path
+        moved = isinstance(event, FileMovedEvent)
+        path = event.dest_path if moved else event.src_path
         if path and isinstance(event, FileMovedEvent | FileClosedEvent):
-            self._hints.put(os.path.relpath(os.fsdecode(path), self._folder))
+            self._hints.put(Hint(os.path.relpath(os.fsdecode(path), self._folder), moved))
 
 
 class hints_from:  # noqa: N801 - reads as the verb it is
-    """Watch a folder while the block runs; where the system has no watches left, the scan alone must do."""
+    """Watch a folder while the block runs; where the system cannot, or has no watches left, the scan alone must do."""
 
-    def __init__(self, folder: Path, hints: "queue.SimpleQueue[str]", *, deep: bool) -> None:
+    def __init__(self, folder: Path, hints: "queue.SimpleQueue[Hint]", *, deep: bool) -> None:
         self._observer = InotifyObserver(generate_full_events=True)
         self._folder = folder
         self._hints = hints
@@ -46,7 +58,7 @@ class hints_from:  # noqa: N801 - reads as the verb it is
         try:
             self._observer.start()
         except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EMFILE):
+            if error.errno in (errno.ENOENT, errno.ENOTDIR):
                 raise
             logger.warning("%s: %s; pictures are found by listing it alone", self._folder, error)
 

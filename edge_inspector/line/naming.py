@@ -5,6 +5,7 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from unicodedata import normalize
 
 from edge_inspector.errors import SettingsError
 from edge_inspector.settings import NAMED, FolderSettings
@@ -60,15 +61,39 @@ def read_names(path: str, sidecar: bytes | None, settings: FolderSettings) -> Na
 
 def is_sidecar(content: bytes) -> bool:
     """Say whether a sidecar file is all there: half-written JSON is none."""
+    return _object_in(content) is not None
+
+
+def _object_in(content: bytes) -> dict[str, object] | None:
+    """Return the JSON object in a sidecar file, however a Windows PC or a PLC has written it down; None for none."""
     try:
-        return isinstance(json.loads(content), dict)
+        found = json.loads(_decoded(content).strip("\ufeff\0 \t\r\n"))
     except (ValueError, RecursionError):
-        return False
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _decoded(content: bytes) -> str:
+    """Return the text of a file: UTF-8, UTF-16 or UTF-32, or the ANSI of Western Windows.
+
+    Raises:
+        UnicodeError: it is UTF-16 or UTF-32, and damaged.
+    """
+    encoding = json.detect_encoding(content)
+    try:
+        return content.decode(encoding)
+    except UnicodeDecodeError:
+        if not encoding.startswith("utf-8"):
+            raise
+        return content.decode("cp1252", "replace")
 
 
 def printable(text: str) -> str:
-    """Return a name that can be published: bytes that are no UTF-8 and control characters become `_`."""
-    text = text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    """Return a name that can be published: bytes that are no UTF-8 and control characters become `_`.
+
+    Composed, as everything that is compared: a Mac writes a and two dots where Windows writes ä.
+    """
+    text = normalize("NFC", text.encode("utf-8", "surrogateescape").decode("utf-8", "replace"))
     return "".join(char if char.isprintable() and char != "\ufffd" else "_" for char in text)
 
 
@@ -94,9 +119,11 @@ def _from_stem(stem: str, pattern: str) -> dict[str, str]:
 
 def _from_sidecar(content: bytes | None) -> dict[str, str]:
     """Return what a sidecar says; its further keys are the camera's own business."""
-    if content is None or not is_sidecar(content):
+    said = None if content is None else _object_in(content)
+    if said is None:
         raise WrongNameError(f"no JSON object beside it: {'nothing' if content is None else content[:40]!r}")
-    found = {name: value for name, value in json.loads(content).items() if name in NAMED and value not in (None, "")}
+    known = _known_keys(said)
+    found = {name: said[key] for name, key in known.items() if said[key] not in (None, "")}
     wrong = {
         name: value for name, value in found.items() if isinstance(value, bool) or not isinstance(value, str | int)
     }
@@ -105,12 +132,28 @@ def _from_sidecar(content: bytes | None) -> dict[str, str]:
     return {name: str(value) for name, value in found.items()}
 
 
+def _known_keys(said: dict[str, object]) -> dict[str, str]:
+    """Return which key of a sidecar says what, in any case; its further keys are the camera's own business.
+
+    Raises:
+        WrongNameError: a thing is said twice, or there are keys and nobody knows one of them.
+    """
+    spelled = [(key.lower(), key) for key in said if key.lower() in NAMED]
+    if len(dict(spelled)) < len(spelled):
+        raise WrongNameError(f"the JSON file says one thing twice: {', '.join(key for _, key in spelled)}")
+    if said and not spelled:
+        keys = ", ".join(map(repr, said))[:80]
+        raise WrongNameError(f"the JSON file has unknown keys alone: {keys}; expected some of {', '.join(NAMED)}")
+    return dict(spelled)
+
+
 def checked(name: str, value: str) -> str:
     """Return a part's name, serial, lot, view or group that may become a topic, a path or a line of a log.
 
     Raises:
         WrongNameError: it may not.
     """
+    value = normalize("NFC", value)
     if name == "part":
         try:
             return check_name(value, "part")

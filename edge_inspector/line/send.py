@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from edge_inspector.errors import DiskError
 from edge_inspector.line.daemon import SOFTWARE, crash_watch, ended_by_signals, locked
+from edge_inspector.line.judged import Housekeeper, judged_of
 from edge_inspector.line.ledger import open_ledger
 from edge_inspector.line.link import Inbox
 from edge_inspector.line.sender import Intake, Sender
@@ -44,6 +45,9 @@ def send_pictures(settings: CameraSettings, world: World, tell: Callable[..., ob
         pictures = _open(settings, source, world, stop)
         room: queue.Queue[None] = queue.Queue(settings.in_flight)
         inbox: Inbox = queue.SimpleQueue()
+        judged = judged_of(source)
+        if judged is not None:
+            stages.append(Housekeeper(judged, settings.state_dir, worker, world.now_ns).run)
         stages.append(Intake(pictures, room, inbox, worker).run)
         threads = [threading.Thread(target=stage, name="pictures", daemon=True) for stage in stages]
         for thread in threads:

@@ -10,7 +10,7 @@ from random import Random
 
 from edge_inspector.inspection.model import Reason, Unreadable, Views
 from edge_inspector.line.link import Acknowledged, Dial, Inbox, Incoming, Link, Lost, Will, links
-from edge_inspector.line.source import Accepted, Idle, Opened, Source, Trouble
+from edge_inspector.line.source import Accepted, Idle, NotPutAway, Opened, PassedOver, Source, Trouble
 from edge_inspector.line.spool import read_notice
 from edge_inspector.line.stamps import Stamp, arrival_id, write_stamp
 from edge_inspector.line.ticks import Fault, Worker
@@ -34,6 +34,8 @@ class Intake:
     """A place for each picture that may be under way."""
     inbox: Inbox = field(repr=False)
     worker: Worker
+    told: set[str] = field(default_factory=set)
+    """The last thing that was said of what is not taken."""
 
     def run(self) -> None:
         """Take pictures until stopped."""
@@ -46,10 +48,19 @@ class Intake:
                         logger.warning("no pictures: %s", detail)
                     case Opened(detail=detail):
                         logger.warning("pictures come from %s", detail)
+                    case PassedOver(detail=detail) | NotPutAway(detail=detail):
+                        self._warn(detail)
                     case Idle():
                         pass
                 if self.worker.stopping():
                     return
+
+    def _warn(self, detail: str) -> None:
+        """Tell of what is not taken, or not put away, once: it is said again and again."""
+        if detail and detail not in self.told:
+            logger.warning("%s", detail)
+            self.told.clear()
+            self.told.add(detail)
 
     def _hand_over(self, accepted: Accepted) -> None:
         while not self.worker.stopping():
@@ -98,6 +109,8 @@ class Sender:
         """By the id that the result will have."""
         self._on_its_way: tuple[int, str] | None = None
         """The client's number of the picture that the broker has not acknowledged, and its id."""
+        self._judged: dict[str, None] = {}
+        """Captures whose results have come and that are not put away yet, oldest first."""
         self._sent_ns = 0
         self._complained = False
 
@@ -213,12 +226,23 @@ class Sender:
             return  # said again, or of an earlier run
         self._complained = False
         logger.info("%s %s %.0f ms", found.id, found.verdict, (self._now() - kept.begun_ns) / 1e6)
-        try:
-            self._done(kept.stamp.capture)
-        except OSError as error:
-            logger.warning("a judged picture cannot be put away, it is sent again at the next start: %s", error)
+        self._put_away(kept.stamp.capture)
         with suppress(queue.Empty):
             self._room.get_nowait()
+
+    def _put_away(self, capture: str) -> None:
+        """Put a judged picture away, and those that could not be put away before."""
+        self._judged[capture] = None
+        why = ""
+        for one in tuple(self._judged):
+            try:
+                self._done(one)
+            except OSError as error:
+                why = str(error)
+            else:
+                del self._judged[one]
+        if why:
+            logger.warning("%d judged picture(s) cannot be put away, it is tried again: %s", len(self._judged), why)
 
     def _now(self) -> int:
         return self._worker.monotonic_ns()

@@ -43,7 +43,23 @@ class Opened:
     detail: str
 
 
-SourceEvent: TypeAlias = Accepted | Idle | Trouble | Opened
+@dataclass(frozen=True, slots=True)
+class PassedOver:
+    """Something lies at the source that is not taken."""
+
+    detail: str
+    """What, and why; empty when there is nothing any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class NotPutAway:
+    """Answered pictures stay claimed."""
+
+    detail: str
+    """How many, and why; empty when there are none any more."""
+
+
+SourceEvent: TypeAlias = Accepted | Idle | Trouble | Opened | PassedOver | NotPutAway
 
 
 class Source(Protocol):

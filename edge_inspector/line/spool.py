@@ -10,7 +10,7 @@ import cv2
 
 from edge_inspector.atomic import write_file
 from edge_inspector.inspection.model import Frame, Unreadable
-from edge_inspector.line.source import Accepted, Idle, Opened, Source, Trouble
+from edge_inspector.line.source import Accepted, Idle, NotPutAway, Opened, PassedOver, Source, Trouble
 from edge_inspector.line.stamps import NO_PICTURES
 from edge_inspector.line.ticks import Worker
 from edge_inspector.settings import FolderSettings
@@ -33,7 +33,15 @@ class Notice:
 
 def spooled(folder: Path) -> FolderSettings:
     """Return the settings of the folder source that takes what was spooled."""
-    return FolderSettings(kind="folder", path=folder, after="delete", settle_ms=0, name_pattern=_NO_NAME)
+    return FolderSettings(
+        kind="folder",
+        path=folder,
+        after="delete",
+        settle_ms=0,
+        closed_ms=0,
+        unfinished_ms=0,
+        name_pattern=_NO_NAME,
+    )
 
 
 def read_notice(content: bytes) -> Notice | None:
@@ -71,7 +79,7 @@ class Spool:
                         yield f"{identity.id}.png", _NOTICE + f"{reason.name} {detail}".encode()
                     case Trouble(detail=detail):
                         logger.warning("no pictures: %s", detail)
-                    case Accepted() | Idle() | Opened():
+                    case Accepted() | Idle() | Opened() | PassedOver() | NotPutAway():
                         pass
                 if self.worker.stopping():
                     return

@@ -17,7 +17,7 @@ from edge_inspector.line.archive import Keepsake
 from edge_inspector.line.changeover import GoldenCheck, GoldenOutcome
 from edge_inspector.line.collector import Shot
 from edge_inspector.line.ledger import Ledger
-from edge_inspector.line.source import Accepted, Idle, Last, Opened, Source, Trouble
+from edge_inspector.line.source import Accepted, Idle, Last, NotPutAway, Opened, PassedOver, Source, Trouble
 from edge_inspector.line.ticks import Answered, Fault, SourceState, Worker, ledger_fault
 from edge_inspector.line.trace import frame_digest
 from edge_inspector.line.triggers import Trigger, identity_of
@@ -85,22 +85,30 @@ class Intake:
             self._answer_open_pictures(ledger)
             for event in events:
                 self.worker.tick()
-                match event:
-                    case Accepted():
-                        for part in self.assembly.add(event):
-                            self._take(ledger, part)
-                    case Opened(detail=detail):
-                        self.worker.reports.put(SourceState(open=True, detail=detail))
-                    case Trouble(detail=detail):
-                        self.worker.reports.put(SourceState(open=False, detail=detail))
-                    case Idle():
-                        pass
-                    case _:
-                        assert_never(event)
+                if isinstance(event, Accepted):
+                    for part in self.assembly.add(event):
+                        self._take(ledger, part)
+                else:
+                    self._report(event)
                 for part in self.assembly.overdue():
                     self._take(ledger, part)
                 if self.worker.stopping() or self._is_closed(ledger):
                     return
+
+    def _report(self, event: Opened | Trouble | PassedOver | NotPutAway | Idle) -> None:
+        match event:
+            case Opened(detail=detail):
+                self.worker.reports.put(SourceState(open=True, detail=detail))
+            case Trouble(detail=detail):
+                self.worker.reports.put(SourceState(open=False, detail=detail))
+            case PassedOver(detail=detail):
+                self.worker.reports.put(Fault("passed_over", detail, active=bool(detail)))
+            case NotPutAway(detail=detail):
+                self.worker.reports.put(Fault("put_away", detail, active=bool(detail)))
+            case Idle():
+                pass
+            case _:
+                assert_never(event)
 
     def _is_closed(self, ledger: Ledger) -> bool:
         """Say whether all that was accepted is on its way, and nothing more will be."""
@@ -314,8 +322,8 @@ class Answering:
         try:
             self.done(arrival_id)
         except OSError as error:
-            # The answer stands; the picture stays claimed and is put away at the next start.
-            self.worker.reports.put(Fault("source", f"a judged picture cannot be put away: {error}"))
+            # The answer stands; the picture stays claimed, and the source tries again.
+            self.worker.reports.put(Fault("put_away", f"judged pictures cannot be put away: {error}"))
 
     def _judge_and_record(self, ledger: Ledger, accepted: Accepted, died_with: frozenset[str]) -> None:
         arrival = accepted.arrival

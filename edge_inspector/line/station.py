@@ -24,6 +24,7 @@ from edge_inspector.line.commands import Asked
 from edge_inspector.line.disclose import disclosed
 from edge_inspector.line.drift import Charts, make_charts
 from edge_inspector.line.folder import FolderSource, Joins
+from edge_inspector.line.judged import judged_of
 from edge_inspector.line.ledger import Ledger, open_ledger
 from edge_inspector.line.ledger_file import Prepared
 from edge_inspector.line.legacy import Legacy
@@ -237,6 +238,7 @@ class Station:
             self._worker("archive", stop),
             self._world.now_ns,
             queue.Queue(_KEEPSAKES),
+            judged=judged_of(self._station.source) if isinstance(self._station.source, FolderSettings) else None,
         )
         answering = Answering(
             dict(self._parts),

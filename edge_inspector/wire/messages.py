@@ -11,6 +11,15 @@ Utc = Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$")]
 """ISO 8601, UTC, milliseconds."""
 
 
+_LAST_NS = 253_402_300_799_999_999_999
+"""The last moment that four digits of a year can say."""
+
+
+def in_calendar(unix_ns: int) -> int:
+    """Return a file's time, or the nearest that the contract can write: a file system may say any year."""
+    return min(max(0, unix_ns), _LAST_NS)
+
+
 def utc(unix_ns: int) -> str:
     """Return a time as the contract writes it."""
     seconds, rest = divmod(unix_ns, 1_000_000_000)

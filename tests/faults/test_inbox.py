@@ -22,7 +22,7 @@ from line.stations import Bench, wait_until_ready
 from plc import Plc
 
 from edge_inspector.bundle import Bundle
-from edge_inspector.line import folder
+from edge_inspector.line import listing
 
 Record = Callable[[str, object], None]
 FLOOD = 10_000
@@ -133,6 +133,49 @@ def test_a_picture_that_is_overwritten(line: Rig, record_property: Record) -> No
 
     assert last["verdict"] in ("NG", "INVALID")
     assert wrong == []
+
+
+@pytest.mark.fault("poison file: a time, a name and a content that nothing can show")
+def test_a_poison_file(line: Rig, record_property: Record) -> None:
+    """It is answered like any other, and the process lives; at its next start, too."""
+    line.begin("poison")
+    pid = line.daemon.pid
+    line.send(2)
+    beside = line.inbox / ".poison.part"
+    for serial, name, seconds in (
+        ("year", b"year.png", 2**33),
+        ("before", b"before.png", -(2**33)),
+        ("b_d", b"b\xffd.png", 0),
+    ):
+        beside.write_bytes(GOOD[0])
+        os.utime(beside, (seconds, seconds))
+        os.rename(os.fsencode(beside), os.fsencode(line.inbox) + b"/" + name)  # noqa: PTH104
+        until(lambda serial=serial: serial in line.scada.by_serial(), f"the answer of {serial}")
+    line.send(2)
+
+    line.account(record_property, line.recovered(time.monotonic()))
+    assert line.daemon.pid == pid
+    assert line.daemon.poll() is None
+
+
+@pytest.mark.fault("odd things in the inbox: socket, pipe, loop of links, day folder")
+def test_odd_things_in_the_inbox(line: Rig, record_property: Record) -> None:
+    """An alarm names them, what lies beside is judged; the alarm ends with them."""
+    line.begin("odd")
+    odd = line.inbox / "2026-01-31"
+    odd.mkdir()
+    (odd / "a.png").write_bytes(GOOD[0])
+    os.mkfifo(line.inbox / "pipe")
+    (line.inbox / "loop").symlink_to("loop")
+    line.send(4)
+    until(lambda: "passed_over" in line.scada.last("alarms")["active"], "the alarm")
+    shutil.rmtree(odd)
+    (line.inbox / "pipe").unlink()
+    (line.inbox / "loop").unlink()
+    begun = time.monotonic()
+    until(lambda: "passed_over" not in line.scada.last("alarms")["active"], "the end of the alarm")
+
+    line.account(record_property, line.recovered(begun))
 
 
 def _of(line: Rig, serial: str) -> dict[str, dict[str, Any]]:
@@ -283,14 +326,14 @@ def test_an_inbox_that_may_not_be_read(bundle: Bundle, tmp_path: Path, record_pr
 @pytest.mark.fault("share that hangs (file operations held up in this process)")
 def test_a_share_that_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, record_property: Record) -> None:
     """A listing that does not return: the intake stops ticking, the station says so and is not ready, until it does."""
-    comes_back, listing = threading.Event(), os.scandir
+    comes_back, look = threading.Event(), os.scandir
     comes_back.set()
 
     def scandir(path: Path) -> object:
         assert comes_back.wait(120)
-        return listing(path)
+        return look(path)
 
-    monkeypatch.setattr(folder, "os", SimpleNamespace(**{**vars(os), "scandir": scandir}))
+    monkeypatch.setattr(listing, "os", SimpleNamespace(**{**vars(os), "scandir": scandir}))
     plc, news = Plc(), threading.Lock()
 
     def hear(said: Heard) -> None:

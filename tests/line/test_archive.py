@@ -2,12 +2,15 @@
 
 import os
 import queue
+import shutil
 import threading
 import time
 import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import cv2
@@ -20,6 +23,7 @@ from edge_inspector.inspection.inspector import Evidence
 from edge_inspector.inspection.model import Reason, Verdict
 from edge_inspector.line import archive as archives
 from edge_inspector.line.archive import PINNED, Archive, Keepsake, Shelf
+from edge_inspector.line.judged import Judged
 from edge_inspector.line.ticks import Archived, Fault, Worker
 from edge_inspector.settings import ArchiveSettings
 
@@ -209,6 +213,30 @@ def test_too_little_free_space_stops_the_archive_and_says_so(tmp_path: Path) -> 
     assert bench.names() == []
     assert "verdicts go on" in faults[0].message
     assert [report for report in reports if isinstance(report, Archived)][-1].dropped == 2
+
+
+def test_judged_images_go_before_anything_here_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are second copies; the archive was emptied, NG and all, while they were never touched."""
+    bench = Bench(tmp_path / "archive")
+    bench.keep(*(a_keepsake(f"a{number}", Reason.DEFECT) for number in range(3)))
+    kept = bench.names()
+    day = tmp_path / ".done" / "2026-01-31"
+    day.mkdir(parents=True)
+    for number in range(10):
+        (day / f"a{number}--S{number}.png").write_bytes(b"x")
+
+    def disk_usage(_folder: Path) -> SimpleNamespace:
+        free = 2_000_000 * (10 - len(list(day.iterdir())) if day.exists() else 10)
+        return SimpleNamespace(total=10**12, used=0, free=free)
+
+    monkeypatch.setattr(shutil, "disk_usage", disk_usage)
+    settings = ArchiveSettings(min_free_mb=8)
+    full = Bench(tmp_path / "archive")
+    full.archive = replace(full.archive, settings=settings, judged=Judged(tmp_path / ".done", None, None))
+    full.keep()
+
+    assert full.names() == kept
+    assert 3 <= len(list(day.iterdir())) <= 6
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")

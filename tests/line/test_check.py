@@ -1,7 +1,9 @@
 """Before commissioning: how the pictures that lie in the folder are read, and what the camera gives."""
 
 import json
+import time
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import cv2
@@ -9,7 +11,7 @@ import numpy as np
 import pytest
 from factories import a_part, png
 
-from edge_inspector.line.check import Finding, _check_names, _check_source
+from edge_inspector.line.check import Finding, _check_done, _check_names, _check_source
 from edge_inspector.settings import Settings, StationSettings
 
 VIEWS = [{"name": "top"}, {"name": "side"}]
@@ -30,7 +32,7 @@ def found(folder: Path, pictures: dict[str, dict[str, Any] | None], part: dict[s
         path.write_bytes(png(a_part(0)))
         if sidecar is not None:
             path.with_suffix(".json").write_text(json.dumps(sidecar))
-    return list(_check_names(a_station({"kind": "folder", "path": folder, **keys}, **part)))
+    return list(_check_names(a_station({"kind": "folder", "path": folder, **keys}, **part), time.monotonic_ns))
 
 
 def test_a_worker_needs_no_source_of_its_own() -> None:
@@ -101,3 +103,30 @@ def test_a_camera_says_what_it_does_not_do(tmp_path: Path, keys: dict[str, Any],
 
     assert finding.good == good
     assert said in finding.detail
+
+
+def test_what_nobody_would_answer_is_counted(tmp_path: Path) -> None:
+    """A camera that makes a folder a day is found before commissioning."""
+    folder = tmp_path / "inbox"
+    (passed,) = found(folder, {"2026-01-31/a.png": None, "2026-01-31/b.png": None}, {})
+
+    assert (passed.good, passed.needed) == (False, False)
+    assert passed.detail.startswith(f"2 image(s) or odd file(s) in {folder}")
+    assert "2026-01-31/a.png: lies in a sub-folder" in passed.detail
+
+
+def test_a_done_is_tried_as_a_station_uses_it(tmp_path: Path) -> None:
+    """On another file system it is copied to, and `check` says so; what cannot be is found at the bench."""
+    inbox = tmp_path / "inbox"
+    inbox.mkdir()
+    (tmp_path / "file").write_bytes(b"no folder")
+    with TemporaryDirectory(dir="/dev/shm") as elsewhere:
+        places = (tmp_path / "done", Path(elsewhere) / "done", tmp_path / "file" / "done")
+        same, other, none = (
+            next(_check_done(a_station({"kind": "folder", "path": inbox, "done": place}))) for place in places
+        )
+
+        assert list((Path(elsewhere) / "done").iterdir()) == []
+    assert (same.good, other.good, none.good) == (True, True, False)
+    assert "is another file system" in other.detail
+    assert "would stay claimed" in none.detail

@@ -6,14 +6,17 @@ import resource
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from itertools import count
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Self
 
 import pytest
 from brokers import until
 from factories import a_part, a_result_builder, jpeg, png
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from watchdog.observers import inotify_move_event_grouper
 from watchdog.observers.inotify import InotifyObserver
 
@@ -24,8 +27,9 @@ from edge_inspector.line.claims import CLAIMED, DONE
 from edge_inspector.line.folder import FolderSource
 from edge_inspector.line.ledger import open_ledger
 from edge_inspector.line.naming import printable
-from edge_inspector.line.source import Accepted, Opened, SourceEvent, Trouble
+from edge_inspector.line.source import Accepted, NotPutAway, Opened, PassedOver, SourceEvent, Trouble
 from edge_inspector.settings import FolderSettings
+from edge_inspector.wire.messages import utc
 
 PICTURE = png(a_part(0))
 
@@ -40,9 +44,9 @@ class Watching:
         self.events: list[SourceEvent] = []
         self.is_wanted: Callable[[], bool] = lambda: True
         self._numbers = count()
-        settings: dict[str, Any] = {"settle_ms": 60_000, "scan_ms": 200, **keys}
+        folder_keys: dict[str, Any] = {"settle_ms": 60_000, "unfinished_ms": 60_000, "scan_ms": 200, **keys}
         self.source = FolderSource(
-            FolderSettings(kind="folder", path=self.inbox, **settings),
+            FolderSettings(kind="folder", path=self.inbox, **folder_keys),
             "st1",
             lambda: "washer",
             new_id=lambda: f"{time.time_ns():x}{next(self._numbers):04}",
@@ -80,6 +84,16 @@ class Watching:
     def serials(self) -> list[str]:
         """The serials of what was accepted, in order."""
         return [arrival.identity.serial for arrival in self.arrivals]
+
+    @property
+    def passed_over(self) -> str:
+        """What is passed over, as it was said last."""
+        return next((event.detail for event in reversed(self.events.copy()) if isinstance(event, PassedOver)), "")
+
+    @property
+    def openings(self) -> int:
+        """How often the folder was opened: from then on events are heard."""
+        return sum(isinstance(event, Opened) for event in self.events.copy())
 
     @property
     def troubles(self) -> list[str]:
@@ -431,7 +445,7 @@ def test_a_folder_made_anew_is_watched_anew(watching: Watching) -> None:
 
     watching.move_in("S1.png")
 
-    until(lambda: "S1" in watching.serials or (watching.inbox / CLAIMED).is_dir(), "the folder is opened again")
+    until(lambda: "S1" in watching.serials or watching.openings > 1, "the folder is opened again")
     watching.move_in("S2.png")
     until(lambda: "S2" in watching.serials, "the picture after it")
 
@@ -491,7 +505,7 @@ def test_two_thousand_pictures_at_once_come_in_order(tmp_path: Path) -> None:
         (inbox / f"S{number:04}.png").write_bytes(b"x")
         os.utime(inbox / f"S{number:04}.png", ns=(number, number))
     taken: list[int] = []
-    with Watching(tmp_path, settle_ms=0, scan_ms=1000) as watching:
+    with Watching(tmp_path, settle_ms=0, unfinished_ms=0, scan_ms=1000) as watching:
         watching.wait_for(2000)
         taken.extend(int(serial[1:]) for serial in watching.serials)
 
@@ -610,3 +624,199 @@ def test_what_names_a_part_outlives_a_kill(tmp_path: Path) -> None:
     assert named[0] == named[1]
     assert named[0][1:] == ("nut", "L7", "S1")
     assert [path for path in (again.inbox / CLAIMED).rglob("*") if path.is_file()] == []
+
+
+DEFAULTS: dict[str, Any] = {"settle_ms": 500, "unfinished_ms": 2000}
+
+
+def test_senders_that_write_in_two_steps_get_one_verdict(tmp_path: Path) -> None:
+    """With the defaults: created and then filled, appended to, written under a temporary name and renamed."""
+    with Watching(tmp_path, **DEFAULTS) as watching:
+        (watching.inbox / "filled.png").touch()
+        (watching.inbox / "appended.png").write_bytes(PICTURE[:500])
+        (watching.inbox / "tmp_1.png").write_bytes(PICTURE)
+        looks = len(watching.events)
+        until(lambda: len(watching.events) > looks + 2, "some looks at the folder")
+        (watching.inbox / "filled.png").write_bytes(PICTURE)
+        with (watching.inbox / "appended.png").open("ab") as file:
+            file.write(PICTURE[500:])
+        (watching.inbox / "tmp_1.png").rename(watching.inbox / "1.png")
+        arrivals = watching.wait_for(3)
+        looks = len(watching.events)
+        until(lambda: len(watching.events) > looks + 3, "some looks more")
+
+    assert sorted(watching.serials) == ["1", "appended", "filled"]
+    assert [one.image == PICTURE for one in arrivals if isinstance(one, Frame)] == [True] * 3
+
+
+def test_a_picture_that_stays_cut_off_is_answered(tmp_path: Path) -> None:
+    """Its sender died: waiting has an end."""
+    with Watching(tmp_path, settle_ms=500, unfinished_ms=300) as watching:
+        (watching.inbox / "S1.png").write_bytes(PICTURE[:500])
+
+        (arrival,) = watching.wait_for(1)
+
+    assert isinstance(arrival, Frame)
+    assert arrival.image == PICTURE[:500]
+
+
+def test_what_is_passed_over_is_told_and_untold(watching: Watching) -> None:
+    """An operator learns of a camera that makes a folder a day; images beside it are judged."""
+    day = watching.inbox / "2026-01-31"
+    day.mkdir()
+    (day / "a.png").write_bytes(PICTURE)
+    watching.move_in("S1.png")
+    watching.wait_for(1)
+    until(lambda: "2026-01-31/a.png" in watching.passed_over, "it is told")
+
+    (day / "a.png").unlink()
+
+    until(lambda: watching.passed_over == "", "it is no longer told")
+    assert watching.serials == ["S1"]
+    assert watching.troubles == []
+
+
+def test_a_picture_that_cannot_be_claimed_is_answered_once_and_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One file of another owner, or made immutable, stopped the station for ever."""
+    rename = Path.rename
+
+    def refuse(path: Path, target: Path) -> Path:
+        if "stuck" in path.name:
+            raise PermissionError(errno.EPERM, "Operation not permitted")
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", refuse)
+    with Watching(tmp_path) as watching:
+        watching.move_in("stuck.png")
+        (stuck,) = watching.wait_for(1)
+        watching.answer_only(stuck.identity.id)
+        watching.move_in("S1.png")
+        watching.wait_for(2)
+        until(lambda: "stuck.png: cannot be taken" in watching.passed_over, "it is named")
+    with Watching(tmp_path, settle_ms=50) as again:
+        until(lambda: "stuck.png: cannot be taken" in again.passed_over, "it is named again")
+
+    assert isinstance(stuck, Unreadable)
+    assert (stuck.reason, stuck.detail) == (Reason.UNREADABLE, "cannot be taken: Operation not permitted")
+    assert watching.serials == ["stuck", "S1"]
+    assert again.serials == ["S1"]  # claimed by the first run, and not answered
+    assert watching.troubles == again.troubles == []
+
+
+def test_a_picture_that_is_written_to_while_it_is_read_is_invalid(
+    watching: Watching, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its upper half is one part, its lower half another."""
+    read_bytes = Path.read_bytes
+
+    def read(path: Path) -> bytes:
+        content = read_bytes(path)
+        with path.open("r+b") as file:
+            file.write(b"x" * len(content))
+        os.utime(path, ns=(0, time.time_ns()))
+        return content
+
+    monkeypatch.setattr(Path, "read_bytes", read)
+    watching.move_in("S1.png")
+    (arrival,) = watching.wait_for(1)
+
+    assert isinstance(arrival, Unreadable)
+    assert (arrival.reason, arrival.identity.serial) == (Reason.TRUNCATED, "S1")
+
+
+def test_a_kept_picture_that_is_overwritten_from_the_middle_on_is_judged_again(tmp_path: Path) -> None:
+    """Size and name are what they were."""
+    other = PICTURE[:300] + bytes(len(PICTURE) - 300)
+    with Watching(tmp_path, after="keep", settle_ms=50, unfinished_ms=50) as watching:
+        watching.move_in("S1.png")
+        watching.wait_for(1)
+        with (watching.inbox / "S1.png").open("r+b") as file:
+            file.write(other)
+
+        one, again = watching.wait_for(2)
+
+    assert isinstance(again, Frame)
+    assert again.image == other
+    assert one.identity.id != again.identity.id
+
+
+def test_what_cannot_be_put_away_is_told_and_stops_nothing(tmp_path: Path) -> None:
+    """The claimed folder grew in silence, and at the next start the station stood."""
+    (tmp_path / "file").write_bytes(b"no folder")
+    with Watching(tmp_path, done=tmp_path / "file" / "done") as watching:
+        watching.move_in("S1.png")
+        (arrival,) = watching.wait_for(1)
+        watching.answer_only(arrival.identity.id)
+    with Watching(tmp_path, done=tmp_path / "file" / "done") as again:
+        again.move_in("S2.png")
+        again.wait_for(1)
+    told = [event.detail for event in again.events if isinstance(event, NotPutAway)]
+
+    assert again.serials == ["S2"]
+    assert again.troubles == []
+    assert told[0].startswith("judged pictures cannot be put away")
+
+
+@pytest.mark.parametrize("sidecar", [b'{"serial": "A1"}\0', b"no JSON"])
+def test_a_sidecar_is_put_away_with_its_picture_whatever_it_says(tmp_path: Path, sidecar: bytes) -> None:
+    """One that is left would be taken for the next picture of that name."""
+    with Watching(tmp_path, sidecar_ms=200) as watching:
+        watching.move_in("S1.JSON", sidecar)
+        watching.move_in("S1.png")
+        (arrival,) = watching.wait_for(1)
+        watching.answer(arrival)
+
+    assert watching.names() == []
+    assert len(list((watching.inbox / DONE).rglob("*S1.json"))) == 1
+
+
+NAMES = st.binary(min_size=1, max_size=200).filter(
+    lambda name: not {b"/", b"\0"} & {name[i : i + 1] for i in range(len(name))}
+)
+TIMES = st.one_of(st.integers(-(2**62), 2**62), st.sampled_from((0, -1, 253_402_300_800, 2**33, 2**55)))
+CONTENTS = st.one_of(
+    st.binary(max_size=300), st.just(PICTURE), st.integers(0, len(PICTURE)).map(lambda end: PICTURE[:end])
+)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            NAMES, st.sampled_from((b".png", b".JPG", b".webp")), TIMES, st.sampled_from((0, 0o200, 0o4777)), CONTENTS
+        ),
+        min_size=1,
+        max_size=5,
+        unique_by=lambda one: one[0],
+    ),
+    st.one_of(st.none(), st.binary(max_size=80)),
+)
+def test_no_file_ends_the_source(files: list[tuple[bytes, bytes, int, int, bytes]], sidecar: bytes | None) -> None:
+    """Whatever a name, a time, a size, a mode or a content is: each image is answered once, also after a restart."""
+    with TemporaryDirectory() as place:
+        inbox = Path(place, "inbox")
+        inbox.mkdir()
+        wanted = 0
+        for stem, ending, seconds, mode, content in files:
+            path = os.path.join(os.fsencode(inbox), stem + ending)  # noqa: PTH118
+            Path(os.fsdecode(path)).write_bytes(content)
+            with suppress(OSError, OverflowError):
+                os.utime(path, (seconds, seconds))
+            os.chmod(path, mode)  # noqa: PTH101
+            wanted += not stem.startswith(b".") and not stem.lower().startswith(b"tmp_")
+            if sidecar is not None:
+                Path(os.fsdecode(os.path.join(os.fsencode(inbox), stem + b".json"))).write_bytes(sidecar)  # noqa: PTH118
+        keys = {"settle_ms": 0, "unfinished_ms": 0, "scan_ms": 10, "sidecar_ms": 0 if sidecar is None else 1}
+        with Watching(Path(place), **keys) as watching:
+            before = [one.identity for one in watching.wait_for(wanted)]
+        with Watching(Path(place), **keys) as again:
+            after = [one.identity for one in again.wait_for(wanted)]
+            for one in again.arrivals:
+                again.answer(one)
+
+    assert sorted(one.id for one in before) == sorted(one.id for one in after)
+    assert len(after) == wanted
+    assert all(utc(one.captured_ns) and one.serial.encode() is not None for one in after)
+    assert watching.troubles == again.troubles == []

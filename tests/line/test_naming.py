@@ -1,8 +1,9 @@
 """What a picture is called is somebody else's word: read by setting, checked before it is used."""
 
 import json
+import unicodedata
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from hypothesis import given
@@ -118,3 +119,57 @@ def test_a_name_is_said_in_one_place() -> None:
         a_folder(subfolders=("serial",))
     with pytest.raises(ValidationError, match="both name lot"):
         a_folder(subfolders=("lot", "lot"))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b'{"serial": "A1"}\0\0',
+        b'\xef\xbb\xbf{"serial": "A1"}\r\n',
+        b'{"SERIAL": "A1"}',
+        b'{"Serial": "A1", "Exposure": 3}',
+        '{"serial": "A1"}'.encode("utf-16"),
+        '{"serial": "A1"}\0'.encode("utf-16-le"),
+        b' \n{"serial": "A1"} \0 ',
+    ],
+    ids=["nul", "bom", "upper", "mixed", "utf-16", "utf-16-nul", "blanks"],
+)
+def test_a_sidecar_is_read_however_a_windows_pc_or_a_plc_writes_it(content: bytes) -> None:
+    """They pad with NUL, begin with a byte order mark and shout."""
+    names = read_names("S1.png", content, a_folder(**BY_SIDECAR))
+
+    assert is_sidecar(content)
+    assert (names.serial, names.fault) == ("A1", "")
+
+
+def test_a_sidecar_in_ansi_is_read() -> None:
+    """As Windows in Western Europe writes it."""
+    content = '{"serial": "Gehäuse", "lot": "5 €"}'.encode("cp1252")
+    names = read_names("S1.png", content, a_folder(**BY_SIDECAR))
+
+    assert (names.serial, names.lot) == ("Gehäuse", "5 €")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b'{"serialnr": "A1"}', "unknown keys alone: 'serialnr'; expected some of part, serial"),
+        (b'{"serial": "A1", "SERIAL": "A2"}', "one thing twice: serial, SERIAL"),
+        ('{"serial": "A1"}'.encode("utf-16")[:-3], "no JSON object"),
+    ],
+)
+def test_a_sidecar_that_is_not_understood_is_named(content: bytes, said: str) -> None:
+    """The part would go to whatever is active, and nobody would know why."""
+    assert said in read_names("S1.png", content, a_folder(**BY_SIDECAR)).fault
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+@pytest.mark.parametrize("keys", [BY_FOLDER, BY_SIDECAR | {"subfolders": ("part", "lot")}])
+def test_a_mac_s_names_are_windows_s(form: Literal["NFC", "NFD"], keys: dict[str, Any]) -> None:
+    """ä is one character or two, and looks the same: as a folder, a name and in a sidecar."""
+    name = unicodedata.normalize(form, "Gehäuse")
+    sidecar = json.dumps({"part": name}, ensure_ascii=False).encode()
+
+    names = read_names(f"{name}/L7/{name}.png", sidecar, a_folder(**keys))
+
+    assert (names.part, names.serial) == ("Gehäuse", "Gehäuse")

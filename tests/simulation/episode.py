@@ -107,7 +107,8 @@ class _Story:
         self._settings = self._make_settings(where)
 
     def _make_settings(self, where: Path) -> Settings:
-        source: dict[str, Any] = {"kind": "folder", "path": self.inbox, "settle_ms": 20, "scan_ms": 200}
+        still = {"settle_ms": 20, "unfinished_ms": 20}  # the simulated images are no image files
+        source: dict[str, Any] = {"kind": "folder", "path": self.inbox, "scan_ms": 200, **still}
         if self.cell.triggered:
             source = {"kind": "capture", "device": "0", "trigger": "mqtt", "frozen": 0}
         one = {
