@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from brokers import Mosquitto, until
 from daemons import STATION, Daemon, Subscriber, write_settings
-from stations import Bench, wait_until_ready
+from stations import Bench
 
 from edge_inspector.bundle import Bundle
 from edge_inspector.errors import DiskError
@@ -58,7 +58,7 @@ def test_a_station_judges_whatever_lies_there(
     leave(state / name)
     prepare_ledger(state / "ledger.db", lambda: "ledger-1", lambda: 1)
     with Bench(tmp_path, broker.port) as bench:
-        wait_until_ready(heard)
+        until(lambda: heard.last("health")["state"] == "READY", "the station is there, in monitor mode perhaps", 60)
         bench.send("one")
 
         assert heard.wait_for_results(["one"], 60)["one"]["reason_code"] < 200
