@@ -36,6 +36,8 @@ class Opened:
     """Pictures can come."""
 
     detail: str
+    warning: str = ""
+    """Why they are to be trusted less than those of other sources; empty when they are not."""
 
 
 SourceEvent: TypeAlias = Accepted | Idle | Trouble | Opened

@@ -87,8 +87,9 @@ class Intake:
                     case Accepted():
                         for part in self.assembly.add(event):
                             self._take(ledger, part)
-                    case Opened(detail=detail):
+                    case Opened(detail=detail, warning=warning):
                         self.worker.reports.put(SourceState(open=True, detail=detail))
+                        self.worker.reports.put(Fault("unchecked", warning, active=bool(warning)))
                     case Trouble(detail=detail):
                         self.worker.reports.put(SourceState(open=False, detail=detail))
                     case Idle():
