@@ -33,7 +33,7 @@ DAMAGES: dict[str, Callable[[bytes], bytes]] = {
     "zeroed": lambda data: data[: len(data) // 3] + bytes(len(data) // 3) + data[2 * len(data) // 3 :],
     "another behind it": lambda data: data[: len(data) // 2] + jpeg(a_part(5)),
 }
-_EACH = 3
+EACH = 3
 """Every third frame is damaged."""
 
 
@@ -44,7 +44,7 @@ def frame(number: int) -> bytes:
 
 
 @contextmanager
-def streaming(damage: Callable[[bytes], bytes], *, lengths: bool = True) -> Iterator[str]:
+def streaming(damage: Callable[[bytes], bytes], *, lengths: bool = True, every_s: float = 0.03) -> Iterator[str]:
     """Serve an endless MJPEG stream over HTTP, every third frame of it damaged; give its address."""
 
     class Camera(http.server.BaseHTTPRequestHandler):
@@ -55,10 +55,10 @@ def streaming(damage: Callable[[bytes], bytes], *, lengths: bool = True) -> Iter
             try:
                 for number in count():
                     data = frame(number)
-                    data = damage(data) if number % _EACH == _EACH - 1 else data
+                    data = damage(data) if number % EACH == EACH - 1 else data
                     length = b"Content-Length: %d\r\n" % len(data) if lengths else b""
                     self.wfile.write(b"--b\r\nContent-Type: image/jpeg\r\n" + length + b"\r\n" + data + b"\r\n")
-                    threading.Event().wait(0.03)
+                    threading.Event().wait(every_s)
             except OSError:
                 pass
 
@@ -88,14 +88,14 @@ def sound_ones(arrivals: list[Arrival]) -> list[bool]:
 def test_every_damaged_frame_of_a_stream_is_invalid(damage: str, *, lengths: bool) -> None:
     """FFmpeg shows the part before it where bytes are missing, and OpenCV says nothing: the frames come raw."""
     with streaming(DAMAGES[damage], lengths=lengths) as url, Watching(url, trigger="every_frame") as watching:
-        until(lambda: len(watching.arrivals) >= 4 * _EACH, "a dozen frames came", 60)
+        until(lambda: len(watching.arrivals) >= 4 * EACH, "a dozen frames came", 60)
         arrivals = [arrival for arrival in watching.arrivals if getattr(arrival, "reason", None) != Reason.OVERRUN]
 
     sound = sound_ones(arrivals)
     faults = [arrival for arrival in arrivals if isinstance(arrival, Unreadable)]
     assert all(arrival.reason.verdict is Verdict.INVALID for arrival in faults)
-    assert not any(all(sound[n : n + _EACH]) for n in range(len(sound) - _EACH)), "a damaged frame passed for sound"
-    assert sum(sound) >= len(sound) // _EACH
+    assert not any(all(sound[n : n + EACH]) for n in range(len(sound) - EACH)), "a damaged frame passed for sound"
+    assert sum(sound) >= len(sound) // EACH
 
 
 def test_a_sound_stream_has_no_invalid_frame_and_no_warning() -> None:
