@@ -14,6 +14,7 @@ from edge_inspector.bundle import open_inspector, read_bundle
 from edge_inspector.engines.openvino import usable_processors
 from edge_inspector.errors import DataError, DiskError
 from edge_inspector.image_names import is_image
+from edge_inspector.inspection.model import Image, Reason
 from edge_inspector.line.camera import (
     Damaged,
     asks_for_raw,
@@ -113,22 +114,25 @@ def _check_camera(what: str, settings: CaptureSettings) -> Iterator[Finding]:
     try:
         why = open_camera(camera, settings)
         is_raw = not why and asks_for_raw(camera)
-        why = why or _why_no_frame(camera, settings, is_raw=is_raw)
-        if why:
-            yield Finding(what, good=False, detail=f"{settings.shown} gives no picture: {why}")
+        frame = Damaged(Reason.NO_PICTURE, why) if why else _first_frame(camera, settings, is_raw=is_raw)
+        if isinstance(frame, Damaged):
+            yield Finding(what, good=False, detail=f"{settings.shown} gives no picture: {frame.detail}")
             return
-        yield Finding(what, good=True, detail=described(camera, settings))
+        yield Finding(what, good=True, detail=f"{described(camera, settings)}, frames of {frame.shape}")
         if not is_raw and (warning := why_unchecked(camera, settings)):
             yield Finding(f"{what}, damage", good=False, detail=warning, needed=False)
     finally:
         camera.release()
 
 
-def _why_no_frame(camera: cv2.VideoCapture, settings: CaptureSettings, *, is_raw: bool) -> str:
+def _first_frame(camera: cv2.VideoCapture, settings: CaptureSettings, *, is_raw: bool) -> Image | Damaged:
     if not camera.grab():
-        return "the first frame did not come"
-    image = retrieved(camera, is_raw=is_raw)
-    return image.detail if isinstance(image, Damaged) else what_is_wrong_with(image, settings.region)
+        return Damaged(Reason.NO_PICTURE, "the first frame did not come")
+    frame = retrieved(camera, is_raw=is_raw)
+    if isinstance(frame, Damaged):
+        return frame
+    fault = what_is_wrong_with(frame, settings.region)
+    return Damaged(Reason.WRONG_FORMAT, fault) if frame is None or fault else frame
 
 
 def _check_names(station: StationSettings) -> Iterator[Finding]:

@@ -6,7 +6,7 @@ import http.server
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import pytest
@@ -72,8 +72,9 @@ class Camera(http.server.BaseHTTPRequestHandler):
             self.send_header("Content-Type", kind)
         if length is not None:
             self.send_header("Content-Length", str(len(body) if length < 0 else length))
-        self.end_headers()
-        self.wfile.write(body)
+        with suppress(OSError):  # who does not wait for a slow answer has hung up
+            self.end_headers()
+            self.wfile.write(body)
 
     def _drip(self, image: bytes) -> None:
         self.send_response(200)
