@@ -5,11 +5,13 @@ a detector would take for a part, and shows the first of several images. All thr
 Sources: ITU-T T.81 (JPEG), CIPA DC-007 (MPO), W3C PNG, Microsoft BITMAPFILEHEADER, TIFF 6.0, RFC 9649 (WebP).
 """
 
-import re
 import struct
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
 
 from edge_inspector.inspection.model import Reason
 
@@ -18,8 +20,8 @@ MAX_PIXELS = 100_000_000
 
 _START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _STANDALONE = frozenset({0x01, *range(0xD0, 0xD8)})
-_NEXT_MARKER = re.compile(rb"\xff+[^\x00\xff\xd0-\xd7]")
-"""What ends the packed bits of a JPEG scan: a marker that is neither a packed 0xFF nor a restart."""
+_IN_BITS = np.isin(np.arange(256), [0x00, 0xFF, *range(0xD0, 0xD8)])
+"""What may follow 0xFF in the packed bits of a JPEG scan: it is packed itself, filled up, or a restart."""
 _BETWEEN_SCANS = frozenset({0xC4, 0xDA, 0xDB, 0xDC, 0xDD, 0xFE, *range(0xE0, 0xF0)})
 _TIFF_REDUCED, _TIFF_MASK = 1, 4
 """Bits of NewSubfileType: a smaller copy of another image, and a transparency mask."""
@@ -91,8 +93,9 @@ def _refuse_several(count: int) -> None:
 
 def _read_jpeg(data: bytes) -> Header:
     header, position = _read_jpeg_segments(data, 0)
-    end = _end_of_scans(data, position)
-    _refuse_several(1 + _count_behind(data, end))
+    markers = _markers_in(data)
+    end = _end_of_scans(data, position, markers)
+    _refuse_several(1 + _count_behind(data, end, markers))
     return header
 
 
@@ -121,7 +124,14 @@ def _read_jpeg_segments(data: bytes, start: int) -> tuple[Header, int]:
     return header, position
 
 
-def _end_of_scans(data: bytes, position: int) -> int:
+def _markers_in(data: bytes) -> NDArray[np.intp]:
+    """Return every place where 0xFF is followed by what does not occur in packed bits."""
+    values = np.frombuffer(data, np.uint8)
+    places = np.flatnonzero(values[:-1] == 0xFF)
+    return places[~_IN_BITS[values[places + 1]]]
+
+
+def _end_of_scans(data: bytes, position: int, markers: NDArray[np.intp]) -> int:
     """Return where a JPEG ends whose first scan begins at `position`.
 
     Raises:
@@ -129,10 +139,10 @@ def _end_of_scans(data: bytes, position: int) -> int:
     """
     while True:
         (length,) = struct.unpack_from(">H", data, position + 2)
-        found = _NEXT_MARKER.search(data, position + 2 + length)
-        if found is None:
+        following = np.searchsorted(markers, position + 2 + length)
+        if following == len(markers):
             raise _truncated(data, "before the end of the picture")
-        position = found.end() - 2
+        position = int(markers[following])
         marker = data[position + 1]
         if marker == 0xD9:
             return position + 2
@@ -146,13 +156,13 @@ def _end_of_scans(data: bytes, position: int) -> int:
             )
 
 
-def _count_behind(data: bytes, position: int) -> int:
+def _count_behind(data: bytes, position: int, markers: NDArray[np.intp]) -> int:
     """Return how many images follow in a file behind its first: padding and a camera's own data are none."""
     count = 0
     while (position := data.find(b"\xff\xd8\xff", position)) >= 0:
         try:
             _, scan = _read_jpeg_segments(data, position)
-            position = _end_of_scans(data, scan)
+            position = _end_of_scans(data, scan, markers)
         except UnreadablePictureError as error:
             count += error.reason is Reason.TRUNCATED
             position += 2
