@@ -72,16 +72,16 @@ def station(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         ):
             daemon.start()
             drop(home / "inbox", "S1.png", png(a_part(1)))
-            until(lambda: heard.payloads("v1/st1/result"), "a verdict", 30)
-            until(lambda: b'"source"' in b"".join(heard.payloads("v1/st2/alarms")), "the camera's alarm", 30)
+            until(lambda: heard.payloads("v1/st1/result"), "a verdict")
+            until(lambda: b'"source"' in b"".join(heard.payloads("v1/st2/alarms")), "the camera's alarm")
             for number in range(3, 3 + len(DEVICES)):
                 topic = f"v1/st{number}/alarms"
-                until(lambda topic=topic: b'"source"' in b"".join(heard.payloads(topic)), "its camera's alarm", 60)
+                until(lambda topic=topic: b'"source"' in b"".join(heard.payloads(topic)), "its camera's alarm")
             good = config.read_text()
             config.write_text(good.replace(CAMERA_PASSWORD, f"{CAMERA_PASSWORD}-new"))
             ready = daemon.told.count("READY=1")
             subprocess.run(["kill", "-HUP", str(daemon.pid)], check=True)
-            until(lambda: daemon.told.count("READY=1") > ready, "the reload is refused", 30)
+            until(lambda: daemon.told.count("READY=1") > ready, "the reload is refused")
             until(lambda: any("reload refused" in word for word in daemon.told), "and says so")
             config.write_text(good)
             yield Station(home, config, daemon, heard)
