@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 SECONDS_TO_SHOW ?=
 # A real network camera for the tests.
-RTSP := gir1.2-gst-rtsp-server-1.0 python3-gi gstreamer1.0-plugins-base gstreamer1.0-plugins-good
+RTSP := gir1.2-gst-rtsp-server-1.0 python3-gi gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad
 # Every kind of training, judged in the tests' own process; all of `-m trains` would start the daemon again and again.
 TRAINS := tests/lab tests/detectors tests/engines tests/test_bundle.py
 N ?= 1000

@@ -19,6 +19,11 @@ NAMED = ("part", "serial", "lot", "view", "group")
 """What a folder, a file name or a sidecar may say of a picture."""
 HIDDEN = "(hidden)"
 _LOGIN = re.compile(r"""(?<=://)[^\s"']*@""")
+_HOST = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.%]+\])(?::\d+)?")
+_LEAST_SECRET = 4
+"""Shorter values of a query are channels and sizes; to hide them would tear texts apart."""
+_TELLING = re.compile(r"[=;&]")
+"""What stands in a step of a path that is no name but a query: some cameras take the login there."""
 
 
 def _name(value: str) -> str:
@@ -78,6 +83,32 @@ def _region(value: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
 def without_logins(text: str) -> str:
     """Return a text with the logins inside addresses hidden; an @ in a password hides more, never less."""
     return _LOGIN.sub(f"{HIDDEN}@", text)
+
+
+def shown_address(device: str) -> str:
+    """Return a camera's address as anybody may read it: scheme, host, port and path, for a login can stand elsewhere.
+
+    What cannot be told apart is hidden with the rest. A camera's number or a file is shown as it is.
+    """
+    scheme, found, rest = device.partition("://")
+    if not found:
+        return device
+    before = re.split(r"[?#]", rest, maxsplit=1)[0]
+    _, at, place = before.rpartition("@")
+    host, *steps = place.split("/")
+    if not _HOST.fullmatch(host) or "@" in rest.removeprefix(before):
+        return f"{scheme}://{HIDDEN}"
+    shown = [HIDDEN if _TELLING.search(step) else step for step in steps]
+    return f"{scheme}://{f'{HIDDEN}@' if at else ''}{'/'.join((host, *shown))}"
+
+
+def secrets_in(device: str) -> tuple[str, ...]:
+    """Return the parts of a camera's address that no text may repeat: its login, and the values of its query."""
+    _, _, rest = device.partition("://")
+    login, _, place = rest.rpartition("@")
+    values = re.findall(r"=([^=;&#/]+)", place)
+    pieces = (login, login.partition(":")[2], *values)
+    return tuple(piece for piece in pieces if len(piece) >= _LEAST_SECRET)
 
 
 Name = Annotated[str, AfterValidator(_name)]
@@ -141,6 +172,12 @@ class CaptureSettings(_Section):
     """A camera, a stream or a video file."""
     device: str
     """A number (/dev/videoN), a device path, a URL (rtsp://, http://) or a video file."""
+    mode: Literal["stream", "snapshot"] = "stream"
+    """`snapshot`: `device` is an address that gives one image a request, which each trigger makes."""
+    timeout_ms: int = Field(2000, ge=100, le=60_000)
+    """So long may a snapshot take; a slower one is a camera that gives no image."""
+    accept_unchecked: bool = False
+    """Whether to go without a warning where damaged frames cannot be told from sound ones (H.264, H.265)."""
     interval_ms: int = Field(1000, ge=1, le=86_400_000)
     """A picture is taken so often, where nothing else triggers."""
     trigger: Literal["interval", "mqtt", "every_frame", "presence"] = "interval"
@@ -172,8 +209,18 @@ class CaptureSettings(_Section):
 
     @property
     def shown(self) -> str:
-        """Return the device as anybody may read it: an address without its login."""
-        return without_logins(self.device)
+        """Return the device as anybody may read it: an address without its login and its query."""
+        return shown_address(self.device)
+
+    @model_validator(mode="after")
+    def _snapshots_are_asked_for(self) -> Self:
+        if self.mode == "snapshot" and self.trigger not in ("interval", "mqtt"):
+            raise ValueError(
+                f"mode = snapshot fetches an image when asked: trigger = interval or mqtt, not {self.trigger}"
+            )
+        if self.mode == "snapshot" and not self.device.startswith(("http://", "https://")):
+            raise ValueError("mode = snapshot needs an address in device that begins with http:// or https://")
+        return self
 
 
 class PoolSettings(_Section):

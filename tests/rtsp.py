@@ -5,6 +5,7 @@ import subprocess
 import threading
 from contextlib import suppress
 from pathlib import Path
+from random import Random
 from typing import Self
 
 import pytest
@@ -115,3 +116,40 @@ class SilentServer:
         self._thread.join()
         for one in (*self._held, self._socket):
             one.close()
+
+
+_ENCODER = """
+import sys
+import gi
+gi.require_version("Gst", "1.0")
+from gi.repository import Gst
+Gst.init(None)
+if Gst.ElementFactory.find("openh264enc") is None:
+    sys.exit("no openh264enc")
+line = Gst.parse_launch(
+    "videotestsrc num-buffers=90 pattern=ball ! video/x-raw,width=320,height=240,framerate=30/1,format=I420 ! "
+    "openh264enc gop-size=30 ! h264parse ! mpegtsmux ! filesink location=" + sys.argv[1]
+)
+line.set_state(Gst.State.PLAYING)
+line.get_bus().timed_pop_filtered(60 * Gst.SECOND, Gst.MessageType.EOS | Gst.MessageType.ERROR)
+line.set_state(Gst.State.NULL)
+"""
+_PACKET = 188
+"""Bytes of a packet of a transport stream."""
+_KEPT = 40
+"""Packets at the beginning that always arrive: the tables, and most of the first key frame."""
+
+
+def h264_video(path: Path, lost: float) -> Path:
+    """Write 90 H.264 frames in a transport stream of which a share of packets is lost; skip where nothing encodes."""
+    command = [_PYTHON, "-c", _ENCODER, str(path)]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    except OSError as error:
+        pytest.skip(f"no {_PYTHON}: {error}")
+    if done.returncode or not path.exists():
+        pytest.skip(f"no H.264 encoder: {done.stderr.strip()[-200:]}; apt install gstreamer1.0-plugins-bad python3-gi")
+    data, chance = path.read_bytes(), Random(3)  # noqa: S311 - which packets are lost
+    packets = [data[place : place + _PACKET] for place in range(0, len(data), _PACKET)]
+    path.write_bytes(b"".join(one for n, one in enumerate(packets) if n < _KEPT or chance.random() >= lost))
+    return path

@@ -15,7 +15,15 @@ from edge_inspector.bundle import Bundle
 
 USER, PASSWORD = "station-seven", "correct-horse/battery"
 CAMERA_USER, CAMERA_PASSWORD = "camera-admin", "hunter2-hunter2"
-SECRETS = (PASSWORD, CAMERA_USER, CAMERA_PASSWORD)
+IN_QUERY, ODD, IN_PATH, OF_SNAPSHOTS = "hunter3-hunter3", "hunter4-hunter4", "hunter5-hunter5", "hunter6-hunter6"
+SECRETS = (PASSWORD, CAMERA_USER, CAMERA_PASSWORD, IN_QUERY, ODD, IN_PATH, OF_SNAPSHOTS)
+DEVICES = (
+    f"http://127.0.0.1:1/video.cgi?user={CAMERA_USER}&pwd={IN_QUERY}",
+    f"rtsp://{CAMERA_USER}:it's my@{ODD}@127.0.0.1:1/stream",
+    f"rtsp://127.0.0.1:1/user={CAMERA_USER}&password={IN_PATH}&channel=1/stream",
+    f"http://{CAMERA_USER}:{OF_SNAPSHOTS}@127.0.0.1:1/image?pwd={OF_SNAPSHOTS}",
+)
+"""Further cameras: where a login can stand, and what it can hold."""
 Run = Callable[..., tuple[int, str, str]]
 
 
@@ -47,6 +55,13 @@ def station(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Iterato
             f'{config.read_text()}[[station]]\nname = "st2"\n[station.source]\nkind = "capture"\ndevice = "{device}"\n'
             f'[[station.part]]\nname = "washer"\nbundle = "{bundle.path}"\n'
         )
+        with config.open("a") as more:
+            for number, address in enumerate(DEVICES, 3):
+                mode = "snapshot" if "image" in address else "stream"
+                more.write(
+                    f'[[station]]\nname = "st{number}"\n[station.source]\nkind = "capture"\nmode = "{mode}"\n'
+                    f'device = "{address}"\n[[station.part]]\nname = "washer"\nbundle = "{bundle.path}"\n'
+                )
         with (
             Subscriber(
                 broker.port,
@@ -59,6 +74,9 @@ def station(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Iterato
             drop(home / "inbox", "S1.png", png(a_part(1)))
             until(lambda: heard.payloads("v1/st1/result"), "a verdict")
             until(lambda: b'"source"' in b"".join(heard.payloads("v1/st2/alarms")), "the camera's alarm")
+            for number in range(3, 3 + len(DEVICES)):
+                topic = f"v1/st{number}/alarms"
+                until(lambda topic=topic: b'"source"' in b"".join(heard.payloads(topic)), "its camera's alarm")
             good = config.read_text()
             config.write_text(good.replace(CAMERA_PASSWORD, f"{CAMERA_PASSWORD}-new"))
             ready = daemon.told.count("READY=1")

@@ -249,3 +249,32 @@ def test_the_example_of_a_pool_starts() -> None:
     for key, field in CameraSettings.model_fields.items():
         value = getattr(camera, key)
         assert field.is_required() or key == "source" or value == field.default
+
+
+@pytest.mark.parametrize(
+    ("device", "shown"),
+    [
+        ("0", "0"),
+        ("/dev/video0", "/dev/video0"),
+        ("rtsp://10.0.0.5:554/stream/1", "rtsp://10.0.0.5:554/stream/1"),
+        ("http://[fe80::1]:8080/video", "http://[fe80::1]:8080/video"),
+        ("rtsp://admin:5ecret@cam/s", "rtsp://(hidden)@cam/s"),
+        ("rtsp://admin:it's 5ecret@cam/s", "rtsp://(hidden)@cam/s"),
+        ("rtsp://admin:5e@cret@cam:554/s", "rtsp://(hidden)@cam:554/s"),
+        ("rtsp://admin:5e/cret@cam/s", "rtsp://(hidden)@cam/s"),
+        ("rtsp://admin:5e?cret@cam/s", "rtsp://(hidden)"),
+        ("rtsp://ad@min:5e?cr@et@cam/s", "rtsp://(hidden)"),
+        ("rtsp://admin:5e#cret@cam/s", "rtsp://(hidden)"),
+        ("http://cam/video.cgi?user=admin&pwd=5ecret", "http://cam/video.cgi"),
+        ("http://cam/video.cgi?user=a@b&pwd=5ecret", "http://(hidden)"),
+        ("http://cam/video#5ecret", "http://cam/video"),
+        ("rtsp://cam/user=admin&password=5ecret&channel=1/s", "rtsp://cam/(hidden)/s"),
+        ("rtsp://5ecret 5ecret/s", "rtsp://(hidden)"),
+        ("http://[5ecret/s", "http://(hidden)"),
+        ("http://", "http://(hidden)"),
+    ],
+)
+def test_an_address_is_shown_without_what_may_be_secret(device: str, shown: str) -> None:
+    """Scheme, host, port and path; what cannot be told apart is hidden with the rest."""
+    assert CaptureSettings(kind="capture", device=device).shown == shown
+    assert not any(secret in shown for secret in ("5ec", "5e", "cret", "admin"))

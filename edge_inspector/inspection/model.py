@@ -36,7 +36,12 @@ class Reason(Enum):
     DEFECT = 1, Verdict.NG, "a blob of the minimum area over the limit", "reject the part"
     NEAR_LIMIT = 2, Verdict.REVIEW, "a blob over the review limit, none over the limit", "look at the part"
     EMPTY = 101, Verdict.INVALID, "the picture file is empty", "check the camera's transfer and its disk"
-    NOT_A_PICTURE = 102, Verdict.INVALID, "the file is no JPEG, PNG, BMP or TIFF picture", "check what writes there"
+    NOT_A_PICTURE = (
+        102,
+        Verdict.INVALID,
+        "the file is no sound JPEG, PNG, BMP, TIFF or WebP picture",
+        "check what writes there",
+    )
     TRUNCATED = 103, Verdict.INVALID, "the picture ends too early", "let the camera write elsewhere, then rename"
     TOO_LARGE = 104, Verdict.INVALID, "the picture claims more pixels than allowed", "check the camera's format"
     WRONG_FORMAT = (

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_inspector.inspection.align import Aligner
+from edge_inspector.inspection.decoder import imdecode
 from edge_inspector.inspection.header import UnreadablePictureError, read_header
 from edge_inspector.inspection.model import Image, Picture, Reason
 from edge_inspector.inspection.placement import Placement, cut_out
@@ -23,25 +24,28 @@ IgnoreMask: TypeAlias = NDArray[np.bool_]
 
 
 def decode(data: bytes, channels: int) -> Image:
-    """Return the picture that a JPEG, PNG, BMP or TIFF file holds, turned as its EXIF says.
+    """Return the picture that a JPEG, PNG, BMP, TIFF or WebP file holds, turned as its EXIF says.
 
     Returns:
         uint8 or uint16, (height, width) where `channels` is 1, else (height, width, 3) blue-green-red.
 
     Raises:
-        UnreadablePictureError: empty, no picture, cut off, too large, or of a depth that no camera gives.
+        UnreadablePictureError: empty, no picture, cut off, damaged, several images, too large, or of a depth that no
+            camera gives.
         MemoryError: there is no memory for it; that is no fault of the picture's.
     """
     read_header(data)
     colour = cv2.IMREAD_GRAYSCALE if channels == 1 else cv2.IMREAD_COLOR
     try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), colour | cv2.IMREAD_ANYDEPTH)
+        image, fault = imdecode(data, colour | cv2.IMREAD_ANYDEPTH)
     except cv2.error as error:
         if error.code == cv2.Error.StsNoMem:
             raise MemoryError(f"no memory for a picture: {error.err}") from error
         raise UnreadablePictureError(Reason.NOT_A_PICTURE, f"cannot be decoded: {error.err}") from error
     if image is None:
         raise UnreadablePictureError(Reason.NOT_A_PICTURE, f"{len(data)} bytes that cannot be decoded")
+    if fault:
+        raise UnreadablePictureError(Reason.NOT_A_PICTURE, f"damaged JPEG: {fault}")
     if image.dtype not in (np.uint8, np.uint16):
         raise UnreadablePictureError(Reason.WRONG_FORMAT, f"expected 8 or 16 bits a pixel, got {image.dtype}")
     return cast("Image", image)

@@ -13,7 +13,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_inspector.inspection.model import Image
+from edge_inspector.inspection.header import UnreadablePictureError
+from edge_inspector.inspection.model import Image, Reason
+from edge_inspector.inspection.preprocess import decode
 from edge_inspector.line.source import Now
 from edge_inspector.settings import CaptureSettings
 
@@ -25,6 +27,12 @@ _UNKNOWN = (0.0, -1.0)
 """What OpenCV says of a property that the camera or the backend does not have."""
 _MANUAL_EXPOSURE = 1.0
 """V4L2's number for it."""
+_JPEG = frozenset({"MJPG", "mjpg", "JPEG", "jpeg", "AVRn", "dmb1"})
+"""FOURCCs of streams whose every frame is a JPEG of its own."""
+_RAW = -1.0
+"""What `CAP_PROP_FORMAT` is set to for frames as they were sent."""
+_UNPACKED = frozenset({"", "YUYV", "UYVY", "YUY2", "YV12", "NV12", "NV21", "BGR3", "RGB3", "GREY", "Y16 ", "I420"})
+"""FOURCCs of frames that nothing has to decode."""
 _PINNED: tuple[tuple[str, int, int | None, float], ...] = (
     ("exposure", cv2.CAP_PROP_EXPOSURE, cv2.CAP_PROP_AUTO_EXPOSURE, _MANUAL_EXPOSURE),
     ("gain", cv2.CAP_PROP_GAIN, None, 0.0),
@@ -44,6 +52,16 @@ class Started:
     detail: str
     period_ns: int
     """From frame to frame."""
+    warning: str = ""
+    """Why its frames cannot be trusted as they are; empty when they can."""
+
+
+@dataclass(frozen=True, slots=True)
+class Damaged:
+    """A frame that came and may not be judged."""
+
+    reason: Reason
+    detail: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +70,7 @@ class Grabbed:
 
     exposed_ns: int
     """Monotonic; it was exposed no earlier."""
-    image: Image | None = field(repr=False)
+    image: Image | Damaged | None = field(repr=False)
     """None where nobody had asked for this frame, or nobody had time for it."""
     readings: Readings = ()
 
@@ -87,14 +105,16 @@ class Reader:
         try:
             why = open_camera(camera, self.settings) or self._grab(camera)
         except cv2.error as error:
-            why = f"OpenCV: {error.err or error}"
+            why = f"OpenCV: {error.err or error}".replace(self.settings.device, self.settings.shown)
         finally:
             camera.release()
         self.say(Ended(f"{self.settings.shown} gives no picture: {why}"))
 
     def _grab(self, camera: cv2.VideoCapture) -> str:
         """Grab and pass on; return why it ended."""
-        self.say(Started(described(camera, self.settings), _period_ns(camera)))
+        is_raw = asks_for_raw(camera)
+        warning = "" if is_raw else why_unchecked(camera, self.settings)
+        self.say(Started(described(camera, self.settings), _period_ns(camera), warning))
         wanted_from: list[int] = []
         for exposed in self._exposures(camera):
             if self.stop.is_set():
@@ -105,8 +125,8 @@ class Reader:
             if not asked or self.waiting() > _MOST_WAITING:
                 self.say(Grabbed(exposed, None))
                 continue
-            fetched, image = camera.retrieve()
-            fault = "the frame could not be decoded" if not fetched else what_is_wrong_with(image, self.settings.region)
+            image = retrieved(camera, is_raw=is_raw)
+            fault = "" if isinstance(image, Damaged) else what_is_wrong_with(image, self.settings.region)
             if fault:
                 return fault
             wanted_from = [since for since in wanted_from if exposed < since]
@@ -157,6 +177,46 @@ def open_camera(camera: cv2.VideoCapture, settings: CaptureSettings) -> str:
     return ""
 
 
+def asks_for_raw(camera: cv2.VideoCapture) -> bool:
+    """Ask for frames as they were sent where each is a JPEG, before the first is grabbed; say whether they come.
+
+    FFmpeg fills what is missing of a JPEG with the frame before it, the last part's, and says nothing.
+    """
+    if _fourcc(camera) not in _JPEG:
+        return False
+    if camera.getBackendName() == "FFMPEG":
+        return bool(camera.set(cv2.CAP_PROP_FORMAT, _RAW))
+    return bool(camera.set(cv2.CAP_PROP_CONVERT_RGB, 0.0))
+
+
+def why_unchecked(camera: cv2.VideoCapture, settings: CaptureSettings) -> str:
+    """Return why damaged frames of a camera that gives no raw ones would pass for sound; empty where they cannot be."""
+    codec = _fourcc(camera)
+    if settings.accept_unchecked or codec in _UNPACKED:
+        return ""
+    return (
+        f"{settings.shown}: OpenCV hides the decoder's errors in {codec}: a frame that arrives damaged is filled with "
+        "earlier parts' pixels, and judged. Let the camera send MJPEG, snapshots (mode = snapshot) or files; or accept "
+        "it: accept_unchecked = true"
+    )
+
+
+def retrieved(camera: cv2.VideoCapture, *, is_raw: bool) -> Image | Damaged | None:
+    """Return the frame that was grabbed; a raw one is checked and decoded here."""
+    fetched, frame = camera.retrieve()
+    if not fetched:
+        return Damaged(Reason.NOT_A_PICTURE, "the frame could not be decoded")
+    return as_frame(frame.tobytes()) if is_raw else frame
+
+
+def as_frame(data: bytes) -> Image | Damaged:
+    """Return a frame that was sent as a file; in colour, as all others come."""
+    try:
+        return decode(data, 3)
+    except UnreadablePictureError as error:
+        return Damaged(error.reason, error.detail)
+
+
 def readings_of(camera: cv2.VideoCapture) -> Readings:
     """Return what the camera says that it is set to; what it does not know is left out."""
     found = ((name, float(camera.get(what))) for name, what, _, _ in _PINNED)
@@ -178,7 +238,7 @@ def described(camera: cv2.VideoCapture, settings: CaptureSettings) -> str:
 
 
 def what_is_wrong_with(image: NDArray[Any] | None, region: tuple[int, int, int, int] | None) -> str:
-    """Return why a frame is no picture, or one without the region that is watched; empty when all is well."""
+    """Return why a frame is no image, or one without the region that is watched; empty when all is well."""
     if image is None or not image.size:
         return "a frame of zero size"
     if (

@@ -12,8 +12,9 @@ from typing import TypeAlias
 import numpy as np
 
 from edge_inspector.inspection.model import Arrival, Frame, Identity, Image, Reason, Unreadable
-from edge_inspector.line.camera import Ended, Grabbed, Reader, Readings, Started
+from edge_inspector.line.camera import Damaged, Ended, Grabbed, Reader, Readings, Started
 from edge_inspector.line.presence import Presence
+from edge_inspector.line.snapshot import SnapshotReader
 from edge_inspector.line.source import Accepted, Idle, Now, Opened, SourceEvent, Trouble
 from edge_inspector.line.triggers import Trigger, identity_of
 from edge_inspector.settings import CaptureSettings
@@ -94,7 +95,7 @@ class CaptureSource:
         thread = threading.Thread(target=reader.run, name=f"{self._station} camera", daemon=True)
         thread.start()
         heard = said = self._monotonic_ns()
-        limit = _OPENING_NS
+        limit = max(_OPENING_NS, _PERIODS * self._settings.timeout_ms * 1_000_000)
         try:
             while True:
                 news = self._hear()
@@ -108,7 +109,7 @@ class CaptureSource:
                 elif isinstance(news, Started):
                     heard, limit = now, max(_LEAST_AGE_NS, _PERIODS * news.period_ns)
                     self._begin(wishes, now)
-                    yield Opened(news.detail)
+                    yield Opened(news.detail, news.warning)
                 elif isinstance(news, Grabbed):
                     heard = now
                     yield from self._take(news, wishes, wanted)
@@ -125,7 +126,9 @@ class CaptureSource:
             stop.set()
             thread.join(_JOIN_S)
 
-    def _reader(self, wishes: "queue.SimpleQueue[int]", stop: threading.Event) -> Reader:
+    def _reader(self, wishes: "queue.SimpleQueue[int]", stop: threading.Event) -> Reader | SnapshotReader:
+        if self._settings.mode == "snapshot":
+            return SnapshotReader(self._settings, wishes, self._inbox.put, stop, self._monotonic_ns)
         return Reader(
             settings=self._settings,
             every=self._settings.trigger in ("every_frame", "presence"),
@@ -166,11 +169,13 @@ class CaptureSource:
             if self._settings.trigger == "every_frame" and wanted():
                 yield self._lost(grabbed)
             return
-        self._note_shape(image)
+        if not isinstance(image, Damaged):
+            self._note_shape(image)
         due, chosen = self._answered_by(grabbed), self._chosen(grabbed.exposed_ns, image, wishes)
         if chosen is not None and not wanted():
             chosen = None
-        frozen = bool(due or chosen is not None) and self._is_frozen(image if chosen is None else chosen)
+        looked_at = image if chosen is None else chosen
+        frozen = bool(due or chosen is not None) and not isinstance(looked_at, Damaged) and self._is_frozen(looked_at)
         for trigger in due:
             identity = replace(identity_of(trigger, self._station), camera=grabbed.readings)
             yield Accepted(self._arrival(identity, image, frozen=frozen), trigger.accepted_ns)
@@ -178,7 +183,9 @@ class CaptureSource:
             identity = self._identity(grabbed.readings)
             yield Accepted(self._arrival(identity, chosen, frozen=frozen), grabbed.exposed_ns)
 
-    def _chosen(self, exposed_ns: int, image: Image, wishes: "queue.SimpleQueue[int]") -> Image | None:
+    def _chosen(
+        self, exposed_ns: int, image: Image | Damaged, wishes: "queue.SimpleQueue[int]"
+    ) -> Image | Damaged | None:
         """Return the picture that a frame makes by itself, None where it makes none."""
         match self._settings.trigger:
             case "interval" if exposed_ns >= self._due_ns:
@@ -189,6 +196,8 @@ class CaptureSource:
             case "every_frame":
                 return image
             case "presence":
+                if isinstance(image, Damaged):
+                    return image if self._presence.miss() else None
                 return self._presence.see(image)
             case _:
                 return None
@@ -244,7 +253,9 @@ class CaptureSource:
         self._last, self._equal = image, self._equal + 1 if same else 1
         return 0 < self._settings.frozen <= self._equal
 
-    def _arrival(self, identity: Identity, image: Image, *, frozen: bool) -> Arrival:
+    def _arrival(self, identity: Identity, image: Image | Damaged, *, frozen: bool) -> Arrival:
+        if isinstance(image, Damaged):
+            return Unreadable(identity, image.reason, image.detail)
         if frozen:
             return Unreadable(identity, Reason.FROZEN, f"{self._equal} pictures in a row are equal bit by bit")
         return Frame(identity, image)

@@ -14,13 +14,23 @@ from edge_inspector.atomic import move
 from edge_inspector.bundle import open_inspector, read_bundle
 from edge_inspector.engines.openvino import usable_processors
 from edge_inspector.errors import DataError, DiskError
-from edge_inspector.line.camera import described, open_camera, what_is_wrong_with
+from edge_inspector.inspection.model import Image, Reason
+from edge_inspector.line.camera import (
+    Damaged,
+    asks_for_raw,
+    described,
+    open_camera,
+    retrieved,
+    what_is_wrong_with,
+    why_unchecked,
+)
 from edge_inspector.line.claims import CLAIMED, DONE, read_sidecar
 from edge_inspector.line.clock import describe_clock, read_clock_error_us
 from edge_inspector.line.ledger import open_ledger
 from edge_inspector.line.listing import Listing, in_words
 from edge_inspector.line.naming import Names, printable, read_names
 from edge_inspector.line.probe import is_spoken_for, probe
+from edge_inspector.line.snapshot import NoSnapshotError, fetch
 from edge_inspector.line.source import Now
 from edge_inspector.line.station import state_folder
 from edge_inspector.settings import CaptureSettings, FolderSettings, PoolSettings, Settings, StationSettings
@@ -51,7 +61,7 @@ def check(settings: Settings, clock_ns: Now) -> Iterator[Finding]:
     yield Finding("clock", right, words, needed=False)
     for station in settings.station:
         yield from _check_parts(station, clock_ns)
-        yield _check_source(station)
+        yield from _check_source(station, clock_ns)
         yield from _check_done(station)
         yield from _check_names(station, clock_ns)
         yield _check_broker(settings, station, clock_ns)
@@ -77,18 +87,21 @@ def _check_parts(station: StationSettings, clock_ns: Now) -> Iterator[Finding]:
                 yield Finding(what, good=False, detail=f"{path}: {bundle.litter_in_words()}", needed=False)
 
 
-def _check_source(station: StationSettings) -> Finding:
+def _check_source(station: StationSettings, clock_ns: Now) -> Iterator[Finding]:
     what = f"station {station.name}, source"
     match station.source:
         case FolderSettings() as folder:
             if folder.after == "keep":
                 readable = folder.path.is_dir() and os.access(folder.path, os.R_OK | os.X_OK)
-                return Finding(what, readable, f"{folder.path} is {'readable' if readable else 'no readable folder'}")
-            return _check_writable(what, folder.path)
+                yield Finding(what, readable, f"{folder.path} is {'readable' if readable else 'no readable folder'}")
+            else:
+                yield _check_writable(what, folder.path)
+        case CaptureSettings(mode="snapshot") as capture:
+            yield _check_snapshot(what, capture, clock_ns)
         case CaptureSettings() as capture:
-            return _check_camera(what, capture)
+            yield from _check_camera(what, capture)
         case PoolSettings(pool=pool):
-            return Finding(what, good=True, detail=f"what cameras send to pool {pool}, over the broker")
+            yield Finding(what, good=True, detail=f"what cameras send to pool {pool}, over the broker")
 
 
 def _check_done(station: StationSettings) -> Iterator[Finding]:
@@ -116,19 +129,40 @@ def _check_done(station: StationSettings) -> Iterator[Finding]:
     yield Finding(what, good=True, detail=f"{folder.done} {how}")
 
 
-def _check_camera(what: str, settings: CaptureSettings) -> Finding:
+def _check_snapshot(what: str, settings: CaptureSettings, clock_ns: Now) -> Finding:
+    try:
+        image = fetch(settings, clock_ns)
+    except NoSnapshotError as error:
+        return Finding(what, good=False, detail=f"{settings.shown} gives no image: {error}")
+    if isinstance(image, Damaged):
+        return Finding(what, good=False, detail=f"{settings.shown} gives a damaged image: {image.detail}")
+    return Finding(what, good=True, detail=f"{settings.shown}: a snapshot of {image.shape[1]}x{image.shape[0]}")
+
+
+def _check_camera(what: str, settings: CaptureSettings) -> Iterator[Finding]:
     camera = cv2.VideoCapture()
     try:
         why = open_camera(camera, settings)
-        if why:
-            return Finding(what, good=False, detail=f"{settings.shown} gives no picture: {why}")
-        good, image = camera.read()
-        why = what_is_wrong_with(image, settings.region) if good else "the first frame did not come"
-        if why:
-            return Finding(what, good=False, detail=f"{settings.shown} gives no picture: {why}")
-        return Finding(what, good=True, detail=f"{described(camera, settings)}, frames of {image.shape}")
+        is_raw = not why and asks_for_raw(camera)
+        frame = Damaged(Reason.NO_PICTURE, why) if why else _first_frame(camera, settings, is_raw=is_raw)
+        if isinstance(frame, Damaged):
+            yield Finding(what, good=False, detail=f"{settings.shown} gives no picture: {frame.detail}")
+            return
+        yield Finding(what, good=True, detail=f"{described(camera, settings)}, frames of {frame.shape}")
+        if not is_raw and (warning := why_unchecked(camera, settings)):
+            yield Finding(f"{what}, damage", good=False, detail=warning, needed=False)
     finally:
         camera.release()
+
+
+def _first_frame(camera: cv2.VideoCapture, settings: CaptureSettings, *, is_raw: bool) -> Image | Damaged:
+    if not camera.grab():
+        return Damaged(Reason.NO_PICTURE, "the first frame did not come")
+    frame = retrieved(camera, is_raw=is_raw)
+    if isinstance(frame, Damaged):
+        return frame
+    fault = what_is_wrong_with(frame, settings.region)
+    return Damaged(Reason.WRONG_FORMAT, fault) if frame is None or fault else frame
 
 
 def _check_names(station: StationSettings, clock_ns: Now) -> Iterator[Finding]:

@@ -23,7 +23,15 @@ from edge_inspector.line.disclose import disclosed
 from edge_inspector.line.history import Wanted, audit_trail, find
 from edge_inspector.line.station import archive_folder, state_folder
 from edge_inspector.line.trace import settings_digest, software_digest
-from edge_inspector.settings import HIDDEN, Settings, StationSettings, without_logins
+from edge_inspector.settings import (
+    HIDDEN,
+    CaptureSettings,
+    Settings,
+    StationSettings,
+    secrets_in,
+    shown_address,
+    without_logins,
+)
 
 _LOG_LINES = 2000
 _RESULTS = 1000
@@ -153,12 +161,21 @@ def _text(path: Path) -> str:
 
 
 def _secrets(settings: Settings) -> tuple[str, ...]:
-    """Return what must not get out although something may have repeated it: the password, the user's name."""
-    found = [settings.mqtt.username]
+    """Return what must not get out although something may have repeated it: passwords, users' names, addresses."""
+    found = [settings.mqtt.username, *_of_cameras(settings)]
     if settings.mqtt.password_file is not None:
         with suppress(OSError, UnicodeDecodeError):
             found.append(settings.mqtt.password_file.read_text(encoding="utf-8").strip())
     return tuple(secret for secret in found if secret)
+
+
+def _of_cameras(settings: Settings) -> Iterator[str]:
+    """Yield the addresses of cameras that hold more than may be shown, and what they hold: an older log has it."""
+    for station in settings.station:
+        device = station.source.device if isinstance(station.source, CaptureSettings) else ""
+        if shown_address(device) != device:
+            yield device
+            yield from secrets_in(device)
 
 
 def _without(secrets: Sequence[str], text: str) -> str:

@@ -23,6 +23,8 @@ _CENTRED = 0.1
 """Of the region's width and height; a part's middle is no further from the region's."""
 _AWAY = 0.05
 """A part whose middle is so much further than it was is leaving; less is noise."""
+_BLIND_FRAMES = _STILL_FRAMES
+"""In so many damaged frames in a row a part may have come and gone."""
 _FORGET_FRAMES = 1500
 """A change that lies still for so many frames (a minute at 25 a second) is the new background."""
 
@@ -44,9 +46,16 @@ class Presence:
         self._present = False
         self._taken = False
         self._best: tuple[float, Image] | None = None
+        self._missed = 0
+
+    def miss(self) -> bool:
+        """Take in that the next frame is damaged; say, once for each row of them, that a part may have been missed."""
+        self._missed += 1
+        return self._missed == _BLIND_FRAMES
 
     def see(self, image: Image) -> Image | None:
         """Take the next frame in; return the picture of a part, exactly once for each."""
+        self._missed = 0
         grey = _small(image, self._region)
         background = grey if self._background is None else self._background
         difference = grey - background

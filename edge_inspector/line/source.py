@@ -41,6 +41,8 @@ class Opened:
     """Pictures can come."""
 
     detail: str
+    warning: str = ""
+    """Why they are to be trusted less than those of other sources; empty when they are not."""
 
 
 @dataclass(frozen=True, slots=True)

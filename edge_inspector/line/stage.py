@@ -97,8 +97,9 @@ class Intake:
 
     def _report(self, event: Opened | Trouble | PassedOver | NotPutAway | Idle) -> None:
         match event:
-            case Opened(detail=detail):
+            case Opened(detail=detail, warning=warning):
                 self.worker.reports.put(SourceState(open=True, detail=detail))
+                self.worker.reports.put(Fault("unchecked", warning, active=bool(warning)))
             case Trouble(detail=detail):
                 self.worker.reports.put(SourceState(open=False, detail=detail))
             case PassedOver(detail=detail):

@@ -1,7 +1,9 @@
 """A decoder trusts the header with memory and paints what is missing grey; neither reaches a detector."""
 
 import io
+import os
 import struct
+import threading
 import time
 import zlib
 
@@ -18,7 +20,18 @@ from edge_inspector.inspection.model import Image, Reason, Verdict
 from edge_inspector.inspection.preprocess import decode
 
 SMALL = a_part(0, width=24, height=16)
-MAGIC = (b"\xff\xd8", b"\xff\xd8\xff\xe0\x00\x10", b"\x89PNG\r\n\x1a\n", b"BM", b"II*\0", b"MM\0*", b"")
+MAGIC = (
+    b"RIFF\x40\0\0\0WEBPVP8 ",
+    b"RIFF\x40\0\0\0WEBPVP8L",
+    b"RIFF\x40\0\0\0WEBPVP8X",
+    b"\xff\xd8",
+    b"\xff\xd8\xff\xe0\x00\x10",
+    b"\x89PNG\r\n\x1a\n",
+    b"BM",
+    b"II*\0",
+    b"MM\0*",
+    b"",
+)
 
 
 def encoded(suffix: str) -> bytes:
@@ -41,6 +54,33 @@ FILES = {
     "tiff": encoded(".tiff"),
     "tiff of another program": by_pillow("TIFF"),
     "packed tiff": by_pillow("TIFF", compression="tiff_lzw"),
+    "webp": by_pillow("WEBP", quality=90),
+    "webp without losses": by_pillow("WEBP", lossless=True),
+    "webp with a profile": by_pillow("WEBP", exif=Pillow.Exif().tobytes() + b"Exif\0\0II*\0\x08\0\0\0\0\0\0\0\0\0"),
+}
+
+
+def several(kind: str, count: int = 2, **options: object) -> bytes:
+    """Return different parts in one file, as another program writes them."""
+    first, *rest = (Pillow.fromarray(a_part(seed, width=24, height=16)[..., ::-1]) for seed in range(count))
+    buffer = io.BytesIO()
+    first.save(buffer, kind, save_all=True, append_images=rest, **options)
+    return buffer.getvalue()
+
+
+SEVERAL = {
+    "tiff of two pages": (several("TIFF"), 2),
+    "tiff of three packed pages": (several("TIFF", 3, compression="tiff_lzw"), 3),
+    "tiff of opencv": (bytes(cv2.imencodemulti(".tiff", [SMALL, a_part(1, width=24, height=16)])[1]), 2),
+    "two jpegs": (FILES["jpeg"] * 2, 2),
+    "three jpegs with padding between": ((FILES["jpeg"] + bytes(40)) * 3, 3),
+    "mpo": (several("MPO"), 2),
+    "a jpeg and half of another": (FILES["jpeg"] + FILES["jpeg"][:-40], 2),
+    "animated webp": (several("WEBP", 3, duration=100), 3),
+    "two webps": (FILES["webp"] * 2, 2),
+    "animated png": (several("PNG", 2), 2),
+    "two pngs": (FILES["png"] * 2, 2),
+    "two bmps": (FILES["bmp"] * 2, 2),
 }
 
 
@@ -105,7 +145,7 @@ def test_a_file_cut_off_anywhere_is_never_judged_as_if_it_were_whole(name: str) 
         assert np.array_equal(found, whole), f"accepted when cut after {length} of {len(data)} bytes"
 
 
-@pytest.mark.parametrize("name", ["jpeg", "progressive jpeg", "png", "bmp"])
+@pytest.mark.parametrize("name", ["jpeg", "progressive jpeg", "png", "bmp", "webp", "webp without losses"])
 def test_a_file_without_its_last_byte_is_truncated(name: str) -> None:
     """The reason says what to do: write elsewhere, then rename."""
     with pytest.raises(UnreadablePictureError) as caught:
@@ -244,3 +284,107 @@ def test_the_largest_allowed_picture_is_allowed() -> None:
 def test_a_real_png_is_not_refused() -> None:
     """The checks above let a good file through."""
     assert read_header(png(a_part(3))) == Header(160, 120)
+
+
+@pytest.mark.parametrize("name", SEVERAL)
+def test_a_file_of_several_images_is_invalid(name: str) -> None:
+    """A decoder shows the first alone; the defect may be on the second."""
+    data, count = SEVERAL[name]
+    with pytest.raises(UnreadablePictureError) as caught:
+        decode(data, 3)
+
+    assert caught.value.reason is Reason.WRONG_FORMAT
+    assert f"holds {count} images" in caught.value.detail
+
+
+def test_a_thumbnail_is_no_second_image() -> None:
+    """In EXIF, or as a reduced copy in a TIFF; nor are a camera's own data or padding behind the image."""
+    thumbnail = b"Exif\0\0" + jpeg(a_part(1, width=16, height=16))
+    segment = b"\xff\xe1" + struct.pack(">H", len(thumbnail) + 2) + thumbnail
+    exif = FILES["jpeg"][:2] + segment + FILES["jpeg"][2:]
+
+    for data in (
+        exif,
+        *(FILES["jpeg"] + rest for rest in (bytes(4096), b"\xff" * 512, b"\xff\xd8\xff", b"camera \xff\xd8")),
+    ):
+        assert read_header(data) == Header(24, 16)
+
+
+@pytest.mark.parametrize(("tag", "value"), [(254, 1), (254, 4), (255, 2)], ids=["reduced", "mask", "old reduced"])
+def test_a_reduced_copy_in_a_tiff_is_no_second_image(tag: int, value: int) -> None:
+    """Second in the list and marked so; unmarked it counts."""
+    rows = [(256, 24), (257, 16)]
+    size = 2 + 12 * len(rows) + 4
+
+    def two(marks: list[tuple[int, int]]) -> bytes:
+        first = a_tiff(*rows)[: 8 + size - 4] + struct.pack("<I", 8 + size)
+        return first + a_tiff(*marks, (256, 12), (257, 8))[8:]
+
+    assert read_header(two([(tag, value)])) == Header(24, 16)
+    with pytest.raises(UnreadablePictureError, match="holds 2 images"):
+        read_header(two([]))
+
+
+def test_a_tiff_that_begins_with_its_thumbnail_is_refused() -> None:
+    """A decoder takes the first: the part would be judged by its thumbnail."""
+    rows = [(254, 1), (256, 12), (257, 8)]
+    size = 2 + 12 * len(rows) + 4
+    first = a_tiff(*rows)[: 8 + size - 4] + struct.pack("<I", 8 + size)
+
+    with pytest.raises(UnreadablePictureError, match="holds 2 images"):
+        read_header(first + a_tiff((256, 24), (257, 16))[8:])
+
+
+def noisy_jpeg(seed: int, *options: int) -> bytes:
+    """Return a JPEG with the noise of a real camera."""
+    noise = np.random.default_rng(seed).normal(0, 3, (120, 160, 3))
+    return bytes(cv2.imencode(".jpg", np.clip(a_part(seed) + noise, 0, 255).astype(np.uint8), options)[1])
+
+
+@pytest.mark.parametrize(
+    "options",
+    [(), (cv2.IMWRITE_JPEG_PROGRESSIVE, 1), (cv2.IMWRITE_JPEG_OPTIMIZE, 1), (cv2.IMWRITE_JPEG_RST_INTERVAL, 5)],
+    ids=["baseline", "progressive", "optimised", "with restarts"],
+)
+@pytest.mark.parametrize("damage", ["holed", "zeroed"])
+def test_a_jpeg_without_some_of_its_bits_is_refused(damage: str, options: tuple[int, ...]) -> None:
+    """Beginning and end are there, the header is right, and the decoder makes something up for the rest."""
+    for seed in range(8):
+        data = noisy_jpeg(seed, *options)
+        assert decode(data, 3).shape == (120, 160, 3)
+        start, length = len(data) // 3, len(data) // 4
+        damaged = data[:start] + (bytes(length) if damage == "zeroed" else b"") + data[start + length :]
+        with pytest.raises(UnreadablePictureError) as caught:
+            decode(damaged, 3)
+
+        assert caught.value.reason.verdict is Verdict.INVALID
+
+
+def test_padding_before_the_end_of_a_jpeg_does_no_harm() -> None:
+    """Some cameras fill their packets up."""
+    data = noisy_jpeg(1)
+
+    for padding in (bytes(7), bytes(900)):
+        assert np.array_equal(decode(data[:-2] + padding + data[-2:], 3), decode(data, 3))
+
+
+def test_what_others_write_on_standard_error_while_a_jpeg_is_decoded_is_not_lost(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """The decoder is listened to there; a log line in that moment comes out after it."""
+    data = noisy_jpeg(2)
+
+    def talk() -> None:
+        for number in range(2000):
+            os.write(2, f"line {number}\n".encode())
+
+    talker = threading.Thread(target=talk)
+    talker.start()
+    while talker.is_alive():
+        decode(data, 3)
+        with pytest.raises(UnreadablePictureError):
+            decode(data[: len(data) // 2] + data[3 * len(data) // 4 :], 3)
+    talker.join()
+
+    heard = capfd.readouterr().err
+    assert heard.splitlines() == [f"line {number}" for number in range(2000)]

@@ -10,6 +10,8 @@ import cv2
 import numpy as np
 import pytest
 from factories import a_part, png
+from line.test_snapshot import serving
+from rtsp import h264_video
 
 from edge_inspector.line.check import Finding, _check_done, _check_names, _check_source
 from edge_inspector.settings import Settings, StationSettings
@@ -37,7 +39,7 @@ def found(folder: Path, pictures: dict[str, dict[str, Any] | None], part: dict[s
 
 def test_a_worker_needs_no_source_of_its_own() -> None:
     """Its pictures come over the broker, which is looked at by itself."""
-    finding = _check_source(a_station({"kind": "mqtt", "pool": "press"}))
+    (finding,) = _check_source(a_station({"kind": "mqtt", "pool": "press"}), time.monotonic_ns)
 
     assert finding.good
     assert "pool press" in finding.detail
@@ -99,7 +101,7 @@ def test_a_camera_says_what_it_does_not_do(tmp_path: Path, keys: dict[str, Any],
     for _ in range(5):
         writer.write(np.zeros((120, 160, 3), np.uint8))
     writer.release()
-    finding = _check_source(a_station({"kind": "capture", "device": str(path), **keys}))
+    (finding,) = _check_source(a_station({"kind": "capture", "device": str(path), **keys}), time.monotonic_ns)
 
     assert finding.good == good
     assert said in finding.detail
@@ -130,3 +132,34 @@ def test_a_done_is_tried_as_a_station_uses_it(tmp_path: Path) -> None:
     assert (same.good, other.good, none.good) == (True, True, False)
     assert "is another file system" in other.detail
     assert "would stay claimed" in none.detail
+
+
+def test_a_stream_whose_damage_cannot_be_told_is_a_finding(tmp_path: Path) -> None:
+    """`run` goes on with it; who commissions must know."""
+    path = h264_video(tmp_path / "camera.ts", lost=0.0)
+    station = a_station({"kind": "capture", "device": str(path)})
+    frames, damage = _check_source(station, time.monotonic_ns)
+
+    assert frames.good
+    assert (damage.good, damage.needed) == (False, False)
+    assert "accept_unchecked" in damage.detail
+    (accepted,) = _check_source(
+        a_station({"kind": "capture", "device": str(path), "accept_unchecked": True}), time.monotonic_ns
+    )
+    assert accepted.good
+
+
+@pytest.mark.parametrize(
+    ("path", "good", "said"),
+    [("image", True, "a snapshot of 160x120"), ("missing", False, "HTTP status 404"), ("cut", False, "damaged image")],
+)
+def test_a_snapshot_is_fetched(path: str, *, good: bool, said: str) -> None:
+    """One, as `run` would at each trigger."""
+    with serving() as host:
+        device = f"http://{host}/{path}?pwd=5ecret"
+        source = {"kind": "capture", "device": device, "mode": "snapshot", "timeout_ms": 20_000}
+        (finding,) = _check_source(a_station(source), time.monotonic_ns)
+
+    assert finding.good == good
+    assert said in finding.detail
+    assert "5ecret" not in finding.detail

@@ -4,12 +4,14 @@ import json
 import os
 import sqlite3
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
-from factories import a_blob, a_decision, a_placement, a_recipe
+from factories import a_blob, a_decision, a_part, a_placement, a_recipe, jpeg
 from numpy.typing import NDArray
 from plc import Plc, is_newer, parse_word
 from simulation.network import Broker
@@ -19,6 +21,7 @@ from simulation.scheduler import Scheduler
 from edge_inspector.inspection.decide import decide
 from edge_inspector.inspection.inspector import Evidence, Inspection
 from edge_inspector.inspection.model import Image
+from edge_inspector.inspection.preprocess import decode
 
 BASE = "edge-inspector/v1/st1"
 KINDS = ("good", "bad", "killer", "slow")
@@ -83,6 +86,8 @@ class Cell:
     """What SCADA has, by id."""
     delivered_lines: int = 0
     duplicates: int = 0
+    damaged: int = 0
+    """Frames that the camera sent damaged."""
     told: set[str] = field(default_factory=set)
     """Ids that somebody outside was told of."""
     last_n: int = 0
@@ -360,7 +365,7 @@ class SimInspector:
 
     def inspect(self, image: bytes | Image) -> Inspection:
         """Judge."""
-        kind = image.decode() if isinstance(image, bytes) else KINDS[int(image[0, 0])]
+        kind = image.decode() if isinstance(image, bytes) else _shown_by(image)
         rng = self._scheduler.rng
         self._scheduler.sleep(rng.uniform(1.5, 4.0) if kind == "slow" else rng.uniform(0.005, 0.04))
         if kind == "killer":
@@ -375,6 +380,25 @@ _PIXELS = np.zeros((8, 8, 3), np.uint8)
 _EVIDENCE = Evidence(_PIXELS, _PIXELS, np.zeros((1,), np.float32), np.zeros((8, 8), np.float32), a_placement(8, 8))
 
 
+_DAMAGED_SHARE = 0.05
+_SENT = {kind: a_part(number, width=48, height=32) for number, kind in enumerate(KINDS)}
+_FRAMES = {kind: jpeg(image) for kind, image in _SENT.items()}
+"""What the camera sends of each kind of part."""
+_SOUND = {kind: decode(frame, 3) for kind, frame in _FRAMES.items()}
+_DAMAGES: tuple[Callable[[bytes], bytes], ...] = (
+    lambda data: data[: len(data) // 2],
+    lambda data: data[:-120] + data[-40:],
+    lambda data: data[:-2],
+)
+
+
+def _shown_by(image: Image) -> str:
+    """Return the kind of part that a frame shows; a damaged one must never come so far."""
+    kinds = [kind for kind, sound in _SOUND.items() if np.array_equal(sound, image)]
+    must(kinds, "a damaged frame is judged")
+    return kinds[0]
+
+
 def camera_of(cell: Cell) -> type:
     """Return what stands in for `cv2.VideoCapture`: a camera that shows what is before it."""
 
@@ -385,8 +409,11 @@ def camera_of(cell: Cell) -> type:
         def isOpened(self) -> bool:  # noqa: N802
             return True
 
-        def get(self, _what: int) -> float:
-            return 0.0
+        def getBackendName(self) -> str:  # noqa: N802
+            return "V4L2"
+
+        def get(self, what: int) -> float:
+            return float(cv2.VideoWriter.fourcc(*"MJPG")) if what == cv2.CAP_PROP_FOURCC else 0.0
 
         def set(self, *_: object) -> bool:
             return True
@@ -396,7 +423,11 @@ def camera_of(cell: Cell) -> type:
             return True
 
         def retrieve(self) -> tuple[bool, NDArray[np.uint8]]:
-            return True, np.full((1, 1), KINDS.index(cell.front), np.uint8)
+            data = _FRAMES[cell.front]
+            if cell.scheduler.rng.random() < _DAMAGED_SHARE:
+                cell.damaged += 1
+                data = cell.scheduler.rng.choice(_DAMAGES)(data)
+            return True, np.frombuffer(data, np.uint8)[None]
 
         def release(self) -> None:
             pass

@@ -45,6 +45,8 @@ class Outcome:
     accepted: int = 0
     challenges: int = 0
     duplicates: int = 0
+    damaged: int = 0
+    """Frames that came damaged."""
     kills: int = 0
     steps: int = 0
     seconds: float = 0.0
@@ -186,6 +188,7 @@ class _Story:
         out = self.outcome
         out.parts, out.challenges = len(self.cell.kinds), len(self.cell.challenges)
         out.results, out.duplicates = len(self.cell.answers), self.cell.duplicates
+        out.damaged = self.cell.damaged
         out.accepted, out.steps = len(self.cell.plc.accepted), self.scheduler.steps
         out.seconds, out.digest = self.scheduler.now / 1e9, self._digest.hexdigest()
         return out

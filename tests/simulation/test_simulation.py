@@ -1,9 +1,14 @@
 """What tests of single faults do not find: hundreds of stories of many faults, each of which a seed tells again."""
 
+from typing import cast
+
+import cv2
+import numpy as np
 import pytest
 from simulation.episode import FailedError, run
 
-from edge_inspector.line import publisher
+from edge_inspector.inspection.model import Image
+from edge_inspector.line import camera, publisher
 from edge_inspector.line.ledger import Ledger
 from edge_inspector.line.monitor import PRODUCTION
 from edge_inspector.line.standing import Standing
@@ -49,6 +54,7 @@ def test_the_seeds_are_not_all_the_same_story() -> None:
     }
     assert sum(outcome.challenges for outcome in outcomes) >= 15
     assert sum(outcome.duplicates for outcome in outcomes) > 0
+    assert sum(outcome.damaged for outcome in outcomes) > 0
 
 
 def test_a_sown_fault_is_found_with_its_seed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -63,6 +69,18 @@ def test_a_sown_fault_is_found_with_its_seed(monkeypatch: pytest.MonkeyPatch) ->
 
     with pytest.raises(FailedError, match=r"seed \d+: .*cursor passed(.|\n)*--seed \d+"):
         _run_seeds(20)
+
+
+def test_a_damaged_frame_that_is_judged_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As it was when OpenCV decoded the frames: half a part, and the rest of something else."""
+
+    def decoded(data: bytes) -> Image:
+        return cast("Image", cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR))
+
+    monkeypatch.setattr(camera, "as_frame", decoded)
+
+    with pytest.raises(FailedError, match="a damaged frame is judged"):
+        _run_seeds(60)
 
 
 def test_power_cuts_lose_what_was_not_synced(monkeypatch: pytest.MonkeyPatch) -> None:
