@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from edge_inspector.errors import SettingsError
 from edge_inspector.settings import NAMED, FolderSettings
+from edge_inspector.text import composed
 from edge_inspector.wire.topics import check_name
 
 _LONGEST = 255
@@ -111,6 +112,7 @@ def checked(name: str, value: str) -> str:
     Raises:
         WrongNameError: it may not.
     """
+    value = composed(value)
     if name == "part":
         try:
             return check_name(value, "part")

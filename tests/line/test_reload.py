@@ -148,7 +148,7 @@ def test_what_fails_its_checks_changes_nothing(line: Line) -> None:
     faults = {
         "is not what was accepted": good,
         "no TOML": good + "[",
-        "Extra inputs are not permitted": good + 'colour = "red"\n',
+        "unknown setting `colour`": good + 'colour = "red"\n',
         "station.st1.deadline_ms cannot be changed": good.replace("deadline_ms = 10000", "deadline_ms = 9000"),
         "mqtt.port cannot be changed": good.replace("[mqtt]\nport", "[mqtt]\nport = 1\n#"),
         "is active, it cannot be taken out": good.replace('name = "washer"', 'name = "bracket"'),
