@@ -1,6 +1,7 @@
 """Text as Windows, editors and PLCs write it; what is understood without a guess is understood, the rest is refused."""
 
 import codecs
+import re
 import unicodedata
 from difflib import SequenceMatcher
 from typing import TYPE_CHECKING
@@ -8,6 +9,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+_NO_TEXT = re.compile("[\ud800-\udfff]")
+"""How Python keeps the bytes of a file name that are no UTF-8, and halves of characters that JSON can hold."""
 _NEAR = 0.7
 """Share of letters that two names have in common; with less a suggestion misleads."""
 _UTF16 = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
@@ -38,7 +41,7 @@ def composed(text: str) -> str:
 
 def shown(text: str) -> str:
     """Return a name that any program may print: bytes that are no UTF-8 become replacement characters."""
-    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace").encode("utf-8", "replace").decode()
+    return _NO_TEXT.sub("\ufffd", text)
 
 
 def did_you_mean(name: str, known: "Iterable[str]") -> str:

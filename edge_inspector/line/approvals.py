@@ -155,7 +155,9 @@ def _read(link: Path, file: BinaryIO) -> tuple[Approval, ...]:
     try:
         return tuple(Approval.model_validate_json(line) for line in content.split(b"\n")[:-1])
     except ValidationError as error:
-        raise DataError(f"{approvals_file(link)} is not as it was written: {in_our_words(error, Approval, 'field')}") from error
+        raise DataError(
+            f"{approvals_file(link)} is not as it was written: {in_our_words(error, Approval, 'field')}"
+        ) from error
 
 
 def _copy(bundle: Bundle, target: Path) -> None:
