@@ -265,7 +265,7 @@ class _Session:
         self._say("state", str(self._newest.ready.packml))
 
     def _say_ready(self) -> None:
-        self._say("ready", str(int(self._newest.ready.ready)))
+        self._say("ready", str(int(self._newest.ready.ready and self._link.retains)))
 
     def _beat_if_due(self) -> None:
         now = self._plc.worker.monotonic_ns()
