@@ -26,6 +26,7 @@ from edge_inspector.inspection.preprocess import IgnoreMask
 from edge_inspector.inspection.quality import MINIATURE_SIDE, Gate, make_gate
 from edge_inspector.inspection.recipe import QualityCheck, Recipe
 from edge_inspector.native import native_path
+from edge_inspector.validation import in_our_words
 
 FORMAT = 1
 NETWORK_INT8 = ("network.int8.xml", "network.int8.bin")
@@ -331,9 +332,8 @@ def _parse(path: Path, raw: bytes) -> Manifest:
     try:
         return Manifest.model_validate_json(raw)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise DataError(f"{path / MANIFEST}: {where}: {first['msg']}; restore the bundle or teach the part") from error
+        words = in_our_words(error, Manifest, "field")
+        raise DataError(f"{path / MANIFEST}: {words}; restore the bundle or train the part") from error
 
 
 def _check_seal(path: Path, raw: bytes) -> None:

@@ -3,6 +3,7 @@
 import logging
 import sys
 from collections.abc import Callable
+from io import TextIOWrapper
 from typing import Annotated
 
 import typer
@@ -73,6 +74,7 @@ app.add_typer(setup.station_app, name="station")
 
 def main() -> None:
     """Run a command; a fault is one line on stderr and an exit status that says what kind it is."""
+    _print_anywhere()
     try:
         app()
     except SystemExit as end:
@@ -83,6 +85,13 @@ def main() -> None:
     except OSError as error:
         _complain(error)
         sys.exit(DISK)
+
+
+def _print_anywhere() -> None:
+    """Let a terminal or a pipe show a question mark for what its encoding does not have, rather than end a command."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
 def _complain(error: Exception) -> None:

@@ -1,18 +1,21 @@
 """The daemon's settings: one TOML file, environment and systemd credentials for secrets; unknown keys are errors."""
 
 import fnmatch
+import json
 import re
-import tomllib
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeAlias, TypeVar
-from unicodedata import normalize
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings import SettingsError as EnvironmentFault
 
 from edge_inspector.errors import SettingsError
 from edge_inspector.inspection.recipe import QualityCheck
+from edge_inspector.text import composed, did_you_mean
+from edge_inspector.toml import read_toml
+from edge_inspector.validation import Problem, fields_of, problems, table_in
 from edge_inspector.wire.topics import DEFAULT_ROOT, check_name, check_root
 
 NAMED = ("part", "serial", "lot", "view", "group")
@@ -28,7 +31,7 @@ _TELLING = re.compile(r"[=;&]")
 
 def _name(value: str) -> str:
     try:
-        return check_name(normalize("NFC", value), "name")
+        return check_name(value, "name")
     except SettingsError as error:
         raise ValueError(str(error)) from error
 
@@ -112,6 +115,8 @@ def secrets_in(device: str) -> tuple[str, ...]:
 
 
 Name = Annotated[str, AfterValidator(_name)]
+PartName = Annotated[str, AfterValidator(_name), AfterValidator(composed)]
+"""Compared with what folders, cameras, PLCs and operators write, so in one spelling."""
 
 
 class _Section(BaseModel):
@@ -244,7 +249,7 @@ SourceSettings: TypeAlias = Annotated[FolderSettings | CaptureSettings | PoolSet
 class ViewSettings(_Section):
     """One of several pictures of a part."""
 
-    name: Name
+    name: PartName
     """As folder, file name or sidecar say it."""
     bundle: Path | None = None
     """What judges this view; the part's where not set."""
@@ -253,7 +258,7 @@ class ViewSettings(_Section):
 class PartSettings(_Section):
     """A part that the station can inspect."""
 
-    name: Name
+    name: PartName
     """Appears in results; no space, control character or + # / $."""
     bundle: Path
     """Folder that `edge-inspector train` wrote."""
@@ -544,24 +549,86 @@ _Told = TypeVar("_Told", Settings, CameraSettings)
 
 
 def _read(path: Path, kind: type[_Told]) -> _Told:
+    environment = {name.upper(): value or "" for name, value in EnvSettingsSource(kind).env_vars.items()}
+    _check_environment(kind, environment)
     try:
-        found = tomllib.loads(path.read_text(encoding="utf-8"))
-        values = _anchored(found, path.resolve().parent)
+        values = _anchored(read_toml(path.read_bytes()), path.resolve().parent)
     except OSError as error:
         raise SettingsError(f"{path}: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
         raise SettingsError(f"{path} is no TOML: {error}") from error
     unknown = sorted(set(values) - set(kind.model_fields))
     if unknown:  # pydantic-settings would take some, such as `_env_file`, for wishes to itself
-        raise SettingsError(f"{path}: {unknown[0]}: Extra inputs are not permitted")
+        near = did_you_mean(unknown[0], kind.model_fields)
+        raise SettingsError(f"{path}: unknown setting `{unknown[0]}`{near}")
     try:
         return kind(**values)
     except EnvironmentFault as error:
-        raise SettingsError(f"environment EDGE_INSPECTOR_*: {error}") from error
+        raise SettingsError(f"environment variables {_PREFIX}*: {error}") from error
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise SettingsError(f"{path}: {where}: {first['msg']}") from error
+        raise SettingsError(
+            "; ".join(_told(path, environment, problem) for problem in problems(error, kind)[:_SHOWN])
+        ) from error
+
+
+_SHOWN = 3
+"""Problems that are told at once."""
+_PREFIX = "EDGE_INSPECTOR_"
+_FOREIGN = (f"{_PREFIX}UI_", f"{_PREFIX}SUBSCRIPTION", f"{_PREFIX}OFFLINE_BUNDLE")
+"""Variables of the dashboard and of the tests, which a shell or a container may share with us."""
+
+
+def _check_environment(kind: type[_Told], environment: Mapping[str, str]) -> None:
+    """Raise for a variable that no setting knows, or that is no JSON where a whole section is told by it.
+
+    Raises:
+        SettingsError: the message names the variable, and never shows a value.
+    """
+    known = dict(_variables(kind))
+    for name, value in environment.items():
+        if not name.startswith(_PREFIX) or name.startswith(_FOREIGN):
+            continue
+        if name not in known:
+            raise SettingsError(f"environment variable {name}: no setting has this name{did_you_mean(name, known)}")
+        if known[name] and not _is_json(value):
+            raise SettingsError(f"environment variable {name}: expected JSON for a whole section")
+
+
+def _variables(kind: type[BaseModel], before: str = _PREFIX) -> Iterator[tuple[str, bool]]:
+    """Yield each variable that tells a setting, and whether it tells a whole section, as JSON."""
+    for name, inner in fields_of(kind):
+        yield f"{before}{name.upper()}", table_in(inner)
+        for section in inner:
+            if isinstance(section, type) and issubclass(section, BaseModel):
+                yield from _variables(section, f"{before}{name.upper()}__")
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _told(path: Path, environment: Mapping[str, str], problem: Problem) -> str:
+    """Return a problem with its origin: the environment, where a variable tells the setting, else the file."""
+    for count in range(len(problem.keys), 0, -1):
+        name = f"{_PREFIX}{'__'.join(map(str, problem.keys[:count]))}".upper()
+        if name in environment and _holds(environment[name], problem.keys[count:]):
+            return f"environment variable {name}: {problem}"
+    return f"{path}: {problem}"
+
+
+def _holds(text: str, keys: tuple[str | int, ...]) -> bool:
+    """Say whether a section that a variable tells has such a key."""
+    value = json.loads(text) if keys else None
+    for key in keys:
+        try:
+            value = value[key]  # type: ignore[index]
+        except (KeyError, IndexError, TypeError):
+            return False
+    return True
 
 
 _PATHS = frozenset({"path", "done", "bundle", "password_file", "ca", "certificate", "key", "state_dir"})

@@ -1,9 +1,22 @@
-"""Write settings as TOML; reading is tomllib's."""
+"""Settings as TOML, read and written."""
 
 import json
+import tomllib
 from collections.abc import Iterator, Mapping
+from typing import Any
+
+from edge_inspector.text import read_text
 
 _CONTROL = {code: f"\\u{code:04x}" for code in (*range(0x20), 0x7F)}
+
+
+def read_toml(raw: bytes) -> dict[str, Any]:
+    """Return the table of a TOML file, also of one that Notepad saved.
+
+    Raises:
+        ValueError, RecursionError: it is none.
+    """
+    return tomllib.loads(read_text(raw))
 
 
 def to_toml(table: Mapping[str, object]) -> str:

@@ -32,10 +32,12 @@ ARROWS = {
     "errors": (),
     "image_names": (),
     "native": (),
+    "text": (),
     "toml": (),
+    "validation": (),
 }
 """Who may look straight down on whom; everything below may be used too."""
-LEAVES = {"__init__", "errors", "atomic", "toml", "image_names", "native"}
+LEAVES = {"__init__", "errors", "atomic", "toml", "image_names", "native", "text", "validation"}
 TORCH = {"torch", "torchvision"}
 HAND_OVER = {"cli", "commands", "demo", "bench"}
 """These call what teaches, but only when asked to: they import it inside functions."""

@@ -1,6 +1,7 @@
 """One file says what a daemon does; a typing error in it is found before a part is judged."""
 
 import re
+import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 from typing import get_args
@@ -104,33 +105,105 @@ def test_the_environment_wins_over_the_file(tmp_path: Path, monkeypatch: pytest.
 
 
 @pytest.mark.parametrize(
-    ("name", "value"),
+    ("name", "value", "words"),
     [
-        ("EDGE_INSPECTOR_MQTT__HOSTT", "x"),
-        ("EDGE_INSPECTOR_MQTT__PORT", "many"),
-        ("EDGE_INSPECTOR_STATION", "not a list"),
-        ("EDGE_INSPECTOR_MQTT", "{"),
+        ("EDGE_INSPECTOR_MQTT__HOSTT", "x", "EDGE_INSPECTOR_MQTT__HOSTT: .*did you mean `EDGE_INSPECTOR_MQTT__HOST`"),
+        ("EDGE_INSPECTOR_MTQT__HOST", "x", "EDGE_INSPECTOR_MTQT__HOST: .*did you mean `EDGE_INSPECTOR_MQTT__HOST`"),
+        ("EDGE_INSPECTOR_MQTT_HOST", "x", "EDGE_INSPECTOR_MQTT_HOST: .*did you mean `EDGE_INSPECTOR_MQTT__HOST`"),
+        ("EDGE_INSPECTOR_MQTT__PASSWORD", "sesame", "did you mean `EDGE_INSPECTOR_MQTT__PASSWORD_FILE`"),
+        ("EDGE_INSPECTOR_STATION__0__NAME", "x", "no setting has this name"),
+        ("EDGE_INSPECTOR_MQTT__PORT", "many", r"mqtt\.port: expected a whole number, found 'many'"),
+        ("EDGE_INSPECTOR_MQTT__PORT", "", r"mqtt\.port: expected a whole number, found ''"),
+        ("EDGE_INSPECTOR_STATION", "not a list", "expected JSON"),
+        ("EDGE_INSPECTOR_MQTT", "{", "expected JSON"),
+        ("EDGE_INSPECTOR_MQTT", '{"prot": 1}', "mqtt: unknown setting `prot`, did you mean `port`"),
+        ("edge_inspector_mqtt__prot", "1", "EDGE_INSPECTOR_MQTT__PROT: .*did you mean `EDGE_INSPECTOR_MQTT__PORT`"),
     ],
 )
-def test_a_wrong_environment_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
-    """As in the file: with one line that names the key, not with a traceback."""
+def test_a_wrong_environment_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str, words: str
+) -> None:
+    """With one line that names the variable, never its value where that may be secret, and does not blame the file."""
     monkeypatch.setenv(name, value)
 
-    with pytest.raises(SettingsError, match=r"(?i)mqtt|station"):
+    with pytest.raises(SettingsError, match=words) as caught:
         read_settings(written(tmp_path, STATION))
+    assert str(caught.value).startswith(f"environment variable {name.upper()}: ")
+    assert "settings.toml" not in str(caught.value)
+    assert "sesame" not in str(caught.value)
+
+
+def test_an_error_of_the_file_does_not_blame_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A variable that tells another key of the section has nothing to do with it."""
+    monkeypatch.setenv("EDGE_INSPECTOR_MQTT", '{"host": "h"}')
+    file = written(tmp_path, f"{STATION}\n[mqtt]\nport = 0\n")
+
+    with pytest.raises(SettingsError, match=rf"^{re.escape(str(file))}: mqtt\.port: expected 1 or more, found 0$"):
+        read_settings(file)
+
+
+def test_the_dashboard_s_variables_are_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A container may share one environment among both."""
+    monkeypatch.setenv("EDGE_INSPECTOR_UI_LANGUAGE", "de")
+
+    assert read_settings(written(tmp_path, STATION)).station
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param(STATION.encode("utf-8-sig"), id="UTF-8 with BOM"),
+        pytest.param(STATION.replace("\n", "\r\n").encode("utf-16"), id="UTF-16 with BOM"),
+        pytest.param(STATION.encode() + b"\0\0", id="NULs at the end"),
+    ],
+)
+def test_a_file_that_windows_saved_is_read(tmp_path: Path, content: bytes) -> None:
+    """Notepad puts a mark in front that nobody sees."""
+    (tmp_path / "settings.toml").write_bytes(content)
+
+    assert read_settings(tmp_path / "settings.toml").station[0].name == "st1"
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [(STATION.encode("utf-16-le"), "UTF-16"), (b'name = "Geh\xe4use"', "byte 12 is no UTF-8: saved as ANSI")],
+)
+def test_a_file_in_another_encoding_is_refused_by_name(tmp_path: Path, content: bytes, words: str) -> None:
+    """Which code page it was nobody can know."""
+    (tmp_path / "settings.toml").write_bytes(content)
+
+    with pytest.raises(SettingsError, match=f"settings.toml is no TOML: .*{words}"):
+        read_settings(tmp_path / "settings.toml")
+
+
+def test_a_part_s_name_has_one_spelling(tmp_path: Path) -> None:
+    """A Mac writes the umlaut as two characters."""
+    text = STATION.replace("washer", unicodedata.normalize("NFD", "Gehäuse"))
+
+    assert read_settings(written(tmp_path, text)).station[0].part[0].name == unicodedata.normalize("NFC", "Gehäuse")
 
 
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("colour = 1\n" + STATION, "colour: Extra inputs"),
-        (STATION + "[mqtt]\nprot = 1883\n", r"mqtt\.prot: Extra"),
-        (STATION.replace('path = "in"', 'path = "in"\nsettle = 5'), r"source\.folder\.settle: Extra"),
-        (STATION.replace('name = "st1"', 'name = "st 1"'), r"station\.0\.name: .*no space"),
-        (STATION.replace('name = "washer"', 'name = "a/b"'), r"part\.0\.name: .*expected 1 to 64"),
-        (STATION.replace('kind = "folder"', 'kind = "usb"'), r"station\.0\.source: .*'folder'.*'capture'"),
-        (STATION.replace('path = "in"', ""), r"source\.folder\.path: Field required"),
-        (STATION + "[mqtt]\nport = 70000\n", r"mqtt\.port: "),
+        ("colour = 1\n" + STATION, "unknown setting `colour`"),
+        (STATION + "[mqtt]\nprot = 1883\n", "mqtt: unknown setting `prot`, did you mean `port`"),
+        (STATION.replace('path = "in"', 'path = "in"\nsettle = 5'), "source: .*`settle`, did you mean `settle_ms`"),
+        (STATION.replace('name = "st1"', 'name = "st 1"'), r"station 1, name: .*no space"),
+        (STATION.replace('name = "washer"', 'name = "a/b"'), r"station 1, part 1, name: .*expected 1 to 64"),
+        (
+            STATION.replace('kind = "folder"', 'kind = "usb"'),
+            "source: .*'folder', .*, found 'usb'",
+        ),
+        (STATION.replace('path = "in"', ""), r"station 1, source\.path: is missing"),
+        (STATION + "[mqtt]\nport = 70000\n", r"mqtt\.port: expected 65535 or less, found 70000"),
+        (STATION + '[mqtt]\nport = "1883x"\n', r"mqtt\.port: expected a whole number, found '1883x'"),
+        (STATION + '[mqtt]\nlegacy = "perhaps"\n', r"mqtt\.legacy: expected true or false, found 'perhaps'"),
+        (STATION + "[mqtt]\nhost = 7\n", r"mqtt\.host: expected text, found 7"),
+        (STATION + "[mqtt]\nusername = 12345\n", r"mqtt\.username: expected text, found \(hidden\)"),
+        (STATION.replace('kind = "folder"\n', ""), r"station 1, source\.kind: is missing"),
+        ("mqtt = 5\n" + STATION, "mqtt: expected a table, found 5"),
+        (STATION + "[mqtt]\nprot = 1\nhots = 2\n", "`prot`, did you mean `port`.*`hots`, did you mean `host`"),
         (STATION + "[mqtt]\nversion = 3\n", r"mqtt\.version: "),
         (STATION + '[mqtt]\nroot = "acme/+/line3"\n', r"mqtt\.root: .*topic root level"),
         (STATION.replace('path = "in"', 'path = "in"\nname_pattern = "(?P<number>.*)"'), "expected named groups"),
@@ -139,9 +212,9 @@ def test_a_wrong_environment_is_refused(tmp_path: Path, monkeypatch: pytest.Monk
         (STATION + STATION, "two stations have the same name: st1, st1"),
         (STATION + STATION.replace("st1", "st2"), "two stations watch the same folder"),
         (STATION + '[[station.part]]\nname = "washer"\nbundle = "other"\n', "two parts have the same name: washer"),
-        ("[mqtt]\nport = 1883\n", "station: Field required"),
-        (POOLED.replace('pool = "press"', 'pool = "a/b"'), r"mqtt\.pool: .*no space"),
-        (POOLED.replace('pool = "press"', "max_mb = 1"), r"mqtt\.pool: Field required"),
+        ("[mqtt]\nport = 1883\n", "station: is missing"),
+        (POOLED.replace('pool = "press"', 'pool = "a/b"'), r"source\.pool: .*no space"),
+        (POOLED.replace('pool = "press"', "max_mb = 1"), r"source\.pool: is missing"),
         (POOLED + "[mqtt]\nversion = 4\n", "needs mqtt.version = 5"),
         (POOLED + '[[station.part.view]]\nname = "a"\n[[station.part.view]]\nname = "b"\n', "views need a folder"),
         ("station = []\n", "station: "),
@@ -219,7 +292,7 @@ def test_a_region_must_be_one(tmp_path: Path, region: str) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        (CAMERA.replace('pool = "press"', ""), "pool: Field required"),
+        (CAMERA.replace('pool = "press"', ""), "pool: is missing"),
         (CAMERA + "[mqtt]\nversion = 4\n", "a camera needs mqtt.version = 5"),
         (CAMERA + 'after = "keep"\n', "after = move or delete"),
         (CAMERA.replace('kind = "folder"\npath = "in"', 'kind = "capture"\ndevice = "0"\ntrigger = "mqtt"'), "no PLC"),
@@ -228,7 +301,7 @@ def test_a_region_must_be_one(tmp_path: Path, region: str) -> None:
             "source: .*'folder'.*'capture'",
         ),
         ("resend_s = 0\n" + CAMERA, "resend_s: "),
-        ('station = "st1"\n' + CAMERA, "station: Extra"),
+        ('station = "st1"\n' + CAMERA, "unknown setting `station`"),
     ],
 )
 def test_what_is_wrong_with_a_camera_s_settings_is_named(tmp_path: Path, text: str, words: str) -> None:

@@ -5,6 +5,8 @@ from typing import Annotated, ClassVar, Literal, Self, TypeAlias, get_args
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator, model_validator
 
 from edge_inspector.errors import UsageError
+from edge_inspector.text import did_you_mean
+from edge_inspector.validation import in_our_words
 
 Residual: TypeAlias = Literal["ssim", "l1", "l2", "ssim+l1"]
 Loss: TypeAlias = Literal["ssim", "l2", "bce"]
@@ -211,13 +213,10 @@ def parse_settings(kind: str, changes: dict[str, str]) -> DetectorSettings:
         UsageError: no such kind, no such setting, or a value out of range.
     """
     if kind not in _MODELS:
-        raise UsageError(f"--detector {kind}: expected one of {', '.join(KINDS)}")
+        raise UsageError(f"--detector {kind}: expected one of {', '.join(KINDS)}{did_you_mean(kind, KINDS)}")
     try:
         return TypeAdapter[DetectorSettings](DetectorSettings).validate_python({"kind": kind, **changes}, strict=False)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"][1:]))
         known = ", ".join(name for name in _MODELS[kind].model_fields if name != "kind")
-        raise UsageError(
-            f"detector setting {where}: {first['msg']}, got {first['input']!r} (settings of {kind}: {known})"
-        ) from error
+        words = in_our_words(error, DetectorSettings)
+        raise UsageError(f"--set: {words} (settings of {kind}: {known})") from error

@@ -15,6 +15,7 @@ from edge_inspector.inspection.preprocess import IgnoreMask
 from edge_inspector.inspection.recipe import Align, Decision, Recipe, Region, Unit
 from edge_inspector.lab.drawn import looks_inverted, read_drawn
 from edge_inspector.lab.traits import Traits, window_of
+from edge_inspector.validation import in_our_words
 from edge_inspector.wire.topics import check_name
 
 logger = logging.getLogger(__name__)
@@ -122,7 +123,7 @@ def draft_recipe(draft: Draft, folder: Path, images: Sequence[Traits]) -> Recipe
             units=tuple(Unit(region=unit.region, min_area=unit.min_area or min_area) for unit in draft.units),
         )
     except ValidationError as error:
-        raise UsageError(error.errors()[0]["msg"].removeprefix("Value error, ")) from error
+        raise UsageError(in_our_words(error, Recipe)) from error
 
 
 def _align(draft: Draft, folder: Path, sizes: set[tuple[int, int]]) -> Align | None:

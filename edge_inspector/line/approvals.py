@@ -14,6 +14,7 @@ from edge_inspector import atomic
 from edge_inspector.bundle import Bundle, copy_files, read_bundle
 from edge_inspector.errors import DataError, DiskError, UsageError
 from edge_inspector.line.setup import bundle_folder, open_to_readers
+from edge_inspector.validation import in_our_words
 
 _MOST_BYTES = 10_000_000
 """Of the file: some twenty thousand approvals."""
@@ -115,8 +116,7 @@ def _approval(bundle: Bundle, action: Literal["approve", "rollback"], by: str, n
             note=note.strip(),
         )
     except ValidationError as error:
-        first = error.errors()[0]
-        raise UsageError(f"--{first['loc'][0]}: {first['msg']}") from error
+        raise UsageError(f"--{in_our_words(error, Approval)}") from error
 
 
 def _standing(lines: Sequence[Approval]) -> tuple[Approval, ...]:
@@ -154,7 +154,9 @@ def _read(link: Path, file: BinaryIO) -> tuple[Approval, ...]:
     try:
         return tuple(Approval.model_validate_json(line) for line in content.split(b"\n")[:-1])
     except ValidationError as error:
-        raise DataError(f"{approvals_file(link)} is not as it was written: {error.errors()[0]['msg']}") from error
+        raise DataError(
+            f"{approvals_file(link)} is not as it was written: {in_our_words(error, Approval, 'field')}"
+        ) from error
 
 
 def _copy(bundle: Bundle, target: Path) -> None:

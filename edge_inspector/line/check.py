@@ -225,7 +225,7 @@ def _check_broker(settings: Settings, station: StationSettings, clock_ns: Now) -
         refused = tuple(probe(mqtt, station.name, _plc_seq(settings, station), clock_ns))
     except (ConnectionError, DiskError) as error:
         return Finding(what, good=False, detail=str(error))
-    found = "; ".join(f"{refusal.what}: {refusal.why}" for refusal in refused)
+    found = "; ".join(dict.fromkeys(f"{refusal.what}: {refusal.why}" for refusal in refused))
     return Finding(what, not refused, found or f"connected, {len(TOPICS)} topics came back")
 
 

@@ -19,9 +19,11 @@ PACKML: dict[StateName, int] = {
 """ISA-TR88.00.02 state numbers (reference MQTT.md, States)."""
 _WARNINGS = frozenset({"drift", "monitor", "part_not_ready", "reload", "unchecked"})
 """What asks for a look; the inspection itself is well."""
-_DISABLING = {"ledger", "ledger_damaged"}
-"""Without a ledger nothing can be answered."""
-_FADES_NS = {"taken_over": 120_000_000_000, "flood": 60_000_000_000}
+_LASTING = frozenset({"broker_lacks"})
+"""What is reported at a connection only: it stays until another connection finds it mended."""
+_DISABLING = {"ledger", "ledger_damaged", "broker_lacks"}
+"""Without a ledger nothing can be answered, and without retained messages not everybody would hear it."""
+_FADES_NS = {"taken_over": 120_000_000_000, "client_ids": 120_000_000_000, "flood": 60_000_000_000}
 """What is over when nobody reports it any more; whose end nobody else can see."""
 _RUNNING_NS = 60_000_000_000
 """A part within the last minute keeps the state from flickering."""
@@ -83,7 +85,7 @@ class Vitals:
 
     def forget_faults(self) -> None:
         """Clear what an operator has seen; what still is wrong will be reported again."""
-        self._faults.clear()
+        self._faults = {code: message for code, message in self._faults.items() if code in _LASTING}
 
     def ages(self, now_ns: int) -> dict[str, float]:
         """Return the seconds since each stage's loop last turned."""

@@ -6,7 +6,7 @@ import queue
 import socket
 import ssl
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
 from typing import Any, TypeAlias
@@ -19,7 +19,8 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from edge_inspector.errors import SettingsError
 from edge_inspector.line.ticks import Fault, Worker
-from edge_inspector.settings import MqttSettings
+from edge_inspector.settings import MqttSettings, TlsSettings
+from edge_inspector.text import read_text
 
 logger = logging.getLogger(__name__)
 
@@ -35,6 +36,13 @@ _GOODBYE_S = 1.0
 _QUEUED = 1000
 _TAKEN_OVER = 0x8E
 """MQTT 5 reason code: another client has connected with our name."""
+_NO_RETAIN = 0x9A
+"""MQTT 5 reason code: the broker keeps no retained messages; with 3.1.1 it ends the connection without a word."""
+LACKS_RETAIN = (
+    "the broker keeps no retained messages (retain_available false?): PLCs and dashboards that come late would know "
+    "nothing; the contract needs them, switch them on or use another broker"
+)
+LACKS_QOS = "the broker takes QoS 0 only (max_qos 0?): verdicts could be lost; the contract needs QoS 1"
 _SHORT_NS, _FIGHTS = 5_000_000_000, 3
 """So many connections in a row that the broker ended so soon mean the same: mosquitto 2.0.11 gives no reason code."""
 
@@ -113,6 +121,8 @@ class Dial:
     """MQTT 5; None is a clean start, nothing of an earlier connection remembered."""
     most_heard: int = MAX_HEARD
     """Bytes kept of a message that comes in."""
+    retain: bool = True
+    """Whether the will is retained; not where the broker refuses that."""
 
 
 class Link:
@@ -125,6 +135,8 @@ class Link:
         self._topics: dict[int, str] = {}
         self.most_bytes = 2 * MAX_PAYLOAD
         """Of a message with its topic; less where the broker said so, and disconnects whoever sends more."""
+        self.retains = True
+        """Whether the broker keeps retained messages; where not, they are sent to who is there."""
         self.ends: queue.SimpleQueue[int] = queue.SimpleQueue()
         """The reason code with which the connection ended."""
 
@@ -153,7 +165,7 @@ class Link:
                 properties.UserProperty = [("id", name)]
             if correlation:
                 properties.CorrelationData = correlation
-        sent = self._client.publish(topic, payload, qos, retain, properties)
+        sent = self._client.publish(topic, payload, qos, retain and self.retains, properties)
         if qos:
             self._last = sent
         if sent.rc == mqtt.MQTT_ERR_SUCCESS:
@@ -237,6 +249,8 @@ def links(dial: Dial, worker: Worker, rng: Random, while_away: Callable[[], obje
         if isinstance(link, Link):
             wait, why = _FIRST_WAIT_S, ""
             worker.say(f"{worker.name} connected")
+            if dial.will:
+                worker.reports.put(Fault("broker_lacks", LACKS_RETAIN, active=not link.retains))
             begun = worker.monotonic_ns()
             try:
                 yield link
@@ -249,39 +263,91 @@ def links(dial: Dial, worker: Worker, rng: Random, while_away: Callable[[], obje
             code = 0 if link.ends.empty() else link.ends.get()
             short = short + 1 if code and worker.monotonic_ns() - begun < _SHORT_NS else 0
             if code == _TAKEN_OVER or short >= _FIGHTS:
-                worker.reports.put(Fault("taken_over", _taken_over(dial)))
+                worker.reports.put(_why_taken_over(dial))
                 wait = _LONGEST_WAIT_S  # whoever fights for a name at full speed leaves it to nobody
         elif link != why:
             why = link
+            if why == LACKS_QOS:
+                worker.reports.put(Fault("broker_lacks", why))
             logger.warning("%s: no connection to the broker: %s", worker.name, why)
         while_away()
         worker.pause(wait * rng.uniform(0.5, 1.0))
         wait = min(_LONGEST_WAIT_S, 2 * wait)
 
 
-def _taken_over(dial: Dial) -> str:
-    return (
+def _why_taken_over(dial: Dial) -> Fault:
+    if forces_client_ids(dial):
+        return Fault("client_ids", FORCES_CLIENT_IDS)
+    return Fault(
+        "taken_over",
         f"the broker ends the connection {dial.client_id} again and again: another client uses this name; "
-        "two daemons have the same station name, rename one or stop it"
+        "two daemons have the same station name, rename one or stop it",
     )
 
 
+FORCES_CLIENT_IDS = (
+    "the broker gives all connections of one login the same client id (use_username_as_clientid true?): ours end each "
+    "other for ever; switch that off"
+)
+
+
+def forces_client_ids(dial: Dial) -> bool:
+    """Say whether the broker takes two clients of different names for one: the second ends the first."""
+    inboxes: tuple[Inbox, Inbox] = (queue.SimpleQueue(), queue.SimpleQueue())
+    dials = [Dial(dial.mqtt, f"{dial.client_id}-{n}", inbox) for n, inbox in enumerate(inboxes)]
+    first = connect(dials[0])
+    if not isinstance(first, Link):
+        return False
+    second = connect(dials[1])
+    try:
+        return isinstance(second, Link) and isinstance(inboxes[0].get(timeout=_GOODBYE_S), Lost)
+    except queue.Empty:
+        return False
+    finally:
+        first.close()
+        if isinstance(second, Link):
+            second.close()
+
+
 def connect(dial: Dial) -> "Link | str":
-    """Return a link whose CONNACK has come, or why there is none; the caller closes it."""
-    answers: queue.SimpleQueue[str] = queue.SimpleQueue()
-    largest: queue.SimpleQueue[int] = queue.SimpleQueue()
+    """Return a link whose CONNACK has come, or why there is none; the caller closes it.
+
+    Where the broker keeps no retained messages the link says so: its will is not retained, and nothing else.
+    """
+    found = _connect(dial)
+    if isinstance(found, Link) or dial.will is None or not found.may_be_retain:
+        return found if isinstance(found, Link) else found.why
+    without = _connect(replace(dial, retain=False))
+    if not isinstance(without, Link):
+        return found.why
+    without.retains = False
+    return without
+
+
+@dataclass(frozen=True, slots=True)
+class _NoLink:
+    """Why there is no connection."""
+
+    why: str
+    may_be_retain: bool = False
+    """Whether a will that is not retained may be what the broker takes."""
+
+
+def _connect(dial: Dial) -> "Link | _NoLink":
+    answers: queue.SimpleQueue[_NoLink | None] = queue.SimpleQueue()
+    granted: queue.SimpleQueue[object] = queue.SimpleQueue()
     try:
         client = _client(dial)
     except (OSError, SettingsError) as error:
-        return str(error)  # a password or certificate file that is gone may come back
+        return _NoLink(str(error))  # a password or certificate file that is gone may come back
     link = Link(client, dial.mqtt.version)
 
     def on_connect(_c: mqtt.Client, _u: object, _flags: object, code: Any, properties: object) -> None:  # noqa: ANN401
-        largest.put(getattr(properties, "MaximumPacketSize", 2 * MAX_PAYLOAD))
-        answers.put(str(code) if code.is_failure else "")
+        granted.put(properties)
+        answers.put(_NoLink(str(code), code.value == _NO_RETAIN) if code.is_failure else None)
 
     def on_disconnect(_c: mqtt.Client, _u: object, _flags: object, code: Any, _p: object) -> None:  # noqa: ANN401
-        answers.put(str(code))
+        answers.put(_NoLink(str(code), may_be_retain=True))
         link.ends.put(code.value)
         dial.inbox.put(Lost(link, str(code)))
 
@@ -318,14 +384,21 @@ def connect(dial: Dial) -> "Link | str":
         client.loop_start()
         refused = answers.get(timeout=_CONNECT_TIMEOUT_S)
     except (OSError, ValueError, queue.Empty) as error:
-        refused = str(error) or "no answer"
+        refused = _NoLink(str(error) or "no answer")
+    refused = refused or _limit(link, granted.get())
     if refused:
         _drop(client)
         return refused
-    link.most_bytes = largest.get() - _HEAD
     if dial.subscribe:
         link.subscribe(dial.subscribe)
     return link
+
+
+def _limit(link: Link, properties: object) -> _NoLink | None:
+    """Take in what the broker can do, as its CONNACK says; nothing is said with MQTT 3.1.1."""
+    link.most_bytes = getattr(properties, "MaximumPacketSize", 2 * MAX_PAYLOAD) - _HEAD
+    link.retains = bool(getattr(properties, "RetainAvailable", 1))
+    return _NoLink(LACKS_QOS) if getattr(properties, "MaximumQoS", 1) < 1 else None
 
 
 def _drop(client: mqtt.Client) -> None:
@@ -352,15 +425,9 @@ def _client(dial: Dial) -> mqtt.Client:
     if settings.username:
         client.username_pw_set(settings.username, _password(settings.password_file))
     if settings.tls:
-        tls = settings.tls
-        client.tls_set(
-            str(tls.ca),
-            str(tls.certificate) if tls.certificate else None,
-            str(tls.key) if tls.key else None,
-            tls_version=ssl.PROTOCOL_TLS_CLIENT,
-        )
+        client.tls_set_context(_tls_context(settings.tls))
     if dial.will:
-        client.will_set(dial.will.topic, dial.will.payload, 1, True)
+        client.will_set(dial.will.topic, dial.will.payload, 1, dial.retain)
     return client
 
 
@@ -377,9 +444,60 @@ def _password(path: Path | None) -> str:
     if path is None:
         return ""
     try:
-        return path.read_text(encoding="utf-8").strip()
+        return read_text(path.read_bytes()).strip()
     except OSError as error:
         raise SettingsError(f"mqtt.password_file {path}: {error.strerror}") from error
+    except ValueError as error:
+        raise SettingsError(f"mqtt.password_file {path}: {error}") from error
+
+
+def _tls_context(tls: TlsSettings) -> ssl.SSLContext:
+    """Return what encrypts; each of its files is opened by itself, so that the one that is wrong can be named.
+
+    Raises:
+        SettingsError: a file is missing, unreadable, of another format, locked by a pass phrase or of another pair.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    for name, file in (("ca", tls.ca), ("certificate", tls.certificate), ("key", tls.key)):
+        if file is not None:
+            _check_pem(name, file)
+    try:
+        context.load_verify_locations(str(tls.ca))
+    except (ssl.SSLError, OSError) as error:
+        raise SettingsError(f"mqtt.tls.ca {tls.ca}: holds no certificate that can be read, expected PEM") from error
+    if tls.certificate is not None:
+        _load_pair(context, tls.certificate, tls.key)
+    return context
+
+
+def _check_pem(name: str, file: Path) -> None:
+    try:
+        found = b"-----BEGIN" in file.read_bytes()
+    except OSError as error:
+        raise SettingsError(f"mqtt.tls.{name} {file}: {error.strerror}") from error
+    if not found:
+        raise SettingsError(f"mqtt.tls.{name} {file}: is not PEM, expected text with -----BEGIN; convert it by openssl")
+
+
+def _load_pair(context: ssl.SSLContext, certificate: Path, key: Path | None) -> None:
+    """Load our own certificate; a key with a pass phrase is refused, nobody is there to type one."""
+    asked = []
+
+    def refuse() -> str:
+        asked.append(True)
+        raise ValueError
+
+    named = f"mqtt.tls.key {key}" if key else f"mqtt.tls.certificate {certificate}"
+    try:
+        context.load_cert_chain(str(certificate), str(key) if key else None, refuse)
+    except (ssl.SSLError, OSError, ValueError) as error:
+        if asked:
+            words = f"{named}: has a pass phrase; `openssl pkey -in KEY -out NEW` takes it away"
+        elif getattr(error, "reason", "") == "KEY_VALUES_MISMATCH":
+            words = f"{named}: is not the key of mqtt.tls.certificate {certificate}"
+        else:
+            words = f"mqtt.tls.certificate {certificate}, {named}: no certificate and key that can be read, as PEM"
+        raise SettingsError(words) from error
 
 
 def _without_delay(_client: mqtt.Client, _user: object, sock: Any) -> None:  # noqa: ANN401

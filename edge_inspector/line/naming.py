@@ -5,10 +5,10 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from unicodedata import normalize
 
 from edge_inspector.errors import SettingsError
 from edge_inspector.settings import NAMED, FolderSettings
+from edge_inspector.text import composed
 from edge_inspector.wire.topics import check_name
 
 _LONGEST = 255
@@ -93,7 +93,7 @@ def printable(text: str) -> str:
 
     Composed, as everything that is compared: a Mac writes a and two dots where Windows writes ä.
     """
-    text = normalize("NFC", text.encode("utf-8", "surrogateescape").decode("utf-8", "replace"))
+    text = composed(text.encode("utf-8", "surrogateescape").decode("utf-8", "replace"))
     return "".join(char if char.isprintable() and char != "\ufffd" else "_" for char in text)
 
 
@@ -153,7 +153,7 @@ def checked(name: str, value: str) -> str:
     Raises:
         WrongNameError: it may not.
     """
-    value = normalize("NFC", value)
+    value = composed(value)
     if name == "part":
         try:
             return check_name(value, "part")

@@ -15,6 +15,7 @@ from edge_inspector.line.ledger import Ledger
 from edge_inspector.line.link import Acknowledged, Dial, Inbox, Incoming, Link, Lost, links
 from edge_inspector.line.ticks import Answered, Fault, Worker, refusal_fault
 from edge_inspector.line.triggers import TriggerDesk
+from edge_inspector.text import composed, read_text
 from edge_inspector.wire.messages import Counters, Result
 from edge_inspector.wire.plcword import TRIGGER_MAX, PlcWord, answer_word, busy_word, next_seq
 from edge_inspector.wire.topics import topic_of
@@ -207,7 +208,7 @@ class _Session:
     def _hear_wish(self, message: Incoming) -> None:
         """Take a wish of the PLC's into the audit trail and carry it out, unless it is retained: that one is old."""
         wish = message.topic.removeprefix(f"{self._plc.base}/plc/cmd/")
-        text = message.payload[:_MAX_WISH].decode("utf-8", "replace").strip()
+        text = _text_of(message.payload[:_MAX_WISH])
         status = "rejected" if message.retained else "accepted"
         try:
             self._ledger.record_command(f"plc/{wish}"[:64], "plc", status, text)
@@ -264,7 +265,7 @@ class _Session:
         self._say("state", str(self._newest.ready.packml))
 
     def _say_ready(self) -> None:
-        self._say("ready", str(int(self._newest.ready.ready)))
+        self._say("ready", str(int(self._newest.ready.ready and self._link.retains)))
 
     def _beat_if_due(self) -> None:
         now = self._plc.worker.monotonic_ns()
@@ -276,3 +277,11 @@ class _Session:
     def _say(self, leaf: str, text: str) -> None:
         topic = topic_of(f"plc/{leaf}")
         self._link.publish(f"{self._plc.base}/{topic.name}", text, topic.qos, retain=topic.retain)
+
+
+def _text_of(payload: bytes) -> str:
+    """Return a PLC's text without what its strings are filled up with; what is no UTF-8 names no part and no number."""
+    try:
+        return composed(read_text(payload.rstrip(b"\0")).strip())
+    except ValueError:
+        return payload.decode("utf-8", "replace").strip()

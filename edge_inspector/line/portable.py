@@ -4,7 +4,6 @@ import io
 import lzma
 import re
 import struct
-import tomllib
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
@@ -25,7 +24,7 @@ from edge_inspector.line.setup import (
     write_settings,
 )
 from edge_inspector.settings import Settings, read_settings
-from edge_inspector.toml import to_toml
+from edge_inspector.toml import read_toml, to_toml
 
 _SETTINGS = "station.toml"
 _STEP = r"[A-Za-z0-9_][A-Za-z0-9_.-]*"
@@ -63,7 +62,7 @@ def export_station(config: Path, out: Path) -> tuple[str, ...]:
     settings = read_settings(config)
     bundles = {part.bundle: read_bundle(part.bundle) for station in settings.station for part in station.part}
     places = {path: f"bundles/{bundle_folder(bundle)}" for path, bundle in bundles.items()}
-    table, left_out = _without_secrets(tomllib.loads(config.read_text(encoding="utf-8")))
+    table, left_out = _without_secrets(read_toml(config.read_bytes()))
     for station, model in zip(table["station"], settings.station, strict=True):
         for entry, part in zip(station["part"], model.part, strict=True):
             entry["bundle"] = places[part.bundle]
@@ -155,7 +154,7 @@ def _parsed(path: Path, text: bytes) -> dict[str, Any]:
     try:
         if len(text) > _MOST_SETTINGS_BYTES:
             raise DataError(f"{path}: settings of {len(text):,} bytes")
-        table = tomllib.loads(text.decode())
+        table = read_toml(text)
     except (ValueError, RecursionError) as error:
         raise DataError(f"{path}: its settings are no TOML: {error}") from error
     stations = table.get("station")

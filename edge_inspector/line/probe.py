@@ -13,7 +13,19 @@ from dataclasses import dataclass
 from edge_inspector import __version__
 from edge_inspector.inspection.model import Identity, Judgement, Reason
 from edge_inspector.line.legacy import ROOT as LEGACY_ROOT
-from edge_inspector.line.link import Acknowledged, Dial, Inbox, Incoming, Link, Lost, connect
+from edge_inspector.line.link import (
+    FORCES_CLIENT_IDS,
+    LACKS_RETAIN,
+    Acknowledged,
+    Dial,
+    Inbox,
+    Incoming,
+    Link,
+    Lost,
+    Will,
+    connect,
+    forces_client_ids,
+)
 from edge_inspector.line.source import Now
 from edge_inspector.settings import MqttSettings
 from edge_inspector.wire.messages import (
@@ -113,6 +125,9 @@ def probe(mqtt: MqttSettings, station: str, plc_seq: int, monotonic_ns: Now) -> 
         plc_seq: a number for the PLC's word that no word has used.
         monotonic_ns: to wait by.
     """
+    if forces_client_ids(Dial(mqtt, f"{station}-{_WHO}", queue.SimpleQueue())):
+        yield Refused("client ids", FORCES_CLIENT_IDS)
+        return
     for connection in ("results", "state", "plc"):
         messages = {
             f"{mqtt.root}/{station}/{name}": (topic, payload)
@@ -122,21 +137,29 @@ def probe(mqtt: MqttSettings, station: str, plc_seq: int, monotonic_ns: Now) -> 
         if connection == "state" and mqtt.legacy:
             rate = Topic("parts_minute", 0, retain=False, payload="", when="")
             messages[f"{LEGACY_ROOT}/parts_minute"] = (rate, b"0.0")
-        yield from _try(mqtt, f"{station}-{connection}", messages, monotonic_ns)
+        yield from _try(_dial(mqtt, station, connection), messages, monotonic_ns)
+
+
+def _dial(mqtt: MqttSettings, station: str, connection: str) -> Dial:
+    """Return how the daemon makes this connection, its will included."""
+    wills = {"state": ("availability", "offline"), "plc": ("plc/ready", "0")}
+    will = Will(f"{mqtt.root}/{station}/{wills[connection][0]}", wills[connection][1]) if connection in wills else None
+    return Dial(mqtt, f"{station}-{connection}", queue.SimpleQueue(), will)
 
 
 def _connection_of(topic: Topic) -> str:
     return "plc" if topic.name.startswith("plc/") else _CONNECTION_OF.get(topic.name, "state")
 
 
-def _try(
-    mqtt: MqttSettings, client_id: str, messages: Mapping[str, tuple[Topic, bytes]], monotonic_ns: Now
-) -> Iterator[Refused]:
+def _try(dial: Dial, messages: Mapping[str, tuple[Topic, bytes]], monotonic_ns: Now) -> Iterator[Refused]:
     """Publish each message over one connection and yield those that do not come back."""
-    inbox: Inbox = queue.SimpleQueue()
-    link = connect(Dial(mqtt, client_id, inbox))
+    link, inbox = connect(dial), dial.inbox
     if not isinstance(link, Link):
-        yield Refused(f"connection {client_id}", link)
+        yield Refused(f"connection {dial.client_id}", link)
+        return
+    if not link.retains:
+        link.close()
+        yield Refused("retained messages", LACKS_RETAIN)
         return
     try:
         for whole, (topic, payload) in messages.items():
@@ -164,7 +187,7 @@ def _missing(link: Link, inbox: Inbox, sent: Mapping[str, bytes], monotonic_ns: 
             case Acknowledged() if topic := link.refusal(message):
                 refused[topic] = message.refused
                 missing.pop(topic, None)
-            case Lost(why=why):
+            case Lost(link=lost, why=why) if lost is link:
                 return refused | dict.fromkeys(missing, f"the connection was lost: {why}")
             case _:
                 pass

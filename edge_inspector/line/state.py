@@ -5,7 +5,7 @@ import json
 import logging
 import queue
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from random import Random
@@ -26,6 +26,8 @@ from edge_inspector.line.throttle import Throttle
 from edge_inspector.line.ticks import Answered, Fault, Worker, refusal_fault
 from edge_inspector.line.triggers import TriggerDesk
 from edge_inspector.settings import ShiftSettings
+from edge_inspector.text import composed, did_you_mean, read_text
+from edge_inspector.validation import in_our_words
 from edge_inspector.wire.messages import Ack, Command, ShiftCounters, utc
 from edge_inspector.wire.topics import COMMANDS, topic_of
 
@@ -256,7 +258,7 @@ class _Desk:
         asked = Asked(
             name=name[:128],
             by=command.by if command else "",
-            args=command.args if command else {},
+            args=_one_spelling(command.args) if command else {},
             correlation_id=command.correlation_id if command else _correlation_in(text),
             response_topic=message.response_topic,
             correlation=message.correlation,
@@ -360,14 +362,17 @@ def _parsed(name: str, message: Incoming) -> Command:
     if message.retained:
         raise ValueError("retained commands are never executed; clear the topic")
     if name not in COMMANDS:
-        raise ValueError(f"unknown command; known are {', '.join(COMMANDS)}")
+        raise ValueError(f"unknown command{did_you_mean(name, COMMANDS)}; known are {', '.join(COMMANDS)}")
     if len(message.payload) > _MAX_COMMAND:
         raise ValueError(f"{len(message.payload)} bytes, at most {_MAX_COMMAND}")
     try:
-        return Command.model_validate_json(message.payload)
+        return Command.model_validate_json(read_text(message.payload))
     except ValidationError as error:
-        first = error.errors()[0]
-        raise ValueError(f"{'.'.join(map(str, first['loc'])) or 'payload'}: {first['msg']}") from error
+        raise ValueError(f"payload: {in_our_words(error, Command, 'field')}") from error
+
+
+def _one_spelling(args: Mapping[str, str | int | float | bool]) -> dict[str, str | int | float | bool]:
+    return {name: composed(value) if isinstance(value, str) else value for name, value in args.items()}
 
 
 def _correlation_in(text: str) -> str:

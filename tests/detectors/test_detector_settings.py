@@ -58,7 +58,5 @@ def test_a_kind_that_does_not_exist_is_refused() -> None:
 )
 def test_what_cannot_be_set_is_refused_by_name(kind: str, changes: dict[str, str], words: str) -> None:
     """The message names the setting and lists those that exist."""
-    with pytest.raises(
-        UsageError, match=rf"detector setting {words}: .*settings of {kind}: augment, tile, overlap, .*"
-    ):
+    with pytest.raises(UsageError, match=rf"--set: .*\b{words}\b.*settings of {kind}: augment, tile, overlap, .*"):
         parse_settings(kind, changes)

@@ -231,7 +231,7 @@ def test_an_unknown_key_is_refused(bundle: Bundle, tmp_path: Path) -> None:
         status = daemon.launch().wait()
 
     assert status == 78
-    assert "station.0.deadline" in daemon.words()
+    assert "station 1: unknown setting `deadline`, did you mean `deadline_ms`?" in daemon.words()
 
 
 @pytest.fixture

@@ -141,6 +141,10 @@ def test_a_command_is_executed_once(bench: Bench, heard: Subscriber) -> None:
         ("cmd/", command(), "rejected", "unknown command", "c1"),
         ("cmd/pause/now", command(), "rejected", "unknown command", "c1"),
         ("cmd/part", command(args={"part": "no-such-part"}), "rejected", "", "c1"),
+        ("cmd/reset_counters", "\ufeff" + command() + "\0\0", "done", "", "c1"),
+        ("cmd/reset_counters", command().encode("utf-16"), "done", "", "c1"),
+        ("cmd/pause", command().replace("operator", "Müller").encode("cp1252"), "rejected", "", "c1"),
+        ("cmd/pausse", command(), "rejected", "did you mean `pause`?", "c1"),
     ],
     ids=[
         "expired",
@@ -159,6 +163,10 @@ def test_a_command_is_executed_once(bench: Bench, heard: Subscriber) -> None:
         "no-name",
         "too-long-a-name",
         "unknown-part",
+        "mark-and-nuls",
+        "utf-16",
+        "ansi",
+        "misspelt",
     ],
 )
 def test_what_may_not_be_executed_is_answered(
