@@ -25,6 +25,7 @@ from edge_inspector.lab.dataset import (
     near_pairs,
     read_picture,
 )
+from edge_inspector.native import native_path
 
 _BRIGHTNESS_STEP = 20.0
 """Grey values of the mean by which one picture may differ from the middle one at least."""
@@ -247,12 +248,12 @@ def _masks(folder: Path, defects: dict[Path, str]) -> Iterator[Finding]:
     pictures = {(kind, path.stem): path for path, kind in defects.items()}
     for mask in find_pictures(root):
         picture = pictures.pop((mask.parent.name, mask.stem.removesuffix("_mask")), None)
-        found = cv2.imread(str(mask), cv2.IMREAD_GRAYSCALE)
+        found = cv2.imread(native_path(mask), cv2.IMREAD_GRAYSCALE)
         if picture is None:
             yield Finding("mask", f"{mask} has no picture in test/{mask.parent.name}", (str(mask),))
         elif found is None:
             yield Finding("mask", f"{mask} cannot be read", (str(mask),))
-        elif (of := cv2.imread(str(picture), cv2.IMREAD_GRAYSCALE)) is not None and of.shape != found.shape:
+        elif (of := cv2.imread(native_path(picture), cv2.IMREAD_GRAYSCALE)) is not None and of.shape != found.shape:
             sizes = f"{found.shape[1]}x{found.shape[0]}, its picture {of.shape[1]}x{of.shape[0]}"
             yield Finding("mask", f"{mask} has {sizes} pixels", (str(mask), str(picture)))
     bare = tuple(str(path) for (kind, _), path in pictures.items() if (root / kind).is_dir())

@@ -13,6 +13,7 @@ from edge_inspector.errors import DataError, SettingsError, UsageError
 from edge_inspector.inspection.model import Image
 from edge_inspector.inspection.preprocess import IgnoreMask
 from edge_inspector.inspection.recipe import Align, Decision, Recipe, Region, Unit, Window
+from edge_inspector.native import native_path
 from edge_inspector.wire.topics import check_name
 
 MIN_AREA_SHARE = 0.001
@@ -172,7 +173,7 @@ def read_ignore(path: Path, recipe: Recipe) -> IgnoreMask:
     Raises:
         UsageError: no picture, or one of another size.
     """
-    mask = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+    mask = cv2.imread(native_path(path), cv2.IMREAD_GRAYSCALE)
     expected = (recipe.camera_height, recipe.camera_width)
     if mask is None or mask.shape != expected:
         found = "no picture" if mask is None else f"{mask.shape[1]}x{mask.shape[0]}"

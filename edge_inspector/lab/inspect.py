@@ -12,6 +12,7 @@ from edge_inspector.errors import DataError
 from edge_inspector.inspection import picture as pictures
 from edge_inspector.inspection.inspector import Evidence, Inspector
 from edge_inspector.inspection.model import Identity, Judgement
+from edge_inspector.native import native_path
 from edge_inspector.wire.messages import BundleMessage, Result, result_of
 
 
@@ -64,7 +65,7 @@ def _save(folder: Path, bundle: Bundle, evidence: Evidence, judgement: Judgement
     if rebuilt is not None:
         shown["reconstruction"] = rebuilt
     for name, image in shown.items():
-        cv2.imwrite(str(folder / f"{name}.png"), image)
+        cv2.imwrite(native_path(folder / f"{name}.png"), image)
     np.save(folder / "map.npy", evidence.amap, allow_pickle=False)
 
 

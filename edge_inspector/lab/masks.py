@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from edge_inspector.errors import DataError
 from edge_inspector.inspection.placement import Placement, cut_upright
 from edge_inspector.lab.dataset import TestPicture
+from edge_inspector.native import native_path
 
 TruthMask: TypeAlias = NDArray[np.bool_]
 """bool (height, width) of the map; True on a defect."""
@@ -47,7 +48,7 @@ def read_mask(path: Path, camera_shape: tuple[int, ...], placement: Placement) -
     Raises:
         DataError: no picture, of another size, or one that marks nothing.
     """
-    mask = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+    mask = cv2.imread(native_path(path), cv2.IMREAD_GRAYSCALE)
     height, width = camera_shape[:2]
     if mask is None or mask.shape != (height, width):
         found = "no picture" if mask is None else f"{mask.shape[1]}x{mask.shape[0]}"

@@ -15,6 +15,7 @@ from edge_inspector.inspection.placement import Placement, spread
 from edge_inspector.inspection.preprocess import IgnoreMask, as_image, prepare
 from edge_inspector.inspection.recipe import Recipe, Region
 from edge_inspector.lab.reference import Sight
+from edge_inspector.native import native_path
 
 _INSPECTED, _UNIT, _TEMPLATE = (60, 200, 60), (0, 170, 255), (235, 120, 45)
 _MASK = np.array((180, 60, 180), np.float32)
@@ -111,5 +112,5 @@ def _exact(region: Region, recipe: Recipe) -> tuple[float, float, float, float]:
 
 
 def _save(path: Path, image: ColourImage) -> None:
-    if not cv2.imwrite(str(path), image):
+    if not cv2.imwrite(native_path(path), image):
         raise DiskError(f"{path} cannot be written")

@@ -73,6 +73,7 @@ from edge_inspector.lab.reference import (
 from edge_inspector.lab.resume import open_weights, refuse_leaks
 from edge_inspector.lab.threshold import Target, check_target
 from edge_inspector.lab.usual import with_usual
+from edge_inspector.native import native_path
 
 _PLANTED_PER_PICTURE = 2
 _LIBRARIES = ("torch", "onnx", "openvino", "opencv-python", "numpy")
@@ -122,9 +123,11 @@ def train(order: Order) -> Bundle:
     """Split by group, fit, tune, calibrate, and write a bundle that can run.
 
     Raises:
-        DataError: too few pictures, one that cannot be read, pictures of mixed depth, or a training that diverged.
+        DataError: too few pictures, one that cannot be read, pictures of mixed depth, a training that diverged, or an
+            `out` that exists or is no UTF-8.
         UsageError: a part's name that no line takes, a size that the detector cannot take, or a mask that is none.
     """
+    native_path(order.out)  # hours of work would end in a bundle that nothing can open
     if order.out.exists():
         raise DataError(f"{order.out} exists already: name a folder that does not, a bundle is never changed")
     check_part(order.part)

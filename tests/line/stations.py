@@ -21,7 +21,7 @@ from edge_inspector.inspection.model import AnomalyMap, Picture
 from edge_inspector.line.ledger import Ledger, open_ledger
 from edge_inspector.line.stage import PartLine
 from edge_inspector.line.station import Station, World
-from edge_inspector.line.supervisor import Alive, Restart
+from edge_inspector.line.supervisor import Restart, Signs
 from edge_inspector.settings import Settings
 
 
@@ -79,7 +79,7 @@ class Bench:
             station=(values,), state_dir=folder / "state", mqtt={"port": port, **(mqtt or {})}, ledger={"reserve_mb": 1}
         )
         self._numbers = itertools.count()
-        self.signs: queue.SimpleQueue[Alive | Restart] = queue.SimpleQueue()
+        self.signs: Signs = queue.SimpleQueue()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 

@@ -15,6 +15,7 @@ from edge_inspector.inspection.picture import ColourImage
 from edge_inspector.lab.evaluation import Evaluation, Judged
 from edge_inspector.lab.inspect import reconstruction
 from edge_inspector.lab.report.markup import Content, Markup, figure, image, number, section, tag
+from edge_inspector.native import native_path
 
 SHOWN_OF_EACH = 6
 _CLOSEST = 3
@@ -108,7 +109,7 @@ def _tiles(
 
 def _outlined(shown: ColourImage, mask: Path) -> ColourImage:
     """Return the picture with the drawn defect outlined."""
-    truth = cv2.imread(str(mask), cv2.IMREAD_GRAYSCALE)
+    truth = cv2.imread(native_path(mask), cv2.IMREAD_GRAYSCALE)
     small = cv2.resize(truth, (shown.shape[1], shown.shape[0]), interpolation=cv2.INTER_AREA)
     contours, _ = cv2.findContours((small > 0).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     outlined = shown.copy()
