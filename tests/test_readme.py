@@ -1,4 +1,4 @@
-"""What the prose says is so: `python tests/test_readme.py` writes its tables anew, the tests compare them and all else."""
+"""What the prose says is so; `python tests/test_readme.py` writes its tables anew."""
 
 import re
 import shlex
