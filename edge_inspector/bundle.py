@@ -437,7 +437,11 @@ def open_detector(bundle: Bundle, threads: int, cache: GraphCache | None = None)
         return OpenVinoDetector(network, bundle.path / RESIDUAL, precision, threads, cache)
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[-1]
-        raise DataError(f"{bundle.path}: {ENGINE} cannot run its graphs ({reason}); restore the bundle") from error
+        # Half a limit ends here with "bad combination": oneDNN keeps to it, the plugin's own kernels do not.
+        raise DataError(
+            f"{bundle.path}: {ENGINE} cannot run its graphs ({reason}); where ONEDNN_MAX_CPU_ISA is set, set "
+            "OV_CPU_MAX_ISA to the same or clear both, otherwise restore the bundle"
+        ) from error
 
 
 def network_file(folder: Path, precision: Precision) -> Path:
