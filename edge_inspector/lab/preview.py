@@ -74,7 +74,7 @@ def preview(sight: Sight, ignore: IgnoreMask | None, files: Sequence[Path], out:
 
 def draw_camera(image: Image, placement: Placement, recipe: Recipe, ignore: IgnoreMask | None) -> ColourImage:
     """Return the camera picture with the inspected region, the regions in it, the template and the mask."""
-    shown = as_8_bit_colour(image).copy()
+    shown = as_8_bit_colour(image, recipe.window).copy()
     if ignore is not None:
         shaded = spread(ignore.astype(np.float32), placement, shown.shape)[0] >= 0.5
         shown[shaded] = (0.5 * shown[shaded] + 0.5 * _MASK).astype(np.uint8)

@@ -52,7 +52,9 @@ def save_overlays(bundle: Bundle, inspector: Inspector, folder: Path) -> tuple[P
         evidence = inspector.inspect(Path(suspect.picture).read_bytes()).evidence
         if evidence is None:
             continue
-        shown = overlay(evidence.image, evidence.amap, bundle.recipe.decision.threshold, evidence.placement)
+        shown = overlay(
+            evidence.image, evidence.amap, bundle.recipe.decision.threshold, evidence.placement, evidence.window
+        )
         file = folder / f"{place:02d}-{suspect.used_for}-{Path(suspect.picture).stem}.png"
         if not cv2.imwrite(native_path(file), shown):
             raise DiskError(f"{file} cannot be written")

@@ -47,7 +47,7 @@ from edge_inspector.lab.augment import Augment
 from edge_inspector.lab.calibrate import calibrate
 from edge_inspector.lab.corrupt import corrupt
 from edge_inspector.lab.dataset import GoodPicture, digest_of, find_good, read_picture, split
-from edge_inspector.lab.draft import AlignWish, Draft, UnitWish, check_part, draft_recipe, read_ignore, traits_of
+from edge_inspector.lab.draft import AlignWish, Draft, UnitWish, check_part, draft_recipe, read_ignore
 from edge_inspector.lab.export import to_onnx
 from edge_inspector.lab.limits import with_limits
 from edge_inspector.lab.machine import processor
@@ -72,6 +72,7 @@ from edge_inspector.lab.reference import (
 )
 from edge_inspector.lab.resume import open_weights, refuse_leaks
 from edge_inspector.lab.threshold import Target, check_target
+from edge_inspector.lab.traits import traits_of
 from edge_inspector.lab.usual import with_usual
 from edge_inspector.native import native_path
 
@@ -170,7 +171,7 @@ def teach_part(
         DataError: a picture that cannot be read, pictures of mixed depth, or a training that diverged.
         UsageError: a size that the detector cannot take, or a mask that is no picture.
     """
-    images = [traits_of(read_picture(picture.path, 1)) for picture in (*fitting, *tuning)]
+    images = [traits_of(read_picture(picture.path, order.channels)) for picture in (*fitting, *tuning)]
     sight = open_sight(draft_recipe(_draft(order), order.pictures, images), _reference(order))
     fit, _ = prepare_all(sight, fitting)
     tune, correlations = prepare_all(sight, tuning)

@@ -384,7 +384,7 @@ class Answering:
         wanted = self.thumbs == "all" or (self.thumbs == "not_ok" and not judgement.accept)
         if evidence is None or not wanted:
             return None, ()
-        jpeg, width, height = thumbnail(evidence.image, judgement.blobs, identity.id, self.thumb_bytes)
+        jpeg, width, height = thumbnail(evidence.image, judgement.blobs, identity.id, self.thumb_bytes, evidence.window)
         camera_height, camera_width = evidence.image.shape[:2]
         described = ImageMessage(
             kind="thumb",
