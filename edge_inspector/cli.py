@@ -22,7 +22,7 @@ from edge_inspector.commands import (
     serve,
     setup,
     show,
-    teach,
+    train,
     trust,
 )
 from edge_inspector.commands.console import stderr

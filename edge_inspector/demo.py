@@ -20,9 +20,9 @@ from edge_inspector.detectors.settings import CaeSettings
 from edge_inspector.engines.openvino import usable_processors
 from edge_inspector.errors import UsageError
 from edge_inspector.inspection.auroc import auroc
-from edge_inspector.lab.evaluate import evaluate
+from edge_inspector.lab.evaluation.evaluate import evaluate
 from edge_inspector.lab.report.page import write_report
-from edge_inspector.line.link import Incoming
+from edge_inspector.line.broker.link import Incoming
 from edge_inspector.private_line import (
     free_port,
     private_broker,
@@ -151,7 +151,7 @@ def _deal(good: Sequence[Cell], rng: Random) -> tuple[list[Cell], list[Cell]]:
 
 
 def _teach(folder: Path, cells: Sequence[Cell], report: Callable[[str, float], None], now: datetime) -> Bundle:
-    from edge_inspector.lab.train import Order, train  # noqa: PLC0415 - brings torch
+    from edge_inspector.lab.training.train import Order, train  # noqa: PLC0415 - brings torch
 
     pictures = folder / "good"
     pictures.mkdir(parents=True)

@@ -17,7 +17,7 @@ from typing import TypeAlias
 
 from edge_inspector.bundle import Bundle
 from edge_inspector.errors import DataError
-from edge_inspector.line.link import Dial, Incoming, Link, links
+from edge_inspector.line.broker.link import Dial, Incoming, Link, links
 from edge_inspector.line.ticks import Worker
 from edge_inspector.settings import MqttSettings
 from edge_inspector.toml import to_toml

@@ -14,9 +14,9 @@ from hypothesis import HealthCheck, settings
 
 from edge_inspector import cli
 from edge_inspector.bundle import Bundle
-from edge_inspector.detectors.lesson import Budget
 from edge_inspector.detectors.settings import CaeSettings
-from edge_inspector.lab.train import Order, train
+from edge_inspector.detectors.training_data import Budget
+from edge_inspector.lab.training.train import Order, train
 
 settings.register_profile("steady", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("steady")

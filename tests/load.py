@@ -33,12 +33,12 @@ from factories import a_part, a_result_builder
 from fleets import fleet
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
-from edge_inspector.inspection.picture import thumbnail
-from edge_inspector.line.ledger import Ledger, open_ledger
-from edge_inspector.line.link import Dial, Inbox, Will
-from edge_inspector.line.plc import Plc, Ready
-from edge_inspector.line.publisher import Publisher, Wake
-from edge_inspector.line.state import State, StateValue
+from edge_inspector.inspection.overlays import thumbnail
+from edge_inspector.line.broker.link import Dial, Inbox, Will
+from edge_inspector.line.broker.plc import Plc, Ready
+from edge_inspector.line.broker.publisher import Publisher, Wake
+from edge_inspector.line.broker.state import State, StateValue
+from edge_inspector.line.ledger.ledger import Ledger, open_ledger
 from edge_inspector.line.ticks import Answered, Worker
 from edge_inspector.settings import SHIFTS, MqttSettings
 from edge_inspector.wire.messages import AvailablePart, Info, RecipeMessage, utc

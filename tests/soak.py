@@ -242,9 +242,9 @@ def main() -> int:
 
 def _teach(folder: Path) -> Path:
     """Teach a small bundle from drawn parts."""
-    from edge_inspector.detectors.lesson import Budget  # noqa: PLC0415 - torch, and only where no bundle is given
     from edge_inspector.detectors.settings import CaeSettings  # noqa: PLC0415
-    from edge_inspector.lab.train import Order, train  # noqa: PLC0415
+    from edge_inspector.detectors.training_data import Budget  # noqa: PLC0415 - torch, and only where no bundle is given
+    from edge_inspector.lab.training.train import Order, train  # noqa: PLC0415
 
     order = Order(
         pictures=write_parts(folder / "good", 60),

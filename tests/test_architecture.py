@@ -188,7 +188,7 @@ def test_only_the_inspection_stage_catches_everything() -> None:
         if isinstance(node, ast.ExceptHandler) and (node.type is None or ast.unparse(node.type) == "Exception")
     }
 
-    assert catchers == {"line/folder.py", "line/stage.py"}
+    assert catchers == {"line/sources/folder.py", "line/station/stage.py"}
 
 
 def test_time_and_environment_are_passed_in() -> None:
@@ -205,8 +205,9 @@ def test_time_and_environment_are_passed_in() -> None:
         )
     }
 
-    tells_a_library_to_report_nothing_home = {"lab/precision.py"}
+    tells_a_library_to_report_nothing_home = {"lab/training/precision.py"}
     assert (
         readers
-        <= {"commands", "demo", "bench", "private_line", "line/daemon.py"} | tells_a_library_to_report_nothing_home
+        <= {"commands", "demo", "bench", "private_line", "line/station/daemon.py"}
+        | tells_a_library_to_report_nothing_home
     )

@@ -21,13 +21,13 @@ from edge_inspector.bundle import MANIFEST, SEAL, Bundle, read_bundle
 from edge_inspector.errors import DataError, EdgeInspectorError, SettingsError
 from edge_inspector.inspection.header import MAX_PIXELS, UnreadablePictureError, read_header
 from edge_inspector.inspection.preprocess import decode
-from edge_inspector.line.approvals import approvals_file, read_approvals
-from edge_inspector.line.naming import Names, read_names
-from edge_inspector.line.portable import import_station
-from edge_inspector.line.sender import _result_in
-from edge_inspector.line.spool import read_notice
-from edge_inspector.line.stamps import NO_PICTURES, StampError, camera_of, read_stamp
-from edge_inspector.line.state import _LAST_SEQ, _correlation_in, _parsed
+from edge_inspector.line.broker.state import _LAST_SEQ, _correlation_in, _parsed
+from edge_inspector.line.pool.sender import _result_in
+from edge_inspector.line.pool.spool import read_notice
+from edge_inspector.line.pool.stamps import NO_PICTURES, StampError, camera_of, read_stamp
+from edge_inspector.line.setup.approvals import approvals_file, read_approvals
+from edge_inspector.line.setup.portable import import_station
+from edge_inspector.line.sources.naming import Names, read_names
 from edge_inspector.settings import NAMED, FolderSettings, Settings, read_settings
 from edge_inspector.toml import to_toml
 from edge_inspector.wire.messages import Command

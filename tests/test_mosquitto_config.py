@@ -20,8 +20,8 @@ from factories import a_part, png
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from edge_inspector.bundle import Bundle
-from edge_inspector.line.check import Finding, check
-from edge_inspector.line.link import MAX_PAYLOAD
+from edge_inspector.line.broker.link import MAX_PAYLOAD
+from edge_inspector.line.setup.check import Finding, check
 from edge_inspector.settings import read_settings
 from edge_inspector.wire.topics import COMMANDS, DEFAULT_ROOT, PLC_COMMANDS, TOPICS
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from edge_inspector.bundle import Bundle
 from edge_inspector.errors import DataError, UsageError
-from edge_inspector.line.link import Incoming
+from edge_inspector.line.broker.link import Incoming
 from edge_inspector.private_line import (
     RunningDaemon,
     private_broker,

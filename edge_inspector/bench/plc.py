@@ -16,7 +16,7 @@ from edge_inspector.bundle import Bundle
 from edge_inspector.errors import DataError
 from edge_inspector.inspection.model import Reason
 from edge_inspector.inspection.preprocess import as_image
-from edge_inspector.line.link import Incoming, Link
+from edge_inspector.line.broker.link import Incoming, Link
 from edge_inspector.private_line import Source, listening, private_broker, private_daemon, write_settings
 from edge_inspector.wire.topics import DEFAULT_ROOT
 

@@ -18,9 +18,9 @@ from edge_inspector.bundle import NETWORK, RESIDUAL, Bundle, open_inspector
 from edge_inspector.engines.openvino import bf16_rate, count_flops, usable_processors
 from edge_inspector.errors import DataError
 from edge_inspector.inspection.model import Identity, Image, Judgement, Reason, Verdict
-from edge_inspector.inspection.picture import thumbnail
+from edge_inspector.inspection.overlays import thumbnail
 from edge_inspector.inspection.preprocess import decode
-from edge_inspector.line.ledger import open_ledger
+from edge_inspector.line.ledger.ledger import open_ledger
 from edge_inspector.wire.messages import Result, result_of
 
 _Made = TypeVar("_Made")

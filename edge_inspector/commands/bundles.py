@@ -23,8 +23,8 @@ def approve(
     note: NoteOption = "",
 ) -> None:
     """Check a bundle on this machine, write down who approved it, and let the link be it."""
-    from edge_inspector.line.approvals import approvals_file
-    from edge_inspector.line.approvals import approve as let
+    from edge_inspector.line.setup.approvals import approvals_file
+    from edge_inspector.line.setup.approvals import approve as let
 
     approval = let(bundle, link.absolute(), by, note, now(), _prove)
     typer.echo(f"{link} is bundle {approval.bundle} of part {approval.part}; {approvals_file(link)} says who and when")
@@ -33,7 +33,7 @@ def approve(
 
 def rollback(link: LinkArgument, by: ByOption, note: NoteOption = "") -> None:
     """Let the link be the bundle that was approved before, after the same check."""
-    from edge_inspector.line.approvals import rollback as go_back
+    from edge_inspector.line.setup.approvals import rollback as go_back
 
     approval = go_back(link.absolute(), by, note, now(), _prove)
     typer.echo(f"{link} is bundle {approval.bundle} of part {approval.part} again")

@@ -13,11 +13,11 @@ import typer
 
 def camera(config: Annotated[Path, typer.Option(help="The camera's settings file (TOML).")]) -> None:
     """Send a camera's pictures to a pool of workers over MQTT until SIGTERM or Ctrl-C; each is kept until judged."""
-    from edge_inspector.line.daemon import new_arrival_id
-    from edge_inspector.line.logs import set_log_format
-    from edge_inspector.line.send import send_pictures
-    from edge_inspector.line.station import World
-    from edge_inspector.line.systemd import notify
+    from edge_inspector.line.pool.send import send_pictures
+    from edge_inspector.line.station.daemon import new_arrival_id
+    from edge_inspector.line.station.logs import set_log_format
+    from edge_inspector.line.station.station import World
+    from edge_inspector.line.station.systemd import notify
     from edge_inspector.settings import read_camera_settings
 
     settings = read_camera_settings(config)

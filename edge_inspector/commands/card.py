@@ -24,7 +24,7 @@ def card(
     """Print a bundle's calibration card: bounds, planted defects found, suspicious pictures; exit 1 when unfit."""
     from edge_inspector import atomic
     from edge_inspector.bundle import read_bundle
-    from edge_inspector.lab.card_plot import draw_card
+    from edge_inspector.lab.calibration.card_plot import draw_card
 
     opened = read_bundle(bundle)
     if plot is not None:
@@ -58,7 +58,7 @@ def print_bundle(bundle: "Bundle", *, as_json: bool) -> None:
 
 
 def _as_json(bundle: "Bundle") -> dict[str, object]:
-    from edge_inspector.lab.metrics import Rate
+    from edge_inspector.lab.evaluation.metrics import Rate
 
     card, provenance = bundle.manifest.calibration, bundle.manifest.provenance
     dumped = json.loads(card.model_dump_json(exclude={"digests", "levels", "pictures", "ng_digests", "planted"}))
@@ -112,7 +112,7 @@ def _area_pairs(card: "CalibrationCard") -> "Iterator[str]":
 
 def _planted_table(card: "CalibrationCard") -> "Iterator[str]":
     """Yield the planted defects found by size and contrast, over all kinds with bounds, and for each kind."""
-    from edge_inspector.lab.metrics import Rate
+    from edge_inspector.lab.evaluation.metrics import Rate
 
     strengths = sorted({(one.size, one.contrast) for one in card.planted})
     kinds = sorted({one.kind for one in card.planted})

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from edge_inspector.bundle import Bundle
     from edge_inspector.inspection.inspector import Inspector
     from edge_inspector.inspection.recipe import Region
-    from edge_inspector.line.check import Finding
+    from edge_inspector.line.setup.check import Finding
 
 stderr = Console(stderr=True)
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]

@@ -20,8 +20,8 @@ def check(
     as_json: JsonFlag = False,
 ) -> None:
     """Say whether a folder is a fit training set; exit 1 when something is amiss."""
-    from edge_inspector.lab.data_check import check_data
-    from edge_inspector.lab.threshold import CONFIDENCE, supported_rate
+    from edge_inspector.lab.calibration.threshold import CONFIDENCE, supported_rate
+    from edge_inspector.lab.data.data_check import check_data
 
     with progress() as report:
         found = check_data(folder, group, report)

@@ -12,7 +12,7 @@ from edge_inspector.commands.console import FINDING, JsonFlag, print_json, stder
 from edge_inspector.errors import UsageError
 
 if TYPE_CHECKING:
-    from edge_inspector.line.album import Taken
+    from edge_inspector.line.collect.image_collection import Taken
 
 
 def collect(
@@ -26,12 +26,12 @@ def collect(
     as_json: JsonFlag = False,
 ) -> None:
     """Take pictures of good parts from a station's own source, with a word on focus and exposure for each."""
-    from edge_inspector.line.album import Album, Taken
-    from edge_inspector.line.collect import collect as take
-    from edge_inspector.line.collect import for_collecting
-    from edge_inspector.line.daemon import locked, new_arrival_id
-    from edge_inspector.line.ledger import open_ledger
-    from edge_inspector.line.station import World, open_source
+    from edge_inspector.line.collect.collect import collect as take
+    from edge_inspector.line.collect.collect import for_collecting
+    from edge_inspector.line.collect.image_collection import Album, Taken
+    from edge_inspector.line.ledger.ledger import open_ledger
+    from edge_inspector.line.station.daemon import locked, new_arrival_id
+    from edge_inspector.line.station.station import World, open_source
     from edge_inspector.settings import read_settings
 
     settings = read_settings(config)

@@ -15,7 +15,7 @@ from edge_inspector.errors import UsageError
 if TYPE_CHECKING:
     from edge_inspector.bench.measure import Figures
     from edge_inspector.bundle import Bundle
-    from edge_inspector.lab.evaluation import Evaluation
+    from edge_inspector.lab.evaluation.evaluation import Evaluation
 
 _SHOWN = 20
 _JPEG = {".jpg", ".jpeg", ".jpe", ".jfif"}
@@ -36,9 +36,9 @@ def evaluate(
     as_json: JsonFlag = False,
 ) -> None:
     """Compare a bundle's verdicts with the truth."""
-    from edge_inspector.lab.evaluate import evaluate as compare
+    from edge_inspector.lab.benchmark.rules import check_rule
+    from edge_inspector.lab.evaluation.evaluate import evaluate as compare
     from edge_inspector.lab.report.page import write_report
-    from edge_inspector.lab.rules import check_rule
 
     check_rule(rule)
     if report is not None and not report.absolute().parent.is_dir():
@@ -80,7 +80,7 @@ def inspect(
     save: Annotated[Path | None, typer.Option(help="Folder for overlay, heat map, reconstruction, mask.")] = None,
 ) -> None:
     """Judge pictures and print what the broker would get, as a JSON list; exit 1 when one is not OK."""
-    from edge_inspector.lab.inspect import files_of, inspect_files
+    from edge_inspector.lab.evaluation.inspect import files_of, inspect_files
 
     files = files_of(images)
     opened, inspector = open_bundle(bundle)
@@ -102,7 +102,7 @@ def reinspect(
     """Judge an archive again with another bundle and compare the verdicts; goes on where it was ended."""
     from edge_inspector.bundle import read_bundle
     from edge_inspector.engines.openvino import usable_processors
-    from edge_inspector.lab import reinspect as again
+    from edge_inspector.lab.evaluation import reinspect as again
 
     with progress() as report:
         judged = again.reinspect(folder, read_bundle(bundle), log, workers or usable_processors(), report)
@@ -140,8 +140,8 @@ def bench(
     from edge_inspector.bench.measure import measure
     from edge_inspector.bundle import read_bundle
     from edge_inspector.image_names import ending_of
-    from edge_inspector.lab.dataset import find_pictures
-    from edge_inspector.lab.machine import processor
+    from edge_inspector.lab.benchmark.machine import processor
+    from edge_inspector.lab.data.dataset import find_pictures
 
     chosen = [file for file in find_pictures(pictures) if ending_of(file.name) in _JPEG] if pictures else []
     if pictures and not chosen:
@@ -164,7 +164,7 @@ def bench(
 
 
 def _print_figures(bundle: "Bundle", figures: "Figures") -> None:
-    from edge_inspector.lab.machine import processor
+    from edge_inspector.lab.benchmark.machine import processor
 
     typer.echo(f"{processor()}; {bundle.detector} in {bundle.manifest.detector.precision}, {bundle.path}")
     for size, one in figures.stages.items():

@@ -12,7 +12,7 @@ from edge_inspector.commands.console import JsonFlag, now, open_bundle, print_js
 if TYPE_CHECKING:
     from edge_inspector.bundle import Bundle
     from edge_inspector.inspection.recipe import Region
-    from edge_inspector.lab.draft import AlignWish
+    from edge_inspector.lab.training.recipe_draft import AlignWish
 
 
 def rules(
@@ -23,9 +23,9 @@ def rules(
 ) -> None:
     """Teach each set with the defaults, and print what the rules of prior systems do on it beside ours."""
     from edge_inspector.detectors.settings import CaeSettings
-    from edge_inspector.lab.rules_table import COMPARED, RuleRow, as_markdown, compare_rules
-    from edge_inspector.lab.sets import find_sets
-    from edge_inspector.lab.train import Order, train
+    from edge_inspector.lab.benchmark.rules_table import COMPARED, RuleRow, as_markdown, compare_rules
+    from edge_inspector.lab.data.sets import find_sets
+    from edge_inspector.lab.training.train import Order, train
 
     rows: list[RuleRow] = []
     with TemporaryDirectory(prefix="edge-inspector-rules-") as temporary, progress() as report:
@@ -76,7 +76,7 @@ def table(
 ) -> None:
     """Teach every kind on every set for the same time, and print what each is worth; goes on where it was ended."""
     from edge_inspector.detectors.settings import KINDS
-    from edge_inspector.lab.table import TableOrder, as_markdown, measure
+    from edge_inspector.lab.benchmark.table import TableOrder, as_markdown, measure
 
     with progress() as report:
         order = TableOrder(
@@ -109,8 +109,8 @@ def align(
 ) -> None:
     """Move a set's test parts at random, and print what that costs without alignment and with it."""
     from edge_inspector.detectors.settings import parse_settings
-    from edge_inspector.lab.moved import MovedOrder, as_markdown, measure_moved
-    from edge_inspector.lab.train import Order, train
+    from edge_inspector.lab.benchmark.moved import MovedOrder, as_markdown, measure_moved
+    from edge_inspector.lab.training.train import Order, train
 
     settings = parse_settings(detector, {})
     with progress() as report:

@@ -9,7 +9,7 @@ from edge_inspector.commands.console import parse_roi
 from edge_inspector.errors import UsageError
 
 if TYPE_CHECKING:
-    from edge_inspector.lab.draft import AlignWish, UnitWish
+    from edge_inspector.lab.training.recipe_draft import AlignWish, UnitWish
 
 SizeOption = Annotated[str, typer.Option(help="Of the detector's picture: N or WIDTHxHEIGHT.")]
 RoiOption = Annotated[str | None, typer.Option(help="Inspect only x,y,width,height.")]
@@ -34,7 +34,7 @@ def align_wish(kind: str, max_turn: float | None, template: str | None, referenc
     Raises:
         UsageError: no such kind, or no rectangle.
     """
-    from edge_inspector.lab.draft import ALIGNMENTS, AlignWish
+    from edge_inspector.lab.training.recipe_draft import ALIGNMENTS, AlignWish
 
     known = next((one for one in ALIGNMENTS if one == kind), None)
     if known is None:
@@ -52,7 +52,7 @@ def parse_units(texts: list[str]) -> "tuple[UnitWish, ...]":
 
 
 def _parse_unit(text: str) -> "UnitWish":
-    from edge_inspector.lab.draft import UnitWish
+    from edge_inspector.lab.training.recipe_draft import UnitWish
 
     box, comma, area = text.rpartition(",") if text.count(",") == 4 else (text, "", "")
     region = parse_roi(box, "--region")

@@ -16,7 +16,7 @@ from edge_inspector.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from edge_inspector.line.history import Audited, Found, Verified
+    from edge_inspector.line.ledger.history import Audited, Found, Verified
     from edge_inspector.settings import Settings, StationSettings
 
 ConfigOption = Annotated[Path, typer.Option(help="Settings file (TOML) of the daemon.")]
@@ -41,8 +41,8 @@ def history(
     as_json: JsonFlag = False,
 ) -> None:
     """Find results in a station's ledger, newest first, or its audit trail; a daemon may be at work meanwhile."""
-    from edge_inspector.line import history as past
-    from edge_inspector.line.station import state_folder
+    from edge_inspector.line.ledger import history as past
+    from edge_inspector.line.station.station import state_folder
 
     settings, chosen = _chosen(config, station)
     path = state_folder(settings, chosen) / "ledger.db"
@@ -68,9 +68,9 @@ def explain(
     as_json: JsonFlag = False,
 ) -> None:
     """Judge an archived part once more and draw what was seen; exit 1 when something is gone or differs."""
-    from edge_inspector.line.archive import Shelf
-    from edge_inspector.line.explain import explain as look_again
-    from edge_inspector.line.station import archive_folder
+    from edge_inspector.line.archive.archive import Shelf
+    from edge_inspector.line.setup.explain import explain as look_again
+    from edge_inspector.line.station.station import archive_folder
 
     settings, chosen = _chosen(config, station)
     target = out or Path(f"{Path(arrival_id).name}.png")
@@ -106,7 +106,7 @@ def diagnose(
     out: Annotated[Path | None, typer.Option(help="Zip file to write; default by the time, here.")] = None,
 ) -> None:
     """Write one file for support: settings without secrets, versions, log, health, ledger, timings. No pictures."""
-    from edge_inspector.line.diagnose import diagnose as collect
+    from edge_inspector.line.setup.diagnose import diagnose as collect
     from edge_inspector.settings import read_settings
 
     target = out or Path(f"edge-inspector-{now():%Y%m%d-%H%M%S}.zip")

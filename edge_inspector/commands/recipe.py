@@ -23,9 +23,9 @@ from edge_inspector.errors import UsageError
 
 if TYPE_CHECKING:
     from edge_inspector.inspection.preprocess import IgnoreMask
-    from edge_inspector.lab.draft import AlignWish, UnitWish
-    from edge_inspector.lab.preview import Preview
-    from edge_inspector.lab.reference import Sight
+    from edge_inspector.lab.training.preview import Preview
+    from edge_inspector.lab.training.recipe_draft import AlignWish, UnitWish
+    from edge_inspector.lab.training.reference import Sight
 
 _MEASURED = 40
 """Pictures that size and grey values are taken from where there is no bundle."""
@@ -49,8 +49,8 @@ def preview(
     as_json: JsonFlag = False,
 ) -> None:
     """Draw what the detector will see of pictures, and say how each part was found; exit 1 when one cannot be."""
-    from edge_inspector.lab.dataset import find_pictures
-    from edge_inspector.lab.preview import preview as draw
+    from edge_inspector.lab.data.dataset import find_pictures
+    from edge_inspector.lab.training.preview import preview as draw
 
     is_folder = len(pictures) == 1 and pictures[0].is_dir()
     files = find_pictures(pictures[0]) if is_folder else tuple(pictures)
@@ -72,7 +72,7 @@ def preview(
 
 def _of_bundle(path: Path) -> "tuple[Sight, IgnoreMask | None]":
     from edge_inspector.bundle import read_bundle
-    from edge_inspector.lab.reference import Sight
+    from edge_inspector.lab.training.reference import Sight
 
     bundle = read_bundle(path)
     return Sight(bundle.recipe, bundle.aligner()), bundle.ignore()
@@ -86,10 +86,10 @@ def _asked_for(
     units: "tuple[UnitWish, ...]",
     mask: Path | None,
 ) -> "tuple[Sight, IgnoreMask | None]":
-    from edge_inspector.lab.dataset import read_picture
-    from edge_inspector.lab.draft import Draft, draft_recipe, read_ignore
-    from edge_inspector.lab.reference import open_sight
-    from edge_inspector.lab.traits import traits_of
+    from edge_inspector.lab.data.dataset import read_picture
+    from edge_inspector.lab.data.traits import traits_of
+    from edge_inspector.lab.training.recipe_draft import Draft, draft_recipe, read_ignore
+    from edge_inspector.lab.training.reference import open_sight
 
     draft = Draft("part", 3, lambda _width, _height: size, region=parse_roi(roi), align=wish, units=units)
     some = [traits_of(read_picture(file, 1)) for file in _evenly(files, _MEASURED)]

@@ -49,9 +49,9 @@ def tune(
     from dataclasses import asdict
 
     from edge_inspector.detectors.settings import CaeSettings
-    from edge_inspector.lab.train import Order
-    from edge_inspector.lab.tune import KINDS, SIZES, Search
-    from edge_inspector.lab.tune import tune as search
+    from edge_inspector.lab.training.train import Order
+    from edge_inspector.lab.training.tune import KINDS, SIZES, Search
+    from edge_inspector.lab.training.tune import tune as search
 
     with progress() as report:
         found = search(

@@ -15,8 +15,8 @@ def run(config: Annotated[Path, typer.Option(help="Settings file (TOML).")]) -> 
     """Run the daemon until SIGTERM or Ctrl-C; SIGHUP takes up changed parts and bundles."""
     from functools import partial
 
-    from edge_inspector.line.daemon import serve
-    from edge_inspector.line.logs import set_log_format
+    from edge_inspector.line.station.daemon import serve
+    from edge_inspector.line.station.logs import set_log_format
     from edge_inspector.settings import read_settings
 
     settings = read_settings(config)
@@ -31,7 +31,7 @@ def check(
     """Look at everything that `run` needs: bundles, folders, cameras, broker; exit 1 when something is missing."""
     from dataclasses import asdict
 
-    from edge_inspector.line.check import check as look
+    from edge_inspector.line.setup.check import check as look
     from edge_inspector.settings import read_settings
 
     findings = list(look(read_settings(config), time.monotonic_ns))

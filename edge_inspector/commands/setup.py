@@ -30,8 +30,8 @@ def init(
 ) -> None:
     """Ask for a station's settings or take them as options, write them, check all, and say what comes next."""
     from edge_inspector.bundle import read_bundle
-    from edge_inspector.line.check import check
-    from edge_inspector.line.setup import STATES, Answers, begin_station, refuse_existing
+    from edge_inspector.line.setup.check import check
+    from edge_inspector.line.setup.setup import STATES, Answers, begin_station, refuse_existing
     from edge_inspector.wire.topics import check_name
 
     name = check_name(station or _ask("station", "Name of the station"), "station")
@@ -68,7 +68,7 @@ def export_(
     config: ConfigOption,
 ) -> None:
     """Write settings without secrets, and all bundles, into one file."""
-    from edge_inspector.line.portable import export_station
+    from edge_inspector.line.setup.portable import export_station
 
     left_out = export_station(config, out)
     typer.echo(f"wrote {out}, {out.stat().st_size / 1e6:.1f} MB")
@@ -83,7 +83,7 @@ def import_(
     station: Annotated[str | None, typer.Option(help="Another name: two stations at one broker need two.")] = None,
 ) -> None:
     """Set up the station of an exported file on this PC."""
-    from edge_inspector.line.portable import import_station
+    from edge_inspector.line.setup.portable import import_station
 
     imported = import_station(archive, config.absolute(), station)
     typer.echo(f"wrote {config}")
@@ -97,7 +97,7 @@ def import_(
 @station_app.command("drop-in")
 def drop_in_(config: ConfigOption) -> None:
     """Print the systemd drop-in that allows the service its folders and secrets; install.sh asks for it."""
-    from edge_inspector.line.dropin import drop_in, obstacles
+    from edge_inspector.line.setup.dropin import drop_in, obstacles
     from edge_inspector.settings import read_settings
 
     settings = read_settings(config)
@@ -122,7 +122,7 @@ def _broker(text: str) -> dict[str, object]:
 
 def _keep_password(file: Path) -> None:
     """Ask for the password: as an option it would stand in the list of processes."""
-    from edge_inspector.line.setup import write_secret
+    from edge_inspector.line.setup.setup import write_secret
 
     if not sys.stdin.isatty():
         raise UsageError("--username needs --password-file, or somebody to type the password")

@@ -8,8 +8,8 @@ import typer
 from edge_inspector.commands.console import FINDING, JsonFlag, open_bundle, print_json, progress
 
 if TYPE_CHECKING:
-    from edge_inspector.lab.compare import Comparison
-    from edge_inspector.lab.repeat import Repeatability
+    from edge_inspector.lab.evaluation.compare import Comparison
+    from edge_inspector.lab.evaluation.repeatability import Repeatability
 
 _NAMED = 5
 """Flips of each kind that are named; --json names all."""
@@ -30,9 +30,9 @@ def compare(
 
     import numpy as np
 
-    from edge_inspector.lab.compare import compare as compare_evaluations
-    from edge_inspector.lab.evaluate import evaluate
-    from edge_inspector.lab.rules import CALIBRATED
+    from edge_inspector.lab.benchmark.rules import CALIBRATED
+    from edge_inspector.lab.evaluation.compare import compare as compare_evaluations
+    from edge_inspector.lab.evaluation.evaluate import evaluate
 
     opened = [open_bundle(path) for path in (before, after)]
     with progress() as report:
@@ -95,7 +95,7 @@ def repeat(
     """Say whether the same part gets the same verdict again, and how far it may shift before it does not."""
     import numpy as np
 
-    from edge_inspector.lab.repeat import repeat as judge_again
+    from edge_inspector.lab.evaluation.repeatability import repeat as judge_again
 
     _, inspector = open_bundle(bundle)
     with progress() as report:

@@ -7,10 +7,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from edge_inspector.detectors.cells import train_on_cells
-from edge_inspector.detectors.features import CellResidual, backbone_of, good_features
-from edge_inspector.detectors.lesson import Deployed, Fitted, Lesson
+from edge_inspector.detectors.features.cells import train_on_cells
+from edge_inspector.detectors.features.features import CellResidual, backbone_of, good_features
 from edge_inspector.detectors.settings import FeatureCaeSettings
+from edge_inspector.detectors.training_data import Deployed, Fitted, Lesson
 
 
 def autoencoder(channels: int, latent: int) -> nn.Sequential:

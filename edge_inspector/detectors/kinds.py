@@ -1,8 +1,9 @@
 """The door to the detectors: from the settings of one kind to what teaches it."""
 
-from edge_inspector.detectors import autoencoder, centroid, feature_cae, features, padim, patchcore, svdd
-from edge_inspector.detectors.backbones import MULTIPLE
-from edge_inspector.detectors.lesson import Lesson, Taught
+from edge_inspector.detectors import centroid, feature_cae, padim, patchcore, svdd
+from edge_inspector.detectors.autoencoders import autoencoder
+from edge_inspector.detectors.features import features
+from edge_inspector.detectors.features.backbones import MULTIPLE
 from edge_inspector.detectors.settings import (
     AutoencoderSettings,
     CentroidSettings,
@@ -14,6 +15,7 @@ from edge_inspector.detectors.settings import (
     SvddSettings,
 )
 from edge_inspector.detectors.tiles import check_tiles
+from edge_inspector.detectors.training_data import Lesson, Taught
 
 
 def check_size(settings: DetectorSettings, height: int, width: int) -> None:

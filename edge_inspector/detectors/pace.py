@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 
-from edge_inspector.detectors.lesson import Budget
+from edge_inspector.detectors.training_data import Budget
 
 
 class Pace:

@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from edge_inspector.detectors.features import (
+from edge_inspector.detectors.features.features import (
     CellResidual,
     Selected,
     backbone_of,
@@ -16,8 +16,8 @@ from edge_inspector.detectors.features import (
     count_channels,
     good_features,
 )
-from edge_inspector.detectors.lesson import Deployed, Fitted, Lesson
 from edge_inspector.detectors.settings import PadimSettings, PcaSettings
+from edge_inspector.detectors.training_data import Deployed, Fitted, Lesson
 
 
 class Mahalanobis(CellResidual):

@@ -7,9 +7,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from edge_inspector.detectors.features import CellResidual, backbone_of, cells_of, good_features
-from edge_inspector.detectors.lesson import Deployed, Fitted, Lesson
+from edge_inspector.detectors.features.features import CellResidual, backbone_of, cells_of, good_features
 from edge_inspector.detectors.settings import PatchcoreSettings
+from edge_inspector.detectors.training_data import Deployed, Fitted, Lesson
 
 _CANDIDATES = 40_000
 _SHADOW = 32

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from edge_inspector.detectors.lesson import Pictures
 from edge_inspector.detectors.settings import CommonSettings
+from edge_inspector.detectors.training_data import Pictures
 from edge_inspector.errors import UsageError
 
 

@@ -124,7 +124,7 @@ class Decision(_Frozen):
 
 
 class QualityLimits(_Frozen):
-    """Beyond which a picture is INVALID; None is never. Learned with room to spare (lab/limits.py)."""
+    """Beyond which a picture is INVALID; None is never. Learned with room to spare (lab/training/limits.py)."""
 
     dark: Finite | None = None
     """Least brightness, 0 to 255."""

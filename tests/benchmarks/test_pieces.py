@@ -20,12 +20,12 @@ from skimage.morphology import area_opening
 from edge_inspector.bundle import Bundle, open_detector
 from edge_inspector.inspection.blobs import find_blobs
 from edge_inspector.inspection.model import Identity, Judgement, Reason
-from edge_inspector.inspection.picture import thumbnail
+from edge_inspector.inspection.overlays import thumbnail
 from edge_inspector.inspection.preprocess import Placement, prepare, shrink
 from edge_inspector.inspection.quality import make_gate, miniature_of
 from edge_inspector.inspection.recipe import Decision, QualityLimits
 from edge_inspector.inspection.score import area_level
-from edge_inspector.line.ledger import open_ledger
+from edge_inspector.line.ledger.ledger import open_ledger
 from edge_inspector.wire.messages import Result, result_of
 
 pytestmark = pytest.mark.slow

@@ -10,8 +10,8 @@ from factories import a_twin
 
 from edge_inspector.bundle import Bundle, read_bundle
 from edge_inspector.errors import DataError, DiskError
-from edge_inspector.line import approvals
-from edge_inspector.line.approvals import approvals_file, read_approvals
+from edge_inspector.line.setup import approvals
+from edge_inspector.line.setup.approvals import approvals_file, read_approvals
 
 Run = Callable[..., tuple[int, str, str]]
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

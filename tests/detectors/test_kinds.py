@@ -13,15 +13,16 @@ import torch
 from factories import a_part, png, write_parts
 
 from edge_inspector.bundle import Bundle
-from edge_inspector.detectors import kinds, lesson
-from edge_inspector.detectors.lesson import Budget
+from edge_inspector.detectors import kinds
+from edge_inspector.detectors import training_data as lesson
 from edge_inspector.detectors.settings import KINDS, DetectorSettings, FeatureSettings, parse_settings
+from edge_inspector.detectors.training_data import Budget
 from edge_inspector.errors import UsageError
 from edge_inspector.inspection.preprocess import as_image, prepare
 from edge_inspector.inspection.recipe import Recipe
 from edge_inspector.inspection.score import area_level
-from edge_inspector.lab import train as teaching
-from edge_inspector.lab.train import Order, train
+from edge_inspector.lab.training import train as teaching
+from edge_inspector.lab.training.train import Order, train
 
 pytestmark = pytest.mark.trains
 

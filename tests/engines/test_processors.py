@@ -17,7 +17,7 @@ from factories import a_part, a_twin, png
 
 from edge_inspector.bundle import Bundle
 from edge_inspector.engines.openvino import Precision, can_run
-from edge_inspector.lab import precision
+from edge_inspector.lab.training import precision
 
 JUDGE = """
 import json, sys, time

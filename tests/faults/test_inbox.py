@@ -22,7 +22,7 @@ from line.stations import Bench, wait_until_ready
 from plc import Plc
 
 from edge_inspector.bundle import Bundle
-from edge_inspector.line import listing
+from edge_inspector.line.sources import listing
 
 Record = Callable[[str, object], None]
 FLOOD = 10_000

@@ -18,10 +18,10 @@ from factories import a_part, a_recipe, png
 from edge_inspector.bundle import Bundle
 from edge_inspector.inspection.inspector import Features, Inspector
 from edge_inspector.inspection.model import AnomalyMap, Picture
-from edge_inspector.line.ledger import Ledger, open_ledger
-from edge_inspector.line.stage import PartLine
-from edge_inspector.line.station import Station, World
-from edge_inspector.line.supervisor import Restart, Signs
+from edge_inspector.line.ledger.ledger import Ledger, open_ledger
+from edge_inspector.line.station.stage import PartLine
+from edge_inspector.line.station.station import Station, World
+from edge_inspector.line.station.supervisor import Restart, Signs
 from edge_inspector.settings import Settings
 
 

@@ -22,9 +22,11 @@ from simulation.operator import Operator
 from simulation.scheduler import Process, Scheduler, StuckError, modules
 from simulation.storage import Disk
 
-from edge_inspector.line import capture, folder, link, station
-from edge_inspector.line.camera import Reader
-from edge_inspector.line.stage import PartLine
+from edge_inspector.line.broker import link
+from edge_inspector.line.sources import capture, folder
+from edge_inspector.line.sources.camera import Reader
+from edge_inspector.line.station import station
+from edge_inspector.line.station.stage import PartLine
 from edge_inspector.settings import Settings
 
 FAULTS = ("kill", "kill", "power", "stop", "broker", "cut", "cut", "plc", "clock", "full", "late", "monitor")

@@ -11,7 +11,7 @@ from typing import Any
 import paho.mqtt.client as mqtt
 from simulation.scheduler import Process, Scheduler
 
-from edge_inspector.line.link import Dial
+from edge_inspector.line.broker.link import Dial
 
 _GOOD = SimpleNamespace(value=0, is_failure=False)
 _SILENT_S = 1.5

@@ -8,10 +8,11 @@ import pytest
 from simulation.episode import FailedError, run
 
 from edge_inspector.inspection.model import Image
-from edge_inspector.line import camera, publisher
-from edge_inspector.line.ledger import Ledger
-from edge_inspector.line.monitor import PRODUCTION
-from edge_inspector.line.standing import Standing
+from edge_inspector.line.broker import publisher
+from edge_inspector.line.health.verdict_hold import Standing
+from edge_inspector.line.ledger.ledger import Ledger
+from edge_inspector.line.ledger.monitor import PRODUCTION
+from edge_inspector.line.sources import camera
 
 SEEDS = 120
 PARTS = 30

@@ -8,8 +8,8 @@ from typing import TypeAlias
 
 import cv2
 
-from edge_inspector.inspection.picture import ColourImage
-from edge_inspector.lab.metrics import Rate
+from edge_inspector.inspection.overlays import ColourImage
+from edge_inspector.lab.evaluation.metrics import Rate
 
 _QUALITY = 88
 

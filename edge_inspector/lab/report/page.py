@@ -7,10 +7,10 @@ from pathlib import Path
 from edge_inspector import atomic
 from edge_inspector.bundle import Bundle
 from edge_inspector.inspection.inspector import Inspector
-from edge_inspector.lab.evaluation import PREVALENCE, Evaluation
+from edge_inspector.lab.evaluation.evaluation import PREVALENCE, Evaluation
+from edge_inspector.lab.report.images import pictures_section
 from edge_inspector.lab.report.markup import Markup, render, tag
 from edge_inspector.lab.report.origins import calibration_section, provenance_section, training_section
-from edge_inspector.lab.report.pictures import pictures_section
 from edge_inspector.lab.report.results import curves_section, places_section, summary, verdicts_section
 
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 from edge_inspector.bundle import Bundle
 from edge_inspector.inspection.model import Verdict
-from edge_inspector.lab.curves import precision_recall_curve, roc_curve
-from edge_inspector.lab.evaluation import Evaluation, Judged, Places, confusion, finite, missed
-from edge_inspector.lab.metrics import Rate
+from edge_inspector.lab.evaluation.curves import precision_recall_curve, roc_curve
+from edge_inspector.lab.evaluation.evaluation import Evaluation, Judged, Places, confusion, finite, missed
+from edge_inspector.lab.evaluation.metrics import Rate
 from edge_inspector.lab.report.charts import Line, curve_chart, score_chart
 from edge_inspector.lab.report.markup import Content, Markup, figure, join, number, rate, section, table, tag
 

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from edge_inspector.bundle import Bundle, open_inspector, read_bundle, write_bundle
 from edge_inspector.cli import app
-from edge_inspector.lab.evaluate import evaluate
+from edge_inspector.lab.evaluation.evaluate import evaluate
 from edge_inspector.lab.report.page import write_report
 
 CHROMIUM = Path("/usr/bin/chromium")

@@ -1,0 +1,252 @@
+"""Commands that write a bundle."""
+
+import time
+from pathlib import Path
+from threading import Event
+from typing import Annotated
+
+import typer
+
+from edge_inspector.commands.card import print_bundle
+from edge_inspector.commands.console import (
+    GroupOption,
+    JsonFlag,
+    ended_by_ctrl_c,
+    now,
+    open_bundle,
+    parse_changes,
+    parse_roi,
+    parse_size,
+    print_json,
+    progress,
+    stderr,
+)
+from edge_inspector.commands.look import (
+    AlignOption,
+    MaskOption,
+    MaxTurnOption,
+    ReferenceOption,
+    RoiOption,
+    SizeOption,
+    TemplateOption,
+    UnitOption,
+    align_wish,
+    parse_units,
+)
+from edge_inspector.detectors.settings import AUGMENTATIONS, DEFAULT_KIND
+
+FalseRejectOption = Annotated[float | None, typer.Option(help="At most this share of good parts is rejected.")]
+ConfidenceOption = Annotated[float, typer.Option(help="How sure that must be.")]
+ReviewOption = Annotated[float | None, typer.Option(help="At most this share of good parts is not OK.")]
+MinAreaOption = Annotated[float | None, typer.Option(min=0.01, help="Smallest defect that counts, camera pixels.")]
+OverlaysOption = Annotated[
+    Path | None, typer.Option(help="Folder for the most unusual good pictures with the heat map over them.")
+]
+
+
+def train(
+    pictures: Annotated[Path, typer.Argument(help="Folder of pictures of good parts.", metavar="OK_DIR")],
+    part: Annotated[str, typer.Option(help="Name of the part.")],
+    out: Annotated[Path, typer.Option(help="Folder to write the bundle to; must not exist.")],
+    detector: Annotated[str, typer.Option(help="Kind of detector; README lists them.")] = DEFAULT_KIND,
+    size: SizeOption = "256",
+    keep_aspect: Annotated[
+        bool, typer.Option("--keep-aspect", help="Keep the picture's shape; --size is the longer side.")
+    ] = False,
+    colour: Annotated[
+        bool | None, typer.Option("--colour/--grey", help="Look at colours too; unless said, backbones do.")
+    ] = None,
+    backbone: Annotated[str | None, typer.Option(help="Pretrained network of a feature detector.")] = None,
+    allow_random: Annotated[bool, typer.Option("--allow-random", help="Take a backbone that knows nothing.")] = False,
+    tile: Annotated[int | None, typer.Option(min=0, help="Side of tiles, for small defects in large pictures.")] = None,
+    overlap: Annotated[int | None, typer.Option(min=0, help="Pixels that tiles share.")] = None,
+    augment: Annotated[
+        str | None, typer.Option(help=f"What good parts may show as well: {','.join(AUGMENTATIONS)}.")
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="End the training after so many epochs.")] = None,
+    minutes: Annotated[float | None, typer.Option(min=0.01, help="End the training after so many minutes.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Start of all chance.")] = 0,
+    precision: Annotated[str, typer.Option(help="Of the network on the line: auto, f32, bf16 or int8.")] = "auto",
+    false_reject: FalseRejectOption = None,
+    confidence: ConfidenceOption = 0.95,
+    review: ReviewOption = None,
+    min_area: MinAreaOption = None,
+    residual: Annotated[str | None, typer.Option(help="ssim, l1, l2 or ssim+l1.")] = None,
+    tolerance: Annotated[
+        bool | None, typer.Option("--tolerance/--no-tolerance", help="Measure against how much good parts differ.")
+    ] = None,
+    local: Annotated[bool, typer.Option("--normalise-local", help="Take slow changes of light out.")] = False,
+    roi: RoiOption = None,
+    mask: MaskOption = None,
+    align: AlignOption = "none",
+    max_turn: MaxTurnOption = None,
+    template: TemplateOption = None,
+    reference: ReferenceOption = None,
+    unit: UnitOption = None,
+    group: GroupOption = None,
+    changes: Annotated[list[str] | None, typer.Option("--set", help="Detector setting, KEY=VALUE; repeatable.")] = None,
+    resume: Annotated[
+        Path | None, typer.Option(help="Bundle whose weights the training goes on from (autoencoders).")
+    ] = None,
+    device: Annotated[str, typer.Option(help="cpu or cuda, for autoencoders; `torchrun` makes several.")] = "cpu",
+    overlays: OverlaysOption = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Teach a part from good pictures and write a bundle that can run."""
+    from edge_inspector.detectors.settings import parse_settings
+    from edge_inspector.detectors.training_data import Budget
+    from edge_inspector.detectors.workers import WorkerDoneError, join
+    from edge_inspector.lab.calibration.threshold import Target
+    from edge_inspector.lab.training.precision import parse_precision
+    from edge_inspector.lab.training.train import Order
+    from edge_inspector.lab.training.train import train as teach
+
+    width, height = parse_size(size)
+    said = {
+        "residual": residual,
+        "tolerance": tolerance,
+        "backbone": backbone,
+        "allow_random": allow_random or None,
+        "tile": tile,
+        "overlap": overlap,
+        "augment": augment,
+    }
+    wanted = {name: str(value) for name, value in said.items() if value is not None}
+    settings = parse_settings(detector, parse_changes(changes or []) | wanted)
+    pressed = Event()
+    workers = join(device)
+    try:
+        with progress() as report:
+            bundle = teach(
+                Order(
+                    pictures=pictures,
+                    part=part,
+                    out=out,
+                    detector=settings,
+                    created=now(),
+                    clock=time.monotonic,
+                    report=report,
+                    width=width,
+                    height=height,
+                    keep_aspect=keep_aspect,
+                    channels=settings.CHANNELS if colour is None else 3 if colour else 1,
+                    budget=Budget(epochs, None if minutes is None else 60 * minutes),
+                    seed=seed,
+                    precision=parse_precision(precision),
+                    target=Target(false_reject, confidence, review),
+                    min_area=min_area,
+                    normalise="local" if local else "none",
+                    region=parse_roi(roi),
+                    mask=mask,
+                    align=align_wish(align, max_turn, template, reference),
+                    units=parse_units(unit or []),
+                    group=group,
+                    resume=resume,
+                    workers=workers,
+                    interruptible=lambda: ended_by_ctrl_c(pressed),
+                )
+            )
+    except WorkerDoneError:
+        return
+    _save_overlays(bundle.path, overlays)
+    print_bundle(bundle, as_json=as_json)
+    if pressed.is_set():
+        stderr.print(
+            f"Ctrl-C ended the training after {bundle.manifest.provenance.steps} steps; the best weights so far are "
+            f"kept. To go on: the same command with --resume {bundle.path} and another --out.",
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
+        )
+
+
+def calibrate(
+    bundle: Annotated[Path, typer.Argument(help="Bundle to start from; it is not changed.")],
+    ok: Annotated[Path, typer.Option(help="Folder of pictures of good parts that were not used before.")],
+    out: Annotated[Path, typer.Option(help="Folder to write the new bundle to; must not exist.")],
+    false_reject: FalseRejectOption = None,
+    confidence: ConfidenceOption = 0.95,
+    review: ReviewOption = None,
+    min_area: MinAreaOption = None,
+    group: GroupOption = None,
+    again: Annotated[
+        bool, typer.Option("--again", help="--ok taught the bundle: use the pictures of it that calibrated.")
+    ] = False,
+    ng: Annotated[Path | None, typer.Option(help="Folder of defective parts: choose the minimum area by them.")] = None,
+    take_out: Annotated[
+        list[str] | None, typer.Option(help="Calibration picture not to use; counts as rejected; repeatable.")
+    ] = None,
+    by: Annotated[str, typer.Option(help="Who says that these show defective parts: then they do not count.")] = "",
+    overlays: OverlaysOption = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Give a bundle a new threshold, from other good pictures, for another target, or without a defective picture."""
+    from edge_inspector.bundle import read_bundle
+    from edge_inspector.lab.calibration.recalibrate import Wish, recalibrate
+    from edge_inspector.lab.calibration.threshold import Target
+
+    with progress() as report:
+        written = recalibrate(
+            read_bundle(bundle),
+            Wish(
+                pictures=ok,
+                out=out,
+                target=Target(false_reject, confidence, review),
+                created=now(),
+                report=report,
+                min_area=min_area,
+                group=group,
+                again=again,
+                take_out=tuple(take_out or ()),
+                marked_by=by.strip(),
+                ng=ng,
+            ),
+        )
+    _save_overlays(written.path, overlays)
+    print_bundle(written, as_json=as_json)
+
+
+def pretrain(
+    pictures: Annotated[Path, typer.Argument(help="Folder of pictures of good parts.", metavar="OK_DIR")],
+    out: Annotated[Path, typer.Option(help="File to write the weights to; must not exist.")],
+    backbone: Annotated[str, typer.Option(help="Architecture to start from.")] = "efficientnet-lite0",
+    size: Annotated[int, typer.Option(min=32, help="Side of the square pictures.")] = 256,
+    epochs: Annotated[int | None, typer.Option(min=1, help="End after so many epochs.")] = None,
+    minutes: Annotated[float | None, typer.Option(min=0.01, help="End after so many minutes.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Start of all chance; `train` needs the same.")] = 0,
+    group: GroupOption = None,
+    from_scratch: Annotated[bool, typer.Option("--from-scratch", help="Start without ImageNet's weights.")] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Teach a backbone one's own parts by turning their pictures; `train --backbone rotation:FILE` takes it."""
+    from edge_inspector.detectors.training_data import Budget
+    from edge_inspector.lab.training.pretrain import PretrainOrder, pretrain_backbone
+
+    with progress() as report:
+        made = pretrain_backbone(
+            PretrainOrder(
+                pictures=pictures,
+                out=out,
+                clock=time.monotonic,
+                report=report,
+                architecture=backbone,
+                from_scratch=from_scratch,
+                size=size,
+                budget=Budget(epochs, None if minutes is None else 60 * minutes),
+                seed=seed,
+                group=group,
+            )
+        )
+    if as_json:
+        print_json({"file": str(made.file), "pictures": made.pictures, "told": made.told})
+        return
+    typer.echo(
+        f"{made.file}: pretrained on {made.pictures} pictures, tells {made.told:.0%} of unseen turns; chance: 25%"
+    )
+
+
+def _save_overlays(bundle: Path, folder: Path | None) -> None:
+    from edge_inspector.lab.calibration.outliers import save_overlays
+
+    if folder is not None:
+        save_overlays(*open_bundle(bundle), folder)

@@ -1,0 +1,1 @@
+"""Networks that reconstruct a part, and what they cannot reconstruct."""

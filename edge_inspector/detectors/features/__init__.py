@@ -1,0 +1,1 @@
+"""Pretrained features, and what is fitted on them."""

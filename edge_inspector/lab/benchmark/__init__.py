@@ -1,0 +1,1 @@
+"""Other systems' rules, and whole sets."""

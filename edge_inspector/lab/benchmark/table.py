@@ -1,0 +1,141 @@
+"""Every kind of detector on every set of pictures: one row each, kept in a file, so that the work can be resumed."""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from edge_inspector import atomic
+from edge_inspector.bundle import Bundle, open_inspector
+from edge_inspector.detectors.settings import parse_settings
+from edge_inspector.detectors.training_data import Budget
+from edge_inspector.engines.openvino import usable_processors
+from edge_inspector.errors import DataError
+from edge_inspector.inspection.inspector import Inspector
+from edge_inspector.lab.data.sets import find_sets
+from edge_inspector.lab.evaluation.evaluate import evaluate
+from edge_inspector.lab.training.train import Order, train
+
+Row: TypeAlias = dict[str, Any]
+"""JSON: what was measured of one kind on one set, or why nothing came of it."""
+_EPOCHS = 1_000_000
+"""So many that the seconds end the training."""
+_TIMED = 20
+
+
+@dataclass(frozen=True, slots=True)
+class TableOrder:
+    """What is to be measured."""
+
+    root: Path
+    """Folder of sets."""
+    rows: Path
+    """Folder of the rows that are done; a row that is there is not measured again."""
+    kinds: Sequence[str]
+    seconds: float
+    """Of training, for each kind and set."""
+    clock_ns: Callable[[], int]
+    now: Callable[[], datetime]
+    report: Callable[[str, float], None] = field(repr=False)
+    size: int = 256
+    local: bool = False
+
+
+def measure(order: TableOrder) -> Iterator[Row]:
+    """Yield one row after the other, set by set; those that are done come at once.
+
+    Raises:
+        DataError: no sets below the root.
+    """
+    order.rows.mkdir(parents=True, exist_ok=True)
+    for folder in find_sets(order.root):
+        for kind in order.kinds:
+            file = order.rows / f"{folder.name}-{kind.replace(':', '-')}.json"
+            if not file.is_file():
+                row = {"set": folder.name, "kind": kind, "budget": order.seconds, **_figures(order, folder, kind)}
+                atomic.write_file(file, json.dumps(row, indent=1).encode())
+            yield json.loads(file.read_bytes())
+
+
+def _figures(order: TableOrder, folder: Path, kind: str) -> Row:
+    settings = parse_settings(kind, {})
+    with TemporaryDirectory(prefix="edge-inspector-table-") as temporary:
+        try:
+            bundle = train(
+                Order(
+                    pictures=folder / "train" / "good",
+                    part="part",  # no line will see it
+                    out=Path(temporary) / "bundle",
+                    detector=settings,
+                    created=order.now(),
+                    clock=lambda: order.clock_ns() / 1e9,
+                    report=lambda words, share: order.report(f"{folder.name} {kind}: {words}", share),
+                    width=order.size,
+                    height=order.size,
+                    channels=settings.CHANNELS,
+                    normalise="local" if order.local else "none",
+                    budget=Budget(_EPOCHS, order.seconds),
+                )
+            )
+            inspector = open_inspector(bundle, threads=usable_processors(), clock_ns=order.clock_ns)
+            found = evaluate(bundle, inspector, folder, "calibrated", order.report).as_json()
+        except DataError as error:
+            return {"failed": str(error)}
+        return {
+            **{name: found[name] for name in ("image_auroc", "pixel_auroc", "aupro", "miss_rate", "false_reject_rate")},
+            "steps": bundle.manifest.provenance.steps,
+            "seconds": bundle.manifest.provenance.seconds,
+            "graph_ms": _graph_ms(bundle, inspector, order.clock_ns),
+            "bundle_mb": sum(file.stat().st_size for file in bundle.path.rglob("*") if file.is_file()) / 1e6,
+        }
+
+
+def _graph_ms(bundle: Bundle, inspector: Inspector, clock_ns: Callable[[], int]) -> float:
+    """Return the median time of both graphs, milliseconds."""
+    evidence = inspector.inspect((bundle.path / bundle.manifest.golden[0].picture).read_bytes()).evidence
+    if evidence is None:
+        raise DataError("a golden picture cannot be judged")
+    times = []
+    for _ in range(_TIMED):
+        start = clock_ns()
+        inspector.detector.residual(evidence.picture, inspector.detector.network(evidence.picture))
+        times.append((clock_ns() - start) / 1e6)
+    return float(np.median(times))
+
+
+def as_markdown(rows: Sequence[Row]) -> Iterator[str]:
+    """Yield the lines of the table: kinds by their mean image AUROC over the sets, the best first."""
+    yield "| kind | set | image AUROC | pixel AUROC | AUPRO | misses | false rejects | steps | s | graphs ms | MB |"
+    yield "|---|---|---|---|---|---|---|---|---|---|---|"
+    kinds = sorted({row["kind"] for row in rows}, key=lambda kind: (-mean_auroc(rows, kind), kind))
+    for kind in kinds:
+        own = [row for row in rows if row["kind"] == kind]
+        for place, row in enumerate(own):
+            name = "" if place else f"`{kind}` (mean {mean_auroc(rows, kind):.3f})"
+            yield f"| {name} | {row['set']} | {_cells(row)} |"
+
+
+def mean_auroc(rows: Sequence[Row], kind: str) -> float:
+    """Return the mean image AUROC of a kind; what failed counts as chance."""
+    return float(np.mean([row.get("image_auroc") or 0.5 for row in rows if row["kind"] == kind]))
+
+
+def _cells(row: Row) -> str:
+    if "failed" in row:
+        return f"{row['failed']} | | | | | | | |"
+    accuracies = (row["image_auroc"], row["pixel_auroc"], row["aupro"])
+    shown = [
+        *("-" if value is None else f"{value:.3f}" for value in accuracies),
+        f"{row['miss_rate']:.0%}",
+        f"{row['false_reject_rate']:.0%}",
+        str(row["steps"]),
+        f"{row['seconds']:.0f}",
+        f"{row['graph_ms']:.0f}",
+        f"{row['bundle_mb']:.0f}",
+    ]
+    return " | ".join(shown)

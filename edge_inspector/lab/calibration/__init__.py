@@ -1,0 +1,1 @@
+"""From scores of good images to a limit and its card."""

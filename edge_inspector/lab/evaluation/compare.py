@@ -1,0 +1,132 @@
+"""Is a new bundle better than an old one? Both judge the same pictures, and the pictures are drawn again in pairs."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_inspector.errors import DataError
+from edge_inspector.lab.evaluation.evaluation import Evaluation, Judged, finite
+
+DRAWS = 2000
+_CHUNK = 250
+"""Draws at a time: bounds the memory."""
+_OUTER = (2.5, 97.5)
+"""Percentiles of a 95 % interval."""
+
+
+@dataclass(frozen=True, slots=True)
+class Flip:
+    """A picture that one bundle accepts and the other does not."""
+
+    picture: str
+    defect: str
+    """`good` for a good part."""
+    before: str
+    after: str
+    """Verdicts."""
+    for_the_better: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What changes where the second bundle takes the place of the first."""
+
+    before: Evaluation
+    after: Evaluation
+    flips: tuple[Flip, ...]
+    auroc_difference: float
+    """Of the second minus the first."""
+    auroc_low: float
+    auroc_high: float
+    """95 % interval of the difference: paired bootstrap over pictures, each class by itself."""
+
+    def worse(self, tolerance: float) -> tuple[str, ...]:
+        """Return in words by what the second bundle is worse by more than `tolerance`; nothing is good."""
+        losses = (
+            ("image AUROC", -self.auroc_difference),
+            ("miss rate", self.after.miss.value - self.before.miss.value),
+            ("false-reject rate", self.after.false_reject.value - self.before.false_reject.value),
+        )
+        # The last digits of a float must not decide at a difference of just the tolerance.
+        return tuple(f"{name} by {loss:.4f}" for name, loss in losses if loss > tolerance + 1e-12)
+
+
+def compare(before: Evaluation, after: Evaluation, rng: np.random.Generator, draws: int = DRAWS) -> Comparison:
+    """Compare two evaluations of the same pictures.
+
+    Raises:
+        DataError: the pictures are not the same, or one class is missing.
+    """
+    paths = [[one.picture.path for one in found.judged] for found in (before, after)]
+    if paths[0] != paths[1]:
+        raise DataError(f"expected two evaluations of the same pictures, got {len(paths[0])} and {len(paths[1])}")
+    if not before.good or not before.defective:
+        raise DataError(f"a comparison needs both classes, got {len(before.good)} good, {len(before.defective)} not")
+    difference = auroc_gain(before, after, rng, draws)
+    return Comparison(
+        before=before,
+        after=after,
+        flips=find_flips(before.judged, after.judged),
+        auroc_difference=difference.mean,
+        auroc_low=difference.low,
+        auroc_high=difference.high,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Gain:
+    """A difference of image AUROC, and its 95 % interval."""
+
+    mean: float
+    low: float
+    high: float
+
+
+def auroc_gain(before: Evaluation, after: Evaluation, rng: np.random.Generator, draws: int = DRAWS) -> Gain:
+    """Return the difference of the second minus the first: paired bootstrap over parts, each class by itself.
+
+    Both show the same parts in the same order, both classes among them.
+    """
+    gain = _wins(after) - _wins(before)
+    low, high = np.percentile(bootstrap_means(gain, draws, rng), _OUTER)
+    return Gain(float(gain.mean()), float(low), float(high))
+
+
+def find_flips(before: Sequence[Judged], after: Sequence[Judged]) -> tuple[Flip, ...]:
+    """Return the pictures that are accepted by one and not by the other, changes for the worse first."""
+    flips = [
+        Flip(
+            picture=str(old.picture.path),
+            defect=old.picture.defect,
+            before=old.verdict.value,
+            after=new.verdict.value,
+            for_the_better=new.accepted == new.picture.good,
+        )
+        for old, new in zip(before, after, strict=True)
+        if old.accepted != new.accepted
+    ]
+    return tuple(sorted(flips, key=lambda flip: flip.for_the_better))
+
+
+def _wins(found: Evaluation) -> NDArray[np.float32]:
+    """Return who scores higher, (good, defective): 1 the defective part, 0.5 neither, 0 the good one.
+
+    Its mean is the AUROC; of pictures that are drawn several times it is the mean with these weights.
+    """
+    good, defective = (np.array(finite(parts)) for parts in (found.good, found.defective))
+    wins = (defective > good[:, None]) + 0.5 * (defective == good[:, None])
+    return np.asarray(wins, np.float32)
+
+
+def bootstrap_means(pairs: NDArray[np.float32], draws: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Return the mean of rows and columns of `pairs` that are drawn with replacement, for each draw."""
+    rows, columns = pairs.shape
+    means = []
+    for start in range(0, draws, _CHUNK):
+        count = min(_CHUNK, draws - start)
+        of_rows = rng.multinomial(rows, np.full(rows, 1 / rows), count) / rows
+        of_columns = rng.multinomial(columns, np.full(columns, 1 / columns), count) / columns
+        means.append(((of_rows @ pairs) * of_columns).sum(1))
+    return np.concatenate(means)

@@ -1,0 +1,1 @@
+"""Images of judged parts, and digests of what judged them."""

@@ -1,0 +1,1 @@
+"""The MQTT connections, the PLC and commands."""

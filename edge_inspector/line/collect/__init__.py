@@ -1,0 +1,1 @@
+"""Images to train from, with and without the daemon."""

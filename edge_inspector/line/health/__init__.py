@@ -1,0 +1,1 @@
+"""State, alarms, control charts and Prometheus."""

@@ -1,0 +1,1 @@
+"""The store: commit, hash chain, migrations, retention and history."""

@@ -1,0 +1,1 @@
+"""Images over MQTT: a worker's share, and the camera PC that sends."""

@@ -1,0 +1,1 @@
+"""Folder and camera, and what names and triggers say."""

@@ -1,0 +1,1 @@
+"""The process and one station: wiring, the judging loops, supervision, reload."""

@@ -1,0 +1,69 @@
+"""The table of all kinds on all sets: resumable, and what failed is in it too."""
+
+import json
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from factories import write_parts
+
+from edge_inspector.lab.benchmark import table
+from edge_inspector.lab.benchmark.table import TableOrder, as_markdown, mean_auroc, measure
+
+DONE = {
+    "set": "a", "kind": "centroid", "budget": 1, "image_auroc": 0.9, "pixel_auroc": None, "aupro": None,
+    "miss_rate": 0.1, "false_reject_rate": 0.0, "steps": 0, "seconds": 1.0, "graph_ms": 5.0, "bundle_mb": 20.0,
+}  # fmt: skip
+
+
+def an_order(folder: Path, kinds: tuple[str, ...]) -> TableOrder:
+    """Return an order for the sets in a folder, at 64 pixels."""
+    return TableOrder(
+        root=folder,
+        rows=folder / "rows",
+        kinds=kinds,
+        seconds=1,
+        clock_ns=time.monotonic_ns,
+        now=lambda: datetime(2026, 1, 1, tzinfo=UTC),
+        report=lambda _words, _share: None,
+        size=64,
+    )
+
+
+def a_set(folder: Path) -> None:
+    """Write a set of drawn parts."""
+    write_parts(folder / "train" / "good", 32)
+    write_parts(folder / "test" / "good", 4, first=1000)
+    write_parts(folder / "test" / "scratch", 4, first=2000, scratched=True)
+
+
+@pytest.mark.trains
+def test_a_row_is_measured_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was done before the table was ended is taken from its file; a kind that fails has a row that says why."""
+    a_set(tmp_path / "a")
+    (tmp_path / "rows").mkdir()
+    (tmp_path / "rows" / "a-centroid.json").write_text(json.dumps(DONE))
+    first = list(measure(an_order(tmp_path, ("centroid", "padim:pca"))))
+    monkeypatch.setattr(table, "train", lambda _order: pytest.fail("measured again"))
+    second = list(measure(an_order(tmp_path, ("centroid", "padim:pca"))))
+
+    assert first == second
+    assert first[0] == DONE
+    assert first[1]["kind"] == "padim:pca"
+    assert 0.5 < first[1]["image_auroc"] <= 1
+    assert first[1]["graph_ms"] > 0
+    assert first[1]["bundle_mb"] > 1
+
+
+def test_what_failed_stands_in_the_table(tmp_path: Path) -> None:
+    """None is left out for looking bad: the reason is in its row, and it counts as chance."""
+    for kind in ("train", "test"):
+        write_parts(tmp_path / "b" / kind / "good", 8)
+    (row,) = measure(an_order(tmp_path, ("centroid",)))
+
+    assert "at least 30 parts are needed" in row["failed"]
+    assert mean_auroc([row, {**DONE}], "centroid") == pytest.approx(0.7)
+    lines = list(as_markdown([row, {**DONE, "kind": "padim"}]))
+    assert lines[2].startswith("| `padim` (mean 0.900) | a | 0.900 | - | - | 10% | 0% | 0 | 1 | 5 | 20 |")
+    assert "at least 30 parts" in lines[3]
