@@ -57,7 +57,7 @@ undo: $(VENV)/test
 soak: $(VENV)/test
 	$(HERE) $(BIN)/python tests/soak.py --seconds $(SOAK_SECONDS)
 
-# The same pictures through this daemon, the prior system's loop and anomalib: `make peers DATA=folder`.
+# The same images through this daemon, the prior system's loop and anomalib: `make peers DATA=folder`.
 peers: $(VENV)/test
 	$(HERE) $(BIN)/python tests/benchmarks/peers/compare.py $(DATA) --home dist/peers
 

@@ -36,7 +36,7 @@ def write_file(path: Path, content: bytes) -> None:
 def write_unsynced(path: Path, content: bytes) -> None:
     """Replace `path` by `content` as `write_file`, but leave it to the system when: a power cut may undo it.
 
-    For pictures, which are large: syncing them would hold up the ledger's commits on the same disk.
+    For images, which are large: syncing them would hold up the ledger's commits on the same disk.
 
     Raises:
         OSError: the disk is full, read-only or gone; the old file is untouched.

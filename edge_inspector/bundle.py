@@ -33,9 +33,9 @@ NETWORK_INT8 = ("network.int8.xml", "network.int8.bin")
 """The quantised network, its weights apart."""
 NETWORK, RESIDUAL, MANIFEST, IGNORE = "network.onnx", "residual.onnx", "manifest.json", "ignore.png"
 WEIGHTS = "weights.safetensors"
-"""Of the network, to go on teaching from."""
+"""Of the network, to go on training from."""
 REFERENCE, GOOD, ALIGN = "reference.png", "good.png", "align.png"
-"""The median of tune pictures; miniatures of good pictures, one below the other; what parts are aligned to."""
+"""The median of tune images; miniatures of good images, one below the other; what parts are aligned to."""
 SEAL = "manifest.sha256"
 SCORE_TOLERANCE = 0.01
 """By how much a golden score may differ, in units of the threshold; the threshold is set as far above the levels."""
@@ -50,7 +50,9 @@ ClockNs: TypeAlias = Callable[[], int]
 
 class _Frozen(BaseModel):
     # NaN compares false with every tolerance: a golden score that is none would always come out again.
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(
+        frozen=True, populate_by_name=True, serialize_by_alias=True, extra="forbid", allow_inf_nan=False
+    )
 
 
 class DetectorCard(_Frozen):
@@ -61,7 +63,7 @@ class DetectorCard(_Frozen):
     precision: Precision = "f32"
     """Of the network; the residual is always float32."""
     precision_shift: float | None = None
-    """By how much this precision moved a tune or planted score at most, as a share of the limit or of the score."""
+    """By how much this precision moved a tune or synthetic score at most, as a share of the limit or of the score."""
     engine: str
 
     def precision_in_words(self) -> str:
@@ -71,13 +73,13 @@ class DetectorCard(_Frozen):
         return f"{self.precision}{cost}"
 
 
-class PlantedRate(_Frozen):
-    """How many planted defects of one kind and strength are found at the threshold."""
+class SyntheticDefectRate(_Frozen):
+    """How many synthetic defects of one kind and strength are found at the threshold."""
 
     kind: str
     size: float
     contrast: float
-    planted: int
+    synthetic: int = Field(alias="planted")
     found: int
 
 
@@ -90,39 +92,39 @@ class Bound(_Frozen):
     """Calibration parts that may get it (NG, not OK), or got it (INVALID)."""
 
 
-class ScoredPicture(_Frozen):
-    """A calibration picture and its level."""
+class ScoredImage(_Frozen):
+    """A calibration image and its level."""
 
-    picture: str
+    image: str = Field(alias="picture")
     digest: str
     group: str
     level: float | None
-    """None where the picture is INVALID."""
+    """None where the image is INVALID."""
 
 
-class TakenOut(_Frozen):
-    """A calibration picture that is not used, though it was chosen to be."""
+class ExcludedImage(_Frozen):
+    """A calibration image that is not used, though it was chosen to be."""
 
-    picture: str
+    image: str = Field(alias="picture")
     digest: str
     group: str
     marked_by: str = ""
     """Who says that the part is defective. Empty: nobody, so the part counts as an exceedance."""
 
 
-class Suspect(_Frozen):
-    """One of the most unusual good pictures: perhaps a bad part among the good ones."""
+class Outlier(_Frozen):
+    """One of the most unusual good images: perhaps a bad part among the good ones."""
 
-    picture: str
+    image: str = Field(alias="picture")
     digest: str
     used_for: Literal["fit", "tune", "calibrate"]
-    """The detector knows fit and tune pictures: their scores are lower than those of new parts."""
+    """The detector knows fit and tune images: their scores are lower than those of new parts."""
     score: float | None
-    """Level / threshold; None where the picture is INVALID."""
+    """Level / threshold; None where the image is INVALID."""
 
 
 class AreaPair(_Frozen):
-    """A minimum area with the threshold that tune pictures give it, and what NG pictures make of the two."""
+    """A minimum area with the threshold that tune images give it, and what NG images make of the two."""
 
     min_area: float
     """Camera pixels."""
@@ -142,7 +144,7 @@ class CalibrationCard(_Frozen):
     confidence: float
     """... at this confidence."""
     provisional: bool
-    """Whether the rate was chosen by the number of pictures rather than by the user."""
+    """Whether the rate was chosen by the number of images rather than by the user."""
     groups: int
     exceedances: int
     """How many of the groups may lie above the threshold (and do, within 1 %)."""
@@ -150,19 +152,19 @@ class CalibrationCard(_Frozen):
     levels: tuple[float, ...]
     """The highest level of each group, largest first."""
     digests: tuple[str, ...]
-    """sha256 of every picture used; they must not be used again to judge the bundle."""
-    planted: tuple[PlantedRate, ...] = ()
+    """sha256 of every image used; they must not be used again to judge the bundle."""
+    synthetic: tuple[SyntheticDefectRate, ...] = Field(default=(), alias="planted")
     notes: tuple[str, ...] = ()
     unfit: bool = False
-    """Whether less than half of the planted defects of the stated size and contrast are found."""
+    """Whether less than half of the synthetic defects of the stated size and contrast are found."""
     bounds: tuple[Bound, ...] = ()
-    pictures: tuple[ScoredPicture, ...] = ()
-    taken_out: tuple[TakenOut, ...] = ()
-    suspects: tuple[Suspect, ...] = ()
+    images: tuple[ScoredImage, ...] = Field(default=(), alias="pictures")
+    excluded: tuple[ExcludedImage, ...] = Field(default=(), alias="taken_out")
+    outliers: tuple[Outlier, ...] = Field(default=(), alias="suspects")
     """The most unusual of each set, worst first."""
     area_pairs: tuple[AreaPair, ...] = ()
     ng_digests: tuple[str, ...] = ()
-    """sha256 of the NG pictures that chose the minimum area; they must not be used again to judge the bundle."""
+    """sha256 of the NG images that chose the minimum area; they must not be used again to judge the bundle."""
 
     def in_words(self) -> str:
         """Return the promise as a sentence."""
@@ -197,9 +199,9 @@ class Provenance(_Frozen):
 
 
 class GoldenCase(_Frozen):
-    """A picture whose map and verdict must come out again."""
+    """An image whose map and verdict must come out again."""
 
-    picture: str
+    image: str = Field(alias="picture")
     amap: str
     verdict: Verdict
     score: float
@@ -241,7 +243,7 @@ class Bundle:
 
     @property
     def recipe(self) -> Recipe:
-        """How pictures of this part are judged."""
+        """How images of this part are judged."""
         return self.manifest.recipe
 
     @property
@@ -261,7 +263,7 @@ class Bundle:
         return _read_ignore(self.path / IGNORE, self.recipe)
 
     def aligner(self) -> Aligner | None:
-        """Return what finds the part in a picture; None where the recipe aligns nothing.
+        """Return what finds the part in an image; None where the recipe aligns nothing.
 
         Raises:
             DataError: there is no reference, or none that can be used.
@@ -271,17 +273,17 @@ class Bundle:
         file = self.path / ALIGN
         reference = cv2.imread(native_path(file), cv2.IMREAD_GRAYSCALE) if ALIGN in self.manifest.files else None
         if reference is None:
-            raise DataError(f"{file}: expected the picture that parts are aligned to; restore the bundle")
+            raise DataError(f"{file}: expected the image that parts are aligned to; restore the bundle")
         try:
             return make_aligner(self.recipe, np.asarray(reference, np.uint8))
         except ValueError as error:
             raise DataError(f"{file}: {error}; restore the bundle") from error
 
     def gate(self, off: Collection[QualityCheck] = ()) -> Gate | None:
-        """Return what refuses pictures that may not be judged, some checks switched off; None in an old bundle.
+        """Return what refuses images that may not be judged, some checks switched off; None in an old bundle.
 
         Raises:
-            DataError: its pictures cannot be used.
+            DataError: its images cannot be used.
         """
         if not {REFERENCE, GOOD} <= set(self.manifest.files):
             return None
@@ -289,9 +291,7 @@ class Bundle:
         reference = cv2.imread(native_path(self.path / REFERENCE), flag)
         good = cv2.imread(native_path(self.path / GOOD), cv2.IMREAD_GRAYSCALE)
         if reference is None or good is None or good.shape[1] != MINIATURE_SIDE or good.shape[0] % MINIATURE_SIDE:
-            raise DataError(
-                f"{self.path}: {REFERENCE} or {GOOD} is no picture of the expected size; restore the bundle"
-            )
+            raise DataError(f"{self.path}: {REFERENCE} or {GOOD} is no image of the expected size; restore the bundle")
         shaped = np.ascontiguousarray(reference.reshape(*reference.shape[:2], self.recipe.channels)[..., ::-1])
         miniatures = good.reshape(-1, MINIATURE_SIDE, MINIATURE_SIDE)
         return make_gate(self.recipe.quality.without(off), shaped, tuple(miniatures))
@@ -353,7 +353,7 @@ def _check_files(path: Path, manifest: Manifest) -> tuple[str, ...]:
         NETWORK,
         RESIDUAL,
         *light,
-        *(case.picture for case in manifest.golden),
+        *(case.image for case in manifest.golden),
         *(case.amap for case in manifest.golden),
     }
     for found, complaint in (
@@ -386,7 +386,7 @@ def _read_ignore(file: Path, recipe: Recipe) -> IgnoreMask:
     mask = cv2.imread(native_path(file), cv2.IMREAD_GRAYSCALE)
     if mask is None or mask.shape != (recipe.height, recipe.width):
         found = None if mask is None else mask.shape[::-1]
-        raise DataError(f"{file}: expected a picture of {recipe.width}x{recipe.height}, got {found}")
+        raise DataError(f"{file}: expected an image of {recipe.width}x{recipe.height}, got {found}")
     return np.asarray(mask > 0)
 
 
@@ -460,7 +460,7 @@ def open_inspector(
     """Return an inspector of the bundle's part that has passed the golden check on this machine.
 
     Raises:
-        DataError: a golden picture comes out differently here; the message names it.
+        DataError: a golden image comes out differently here; the message names it.
     """
     detector = open_detector(bundle, threads, cache)
     problems = self_test(bundle, detector)
@@ -472,20 +472,20 @@ def open_inspector(
 
 
 def self_test(bundle: Bundle, detector: Detector) -> tuple[str, ...]:
-    """Judge the golden pictures and return what differs from the day the bundle was accepted; nothing is good."""
+    """Judge the golden images and return what differs from the day the bundle was accepted; nothing is good."""
     inspector = Inspector(bundle.recipe, detector, bundle.ignore(), lambda: 0, aligner=bundle.aligner())
     problems = []
     for case in bundle.manifest.golden:
-        inspection = inspector.inspect((bundle.path / case.picture).read_bytes())
+        inspection = inspector.inspect((bundle.path / case.image).read_bytes())
         amap = np.load(io.BytesIO((bundle.path / case.amap).read_bytes()), allow_pickle=False)
         found = None if inspection.evidence is None else inspection.evidence.amap
         judgement = inspection.judgement
         if judgement.verdict != case.verdict:
-            problems.append(f"{case.picture}: expected {case.verdict}, got {judgement.verdict}: {judgement.detail}")
+            problems.append(f"{case.image}: expected {case.verdict}, got {judgement.verdict}: {judgement.detail}")
         elif judgement.score is None or abs(judgement.score - case.score) > SCORE_TOLERANCE:
-            problems.append(f"{case.picture}: expected score {case.score:.4f}, got {judgement.score}")
+            problems.append(f"{case.image}: expected score {case.score:.4f}, got {judgement.score}")
         elif found is None or not _maps_agree(found, amap, bundle.recipe.decision.threshold):
-            problems.append(f"{case.picture}: the anomaly map differs by more than 2 % of the threshold")
+            problems.append(f"{case.image}: the anomaly map differs by more than 2 % of the threshold")
     return tuple(problems)
 
 

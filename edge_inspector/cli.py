@@ -30,9 +30,9 @@ from edge_inspector.errors import EdgeInspectorError
 
 COMMANDS = (
     gather.collect,
-    teach.train,
-    teach.calibrate,
-    teach.pretrain,
+    train.train,
+    train.calibrate,
+    train.pretrain,
     search.tune,
     card.card,
     judge.evaluate,

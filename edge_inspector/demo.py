@@ -37,7 +37,7 @@ from edge_inspector.wire.messages import Result
 from edge_inspector.wire.topics import DEFAULT_ROOT
 
 PART, STATION = "solar-cell", "demo"
-GOOD_TO_TEACH = 450
+GOOD_TO_TRAIN = 450
 SHOWN_OF_EACH = 100
 _PACE_S, _FASTEST_S = 0.4, 0.08
 _PATIENCE_S = 30.0
@@ -77,7 +77,7 @@ class Summary:
 
     @property
     def complete(self) -> bool:
-        """Whether every picture was answered exactly once."""
+        """Whether every image was answered exactly once."""
         return self.parts == self.answered and not self.duplicates
 
     def as_json(self) -> dict[str, object]:
@@ -93,7 +93,7 @@ def find_cells() -> tuple[tuple[Cell, ...], tuple[Cell, ...]]:
     """
     package = importlib.util.find_spec("elpv_dataset")
     if package is None or package.origin is None:
-        raise UsageError("the demo needs its pictures: pip install 'edge-inspector[demo]'")
+        raise UsageError("the demo needs its images: pip install 'edge-inspector[demo]'")
     data = Path(package.origin).parent / "data"
     rows = [line.split() for line in (data / "labels.csv").read_text(encoding="utf-8").splitlines()]
     cells = [(data / path, float(probability)) for path, probability, kind in rows if kind == "mono"]
@@ -111,10 +111,10 @@ def run_demo(
     now: datetime,
     page: Path,
 ) -> Summary:
-    """Teach good cells, start broker, daemon and dashboard, drop cells as a camera would, and count the answers.
+    """Train good cells, start broker, daemon and dashboard, drop cells as a camera would, and count the answers.
 
     Args:
-        folder: an empty folder for pictures, bundle, ledger and logs.
+        folder: an empty folder for images, bundle, ledger and logs.
         seconds: end so long after the daemon is ready; None to show all cells at an easy pace.
         say: tells the viewer what happens.
         show: shows one answer.
@@ -124,11 +124,11 @@ def run_demo(
     """
     good, defective = find_cells()
     rng = Random(0)  # noqa: S311 - which cells are shown is no secret
-    taught, unseen = _deal(good, rng)
+    trained, unseen = _deal(good, rng)
     shown = [*unseen[:SHOWN_OF_EACH], *rng.sample(defective, SHOWN_OF_EACH)]
     rng.shuffle(shown)
-    say(f"teaching {len(taught)} good solar cells (cae:my, SSIM residual) ...")
-    bundle = _teach(folder, taught, report, now)
+    say(f"training {len(trained)} good solar cells (cae:my, SSIM residual) ...")
+    bundle = _train(folder, trained, report, now)
     say(bundle.manifest.calibration.in_words())
     with ExitStack() as stack:
         mqtt = stack.enter_context(private_broker(folder))
@@ -147,19 +147,19 @@ def run_demo(
 
 def _deal(good: Sequence[Cell], rng: Random) -> tuple[list[Cell], list[Cell]]:
     shuffled = rng.sample(list(good), len(good))
-    return shuffled[:GOOD_TO_TEACH], shuffled[GOOD_TO_TEACH:]
+    return shuffled[:GOOD_TO_TRAIN], shuffled[GOOD_TO_TRAIN:]
 
 
-def _teach(folder: Path, cells: Sequence[Cell], report: Callable[[str, float], None], now: datetime) -> Bundle:
-    from edge_inspector.lab.training.train import Order, train  # noqa: PLC0415 - brings torch
+def _train(folder: Path, cells: Sequence[Cell], report: Callable[[str, float], None], now: datetime) -> Bundle:
+    from edge_inspector.lab.training.train import TrainingRequest, train  # noqa: PLC0415 - brings torch
 
-    pictures = folder / "good"
-    pictures.mkdir(parents=True)
+    images = folder / "good"
+    images.mkdir(parents=True)
     for cell in cells:
-        shutil.copy(cell.path, pictures)
+        shutil.copy(cell.path, images)
     return train(
-        Order(
-            pictures=pictures,
+        TrainingRequest(
+            images=images,
             part=PART,
             out=folder / "bundle",
             detector=CaeSettings(smoothing=1.0),
@@ -243,7 +243,7 @@ def _show_cells(
 
 
 def _drop(cell: Cell, inbox: Path) -> None:
-    """Put a picture into the folder as a camera does: write under another name, then rename."""
+    """Put an image into the folder as a camera does: write under another name, then rename."""
     hidden = inbox / f".{cell.path.name}.part"
     shutil.copy(cell.path, hidden)
     hidden.rename(inbox / cell.path.name)

@@ -16,7 +16,7 @@ class UsageError(EdgeInspectorError):
 
 
 class DataError(EdgeInspectorError):
-    """A folder of pictures or a bundle is not what it has to be."""
+    """A folder of images or a bundle is not what it has to be."""
 
     exit_status = 65
 

@@ -17,7 +17,7 @@ from typing import TypeAlias
 
 from edge_inspector.bundle import Bundle
 from edge_inspector.errors import DataError
-from edge_inspector.line.broker.link import Dial, Incoming, Link, links
+from edge_inspector.line.broker.link import ConnectionOptions, Incoming, Link, links
 from edge_inspector.line.ticks import Worker
 from edge_inspector.settings import MqttSettings
 from edge_inspector.toml import to_toml
@@ -140,7 +140,7 @@ def listening(mqtt: MqttSettings, station: str, topic: str) -> Iterator[tuple[Li
     """Listen to a topic below a station's base; what is published over the link is acknowledged in the queue, too."""
     worker = Worker(station, threading.Event(), queue.SimpleQueue(), time.monotonic_ns)
     inbox: queue.SimpleQueue[Incoming] = queue.SimpleQueue()
-    dial = Dial(mqtt, f"{station}-subscriber", inbox, subscribe=f"{DEFAULT_ROOT}/{station}/{topic}")
+    dial = ConnectionOptions(mqtt, f"{station}-subscriber", inbox, subscribe=f"{DEFAULT_ROOT}/{station}/{topic}")
     connected = links(dial, worker, Random(0), lambda: None)  # noqa: S311 - jitter
     link = next(connected)
     inbox.get(timeout=_PATIENCE_S)  # the broker's word that the subscription stands

@@ -19,7 +19,7 @@ from edge_inspector.validation import Problem, fields_of, problems, table_in
 from edge_inspector.wire.topics import DEFAULT_ROOT, check_name, check_root
 
 NAMED = ("part", "serial", "lot", "view", "group")
-"""What a folder, a file name or a sidecar may say of a picture."""
+"""What a folder, a file name or a sidecar may say of an image."""
 HIDDEN = "(hidden)"
 _LOGIN = re.compile(r"""(?<=://)[^\s"']*@""")
 _HOST = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.%]+\])(?::\d+)?")
@@ -124,14 +124,14 @@ class _Section(BaseModel):
 
 
 class FolderSettings(_Section):
-    """A folder into which a camera writes pictures."""
+    """A folder into which a camera writes images."""
 
     kind: Literal["folder"]
     """A folder that a camera writes to."""
     path: Path
     """The watched folder; on a share too."""
     after: Literal["move", "delete", "keep"] = "move"
-    """What becomes of a judged picture: `move` to `done`, `delete`, or `keep` (for read-only shares)."""
+    """What becomes of a judged image: `move` to `done`, `delete`, or `keep` (for read-only shares)."""
     done: Path | None = None
     """Where judged images are moved; default `.done` inside `path`. On another file system they are copied."""
     done_days: int | None = Field(None, ge=1, le=36_500)
@@ -151,9 +151,9 @@ class FolderSettings(_Section):
     name_pattern: Annotated[str, AfterValidator(_pattern)] = r"(?P<serial>.*)"
     """Regular expression over the file name without its ending; named groups part, serial, lot, view, group."""
     subfolders: tuple[Literal["part", "serial", "lot", "view", "group"], ...] = ()
-    """What the names of sub-folders mean, outermost first; a picture must lie exactly so deep."""
+    """What the names of sub-folders mean, outermost first; an image must lie exactly so deep."""
     sidecar_ms: int = Field(0, ge=0, le=60_000)
-    """Beside each picture comes NAME.json with part, serial, lot, view, group; so long it is waited for. 0: none."""
+    """Beside each image comes NAME.json with part, serial, lot, view, group; so long it is waited for. 0: none."""
 
     @property
     def done_limits(self) -> tuple[int | None, int | None]:
@@ -184,9 +184,9 @@ class CaptureSettings(_Section):
     accept_unchecked: bool = False
     """Whether to go without a warning where damaged frames cannot be told from sound ones (H.264, H.265)."""
     interval_ms: int = Field(1000, ge=1, le=86_400_000)
-    """A picture is taken so often, where nothing else triggers."""
+    """An image is taken so often, where nothing else triggers."""
     trigger: Literal["interval", "mqtt", "every_frame", "presence"] = "interval"
-    """`mqtt`: a picture at `cmd/trigger` or `plc/cmd/trigger`; `presence`: one of each part that enters `region`."""
+    """`mqtt`: an image at `cmd/trigger` or `plc/cmd/trigger`; `presence`: one of each part that enters `region`."""
     delay_ms: int = Field(0, ge=0, le=60_000)
     """From the trigger to the first frame that may be taken."""
     width: int | None = Field(None, ge=16, le=16384)
@@ -194,7 +194,7 @@ class CaptureSettings(_Section):
     height: int | None = Field(None, ge=16, le=16384)
     """As width."""
     frozen: int = Field(3, ge=0, le=1000)
-    """So many pictures in a row that are equal bit by bit, and later ones, are INVALID; 0 is never."""
+    """So many images in a row that are equal bit by bit, and later ones, are INVALID; 0 is never."""
     pixel_format: Annotated[str, Field(pattern=r"^[ -~]{4}$")] | None = None
     """FOURCC asked of the camera, such as `YUYV`; a camera that gives another one is not used."""
     exposure: float | None = None
@@ -206,7 +206,7 @@ class CaptureSettings(_Section):
     focus: float | None = None
     """As exposure."""
     region: Annotated[tuple[int, int, int, int], AfterValidator(_region)] | None = None
-    """x, y, width, height in camera pixels where `presence` looks; all of the picture where not set."""
+    """x, y, width, height in camera pixels where `presence` looks; all of the image where not set."""
     presence_share: float = Field(0.05, gt=0, lt=1)
     """A part is there when this share of the region differs from the empty one, and gone below half of it."""
     presence_change: float = Field(25, gt=0, lt=255)
@@ -229,14 +229,14 @@ class CaptureSettings(_Section):
 
 
 class PoolSettings(_Section):
-    """Pictures that cameras elsewhere send over MQTT, shared among the workers of a pool."""
+    """Images that cameras elsewhere send over MQTT, shared among the workers of a pool."""
 
     kind: Literal["mqtt"]
-    """Pictures that `edge-inspector camera` sends to a pool; any number of stations take each its share."""
+    """Images that `edge-inspector camera` sends to a pool; any number of stations take each its share."""
     pool: Name
-    """Which pool's pictures; the cameras name it, too."""
+    """Which pool's images; the cameras name it, too."""
     max_mb: int = Field(16, ge=1, le=200)
-    """A larger picture is INVALID."""
+    """A larger image is INVALID."""
     away_s: int = Field(3600, ge=0, le=2_592_000)
     """So long the broker keeps this worker's share for it while it is away; what comes meanwhile is late, not lost."""
 
@@ -247,7 +247,7 @@ SourceSettings: TypeAlias = Annotated[FolderSettings | CaptureSettings | PoolSet
 
 
 class ViewSettings(_Section):
-    """One of several pictures of a part."""
+    """One of several images of a part."""
 
     name: PartName
     """As folder, file name or sidecar say it."""
@@ -263,9 +263,9 @@ class PartSettings(_Section):
     bundle: Path
     """Folder that `edge-inspector train` wrote."""
     quality_off: tuple[QualityCheck, ...] = ()
-    """Limits of the picture's quality not to be held: dark, saturated, low_contrast, blurred, moved, wrong_part."""
+    """Limits of the image's quality not to be held: dark, saturated, low_contrast, blurred, moved, wrong_part."""
     view: tuple[ViewSettings, ...] = ()
-    """Where a part has several pictures, told apart by view: all of them make one verdict, the worst."""
+    """Where a part has several images, told apart by view: all of them make one verdict, the worst."""
 
     @model_validator(mode="after")
     def _several(self) -> Self:
@@ -293,21 +293,21 @@ class StationSettings(_Section):
     name: Name
     """Becomes part of every topic; no space, control character or + # / $."""
     source: SourceSettings
-    """Where pictures come from."""
+    """Where images come from."""
     part: tuple[PartSettings, ...] = Field(min_length=1)
     """The first one is active at the first start."""
     deadline_ms: int = Field(2000, ge=10, le=600_000)
-    """A part without an answer so long after its picture was complete becomes ERROR."""
+    """A part without an answer so long after its image was complete becomes ERROR."""
     queue: int = Field(16, ge=1, le=1000)
-    """Pictures that may wait."""
+    """Images that may wait."""
     thumbs: Literal["all", "not_ok", "none"] = "all"
     """Which parts' thumbnails are published."""
     threads: int = Field(0, ge=0, le=64)
     """Processors for the graphs; 0 is all."""
     parts_per_hour: int = Field(600, ge=0, le=1_000_000)
-    """Of this station; the drift charts have at most one false alarm a month at this rate. 0 is no charts."""
+    """Of this station; the control charts have at most one false alarm a month at this rate. 0 is no charts."""
     views_ms: int = Field(2000, ge=10, le=600_000)
-    """From the first picture of a part with views to the last; a view that does not come makes the part INVALID."""
+    """From the first image of a part with views to the last; a view that does not come makes the part INVALID."""
     errors_to_restart: int = Field(10, ge=0, le=10_000)
     """So many parts in a row that the program itself failed at: alarm, and it starts again; 0 is never."""
     ng_in_a_row: int = Field(0, ge=0, le=10_000)
@@ -404,16 +404,16 @@ class LedgerSettings(_Section):
 
 
 class ArchiveSettings(_Section):
-    """Pictures of judged parts, kept for later."""
+    """Images of judged parts, kept for later."""
 
     keep: Literal["all", "not_ok", "none"] = "all"
-    """Which parts' pictures are kept, as they came from the camera."""
+    """Which parts' images are kept, as they came from the camera."""
     overlays: Literal["all", "not_ok", "none"] = "not_ok"
-    """For which of them the picture with heat map and boxes is kept too; `explain` can draw it later."""
+    """For which of them the image with heat map and boxes is kept too; `explain` can draw it later."""
     path: Path | None = None
     """Where; default `archive` in the station's state folder. Each station has its own folder in it."""
     ok_days: int = Field(30, ge=1, le=36_500)
-    """OK parts' pictures are kept so long."""
+    """OK parts' images are kept so long."""
     not_ok_days: int = Field(365, ge=1, le=36_500)
     """All others'."""
     max_mb: int = Field(20_000, ge=1, le=100_000_000)
@@ -475,7 +475,7 @@ class Settings(_File):
     ledger: LedgerSettings = LedgerSettings()
     """The store of results."""
     archive: ArchiveSettings = ArchiveSettings()
-    """Pictures of judged parts."""
+    """Images of judged parts."""
     metrics: MetricsSettings | None = None
     """Figures for Prometheus; none where the section is missing."""
     log: LogSettings = LogSettings()
@@ -504,17 +504,17 @@ class CameraSettings(_File):
     name: Name
     """The camera's, in topics and in each result's `sender`."""
     pool: Name
-    """The workers that judge its pictures."""
+    """The workers that judge its images."""
     source: OwnSettings
-    """Where pictures come from."""
+    """Where images come from."""
     state_dir: Path = Path("/var/lib/edge-inspector-camera")
-    """The lock, and pictures that a `capture` source took and nobody has judged yet; one sender a folder."""
+    """The lock, and images that a `capture` source took and nobody has judged yet; one sender a folder."""
     in_flight: int = Field(8, ge=1, le=1000)
-    """Pictures sent and not judged yet; the others wait in the folder."""
+    """Images sent and not judged yet; the others wait in the folder."""
     resend_s: int = Field(10, ge=1, le=3600)
-    """A picture without a result so long after it was sent is sent again; to another worker, as a rule."""
+    """An image without a result so long after it was sent is sent again; to another worker, as a rule."""
     max_mb: int = Field(16, ge=1, le=200)
-    """A larger picture is not sent, and INVALID."""
+    """A larger image is not sent, and INVALID."""
     mqtt: MqttSettings = MqttSettings()
     """The broker, as for a daemon."""
     log: LogSettings = LogSettings()
@@ -523,9 +523,9 @@ class CameraSettings(_File):
     @model_validator(mode="after")
     def _can_be_kept(self) -> Self:
         if self.mqtt.version != 5:
-            raise ValueError("a camera needs mqtt.version = 5: pictures carry their names in its properties")
+            raise ValueError("a camera needs mqtt.version = 5: images carry their names in its properties")
         if isinstance(self.source, FolderSettings) and self.source.after == "keep":
-            raise ValueError("a camera's pictures are claimed: after = move or delete")
+            raise ValueError("a camera's images are claimed: after = move or delete")
         if isinstance(self.source, CaptureSettings) and self.source.trigger == "mqtt":
             raise ValueError("no PLC triggers a camera that sends to a pool: trigger = interval, every_frame, presence")
         return self

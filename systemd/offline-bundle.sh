@@ -57,7 +57,7 @@ collect_packages() {                                        # as if nothing were
 
 collect_dashboard() {                                       # one file: a stick's file system may know no links
   mkdir "$part/work/nodered"
-  (cd "$SOURCE/nodered" && tar --exclude=./node_modules --exclude=./pictures -cf - .) | tar -xf - -C "$part/work/nodered"
+  (cd "$SOURCE/nodered" && tar --exclude=./node_modules --exclude=./images -cf - .) | tar -xf - -C "$part/work/nodered"
   (cd "$part/work/nodered" && npm ci --omit=dev --no-audit --no-fund --loglevel=error >/dev/null)
   tar -czf "$part/nodered.tar.gz" -C "$part/work" nodered
 }

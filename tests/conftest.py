@@ -1,4 +1,4 @@
-"""What many tests share: a bundle that was really taught, from parts that are drawn."""
+"""What many tests share: a bundle that was really trained, from parts that are drawn."""
 
 import sys
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from edge_inspector import cli
 from edge_inspector.bundle import Bundle
 from edge_inspector.detectors.settings import CaeSettings
 from edge_inspector.detectors.training_data import Budget
-from edge_inspector.lab.training.train import Order, train
+from edge_inspector.lab.training.train import TrainingRequest, train
 
 settings.register_profile("steady", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("steady")
@@ -38,12 +38,12 @@ def good_parts(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def teach_washer() -> Callable[..., Bundle]:
-    """Give a function that teaches `cae:my` at 64 x 64 for a few seconds; good enough to tell a scratched part."""
+def train_washer() -> Callable[..., Bundle]:
+    """Give a function that trains `cae:my` at 64 x 64 for a few seconds; good enough to tell a scratched part."""
 
-    def teach(pictures: Path, out: Path, **changes: object) -> Bundle:
-        order = Order(
-            pictures=pictures,
+    def train_detector(images: Path, out: Path, **changes: object) -> Bundle:
+        request = TrainingRequest(
+            images=images,
             part="washer",
             out=out,
             detector=CaeSettings(),
@@ -54,24 +54,24 @@ def teach_washer() -> Callable[..., Bundle]:
             height=64,
             budget=Budget(epochs=15, seconds=None),
         )
-        return train(replace(order, **changes))  # type: ignore[arg-type]
+        return train(replace(request, **changes))  # type: ignore[arg-type]
 
-    return teach
+    return train_detector
 
 
 @pytest.fixture(scope="session")
-def bundle(good_parts: Path, tmp_path_factory: pytest.TempPathFactory, teach_washer: Callable[..., Bundle]) -> Bundle:
-    """Teach a washer in float32; good parts lie clearly below its limit and scratched ones clearly above."""
+def bundle(good_parts: Path, tmp_path_factory: pytest.TempPathFactory, train_washer: Callable[..., Bundle]) -> Bundle:
+    """Train a washer in float32; good parts lie clearly below its limit and scratched ones clearly above."""
     good = [png(a_part(seed)) for seed in (*range(10), *range(1000, 1020), 1500)]
     bad = [png(a_part(seed, scratched=True)) for seed in (*range(2000, 2010), 1500)]
-    return clear_cut(teach_washer(good_parts, tmp_path_factory.mktemp("bundles") / "washer"), good, bad)
+    return clear_cut(train_washer(good_parts, tmp_path_factory.mktemp("bundles") / "washer"), good, bad)
 
 
 @pytest.fixture(scope="session")
 def real_data() -> Path:
-    """Give the folder of the real picture sets; the test is skipped where they are not."""
+    """Give the folder of the real image sets; the test is skipped where they are not."""
     if not SHARED.is_dir():
-        pytest.skip(f"the real picture sets are not at {SHARED}")
+        pytest.skip(f"the real image sets are not at {SHARED}")
     return SHARED
 
 

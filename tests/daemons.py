@@ -297,7 +297,7 @@ class Subscriber:
 
 
 def drop(inbox: Path, name: str, content: bytes) -> None:
-    """Write a picture beside the inbox and rename it into it, as a well-behaved camera does."""
+    """Write an image beside the inbox and rename it into it, as a well-behaved camera does."""
     part = inbox.with_name(f"{name}.part")
     part.write_bytes(content)
     part.rename(inbox / name)

@@ -114,7 +114,7 @@ def a_decision(**changes: Any) -> Decision:
 
 
 def a_recipe(**changes: Any) -> Recipe:
-    """Return a recipe for 160 x 120 pictures at 64 x 64 grey."""
+    """Return a recipe for 160 x 120 images at 64 x 64 grey."""
     values: dict[str, Any] = {
         "part": "washer",
         "width": 64,
@@ -128,7 +128,7 @@ def a_recipe(**changes: Any) -> Recipe:
 
 
 def a_placement(width: int, height: int) -> Placement:
-    """Return the placement of a map that has the camera picture's own size."""
+    """Return the placement of a map that has the camera image's own size."""
     return Placement(0, 0, width, height, width, height)
 
 

@@ -18,7 +18,7 @@ SENT = f"edge-inspector/v1-pictures/{POOL}/{CAMERA}"
 
 
 def write_worker(folder: Path, name: str, *, bundle: Path, port: int, keys: str = "") -> Path:
-    """Write the settings of a daemon that judges its share of the pool's pictures, and return the file."""
+    """Write the settings of a daemon that judges its share of the pool's images, and return the file."""
     folder.mkdir(parents=True, exist_ok=True)
     config = folder / "settings.toml"
     config.write_text(
@@ -31,7 +31,7 @@ def write_worker(folder: Path, name: str, *, bundle: Path, port: int, keys: str 
 
 
 def write_camera(folder: Path, *, port: int, keys: str = "", source: str = 'kind = "folder"\npath = "inbox"') -> Path:
-    """Write the settings of a PC that sends the pictures in `folder`/inbox, and return the file."""
+    """Write the settings of a PC that sends the images in `folder`/inbox, and return the file."""
     (folder / "inbox").mkdir(parents=True, exist_ok=True)
     config = folder / "camera.toml"
     config.write_text(
@@ -79,9 +79,9 @@ class Fleet:
     workers: tuple[Daemon, ...]
     scada: Listener
 
-    def send(self, count: int, *, first: int = 0, picture: bytes = b"", ending: str = ".png") -> None:
-        """Put pictures of drawn parts, or all the same `picture`, into the camera's folder."""
-        content = picture or png(a_part(1))
+    def send(self, count: int, *, first: int = 0, image: bytes = b"", ending: str = ".png") -> None:
+        """Put images of drawn parts, or all the same `image`, into the camera's folder."""
+        content = image or png(a_part(1))
         for number in range(first, first + count):
             drop(self.folder / "inbox", f"part-{number:05d}{ending}", content)
 

@@ -34,9 +34,9 @@ from fleets import fleet
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from edge_inspector.inspection.overlays import thumbnail
-from edge_inspector.line.broker.link import Dial, Inbox, Will
+from edge_inspector.line.broker.link import ConnectionOptions, Inbox, Will
 from edge_inspector.line.broker.plc import Plc, Ready
-from edge_inspector.line.broker.publisher import Publisher, Wake
+from edge_inspector.line.broker.publisher import NewResults, Publisher
 from edge_inspector.line.broker.state import State, StateValue
 from edge_inspector.line.ledger.ledger import Ledger, open_ledger
 from edge_inspector.line.ticks import Answered, Worker
@@ -76,7 +76,7 @@ class Talkers:
         assert result is not None
         answered = Answered(result, thumb, live=True)
         self.inboxes["plc"].put(answered)
-        self.inboxes["results"].put(Wake())
+        self.inboxes["results"].put(NewResults())
         self.inboxes["state"].put(answered)
 
 
@@ -97,9 +97,9 @@ def talk(name: str, folder: Path, port: int, stop: threading.Event) -> Talkers:
 
     will, ready = Will(f"{base}/availability", "offline"), Will(f"{base}/plc/ready", "0")
     dials = {
-        "results": Dial(settings, f"{name}-results", inboxes["results"]),
-        "state": Dial(settings, f"{name}-state", inboxes["state"], will, f"{base}/cmd/#"),
-        "plc": Dial(settings, f"{name}-plc", inboxes["plc"], ready, f"{base}/plc/cmd/#", 5),
+        "results": ConnectionOptions(settings, f"{name}-results", inboxes["results"]),
+        "state": ConnectionOptions(settings, f"{name}-state", inboxes["state"], will, f"{base}/cmd/#"),
+        "plc": ConnectionOptions(settings, f"{name}-plc", inboxes["plc"], ready, f"{base}/plc/cmd/#", 5),
     }
     commands: queue.SimpleQueue[object] = queue.SimpleQueue()
     runs = (
@@ -476,8 +476,8 @@ def measure_stations(
     return True
 
 
-def measure_workers(folder: Path, bundle: Path, picture: Path, count: int) -> None:
-    """Print how many pictures a second pools of 1, 2 and 4 workers judge, from the first result to the last."""
+def measure_workers(folder: Path, bundle: Path, image: Path, count: int) -> None:
+    """Print how many images a second pools of 1, 2 and 4 workers judge, from the first result to the last."""
     print("| workers | pictures/s |\n|---|---|", flush=True)  # noqa: T201
     for workers in (1, 2, 4):
         place = folder / str(workers)
@@ -487,10 +487,10 @@ def measure_workers(folder: Path, bundle: Path, picture: Path, count: int) -> No
                 place, bundle=bundle, port=broker.port, workers=workers, keys="resend_s = 60\nin_flight = 16"
             ) as line,
         ):
-            line.send(20, picture=picture.read_bytes(), ending=picture.suffix)
+            line.send(20, image=image.read_bytes(), ending=image.suffix)
             line.scada.wait_for(20, 120)
             begun = time.monotonic()
-            line.send(count, first=20, picture=picture.read_bytes(), ending=picture.suffix)
+            line.send(count, first=20, image=image.read_bytes(), ending=image.suffix)
             line.scada.wait_for(20 + count, 600)
             print(f"| {workers} | {count / (time.monotonic() - begun):.1f} |", flush=True)  # noqa: T201
 
@@ -507,7 +507,7 @@ def main() -> int:
     told = words.parse_args()
     with tempfile.TemporaryDirectory(prefix="edge-inspector-load-") as temporary:
         if told.workers:
-            measure_workers(Path(temporary), *told.workers, told.pictures)
+            measure_workers(Path(temporary), *told.workers, told.images)
             return 0
         steps = [(int(step.split("x")[0]), float(step.split("x")[1])) for step in told.steps.split(",")]
         seen = not told.no_dashboard

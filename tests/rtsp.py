@@ -51,13 +51,13 @@ def needs_rtsp() -> None:
 
 
 class RtspCamera:
-    """Plays numbered PNG pictures, once for each client, as a camera that sends JPEG over RTP would."""
+    """Plays numbered PNG images, once for each client, as a camera that sends JPEG over RTP would."""
 
-    def __init__(self, pictures: Path, rate: int) -> None:
+    def __init__(self, images: Path, rate: int) -> None:
         self.port = free_port()
-        self._log = pictures / "rtsp.log"
+        self._log = images / "rtsp.log"
         self._launch = (
-            f"( multifilesrc location={pictures}/%05d.png caps=image/png,framerate={rate}/1 ! pngdec ! videoconvert ! "
+            f"( multifilesrc location={images}/%05d.png caps=image/png,framerate={rate}/1 ! pngdec ! videoconvert ! "
             "video/x-raw,format=I420 ! jpegenc quality=95 ! rtpjpegpay name=pay0 pt=26 )"
         )
         self._process: subprocess.Popen[bytes] | None = None

@@ -219,14 +219,14 @@ def main() -> int:
     parser.add_argument("--rate", type=float, default=10.0, help="parts a second")
     parser.add_argument("--fault-every", type=float, default=60.0, help="seconds, on average")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--bundle", type=Path, help="default: one is taught")
+    parser.add_argument("--bundle", type=Path, help="default: one is trained")
     parser.add_argument("--plot", type=Path, default=Path("soak.png"))
     asked = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="edge-soak-"))
     counts: dict[str, object] = {}
     record: Callable[[str, object], None] = counts.__setitem__
     try:
-        with running(folder, asked.bundle or _teach(folder)) as rig:
+        with running(folder, asked.bundle or _train(folder)) as rig:
             ran = soak(rig, asked.seconds, asked.rate, asked.fault_every, asked.seed)
             rig.account(record, None)
             table = report(ran, counts)
@@ -240,14 +240,14 @@ def main() -> int:
     return 0
 
 
-def _teach(folder: Path) -> Path:
-    """Teach a small bundle from drawn parts."""
+def _train(folder: Path) -> Path:
+    """Train a small bundle from drawn parts."""
     from edge_inspector.detectors.settings import CaeSettings  # noqa: PLC0415
     from edge_inspector.detectors.training_data import Budget  # noqa: PLC0415 - torch, and only where no bundle is given
-    from edge_inspector.lab.training.train import Order, train  # noqa: PLC0415
+    from edge_inspector.lab.training.train import TrainingRequest, train  # noqa: PLC0415
 
-    order = Order(
-        pictures=write_parts(folder / "good", 60),
+    request = TrainingRequest(
+        images=write_parts(folder / "good", 60),
         part="washer",
         out=folder / "washer",
         detector=CaeSettings(),
@@ -258,7 +258,7 @@ def _teach(folder: Path) -> Path:
         height=64,
         budget=Budget(epochs=15, seconds=None),
     )
-    return train(order).path
+    return train(request).path
 
 
 if __name__ == "__main__":

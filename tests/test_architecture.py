@@ -40,7 +40,7 @@ ARROWS = {
 LEAVES = {"__init__", "errors", "atomic", "toml", "image_names", "native", "text", "validation"}
 TORCH = {"torch", "torchvision"}
 HAND_OVER = {"cli", "commands", "demo", "bench"}
-"""These call what teaches, but only when asked to: they import it inside functions."""
+"""These call what trains, but only when asked to: they import it inside functions."""
 
 
 def room_of(name: str) -> str:
@@ -79,9 +79,9 @@ def own_imports(name: str) -> set[str]:
 
 
 def may_import_torch(name: str) -> bool:
-    """Say whether a file is one of those that teach."""
-    teaches = room_of(name) == "detectors" and name not in ("detectors/settings.py", "detectors/__init__.py")
-    return teaches or name in {
+    """Say whether a file is one of those that train."""
+    trains = room_of(name) == "detectors" and name not in ("detectors/settings.py", "detectors/__init__.py")
+    return trains or name in {
         f"lab/{file}.py" for file in ("train", "export", "precision", "tune", "pretrain", "table")
     }
 
@@ -95,13 +95,13 @@ def test_imports_point_down(name: str) -> None:
 
 
 def test_line_and_lab_never_see_each_other() -> None:
-    """The daemon does not depend on what teaches, nor the other way."""
+    """The daemon does not depend on what trains, nor the other way."""
     assert "lab" not in below("line")
     assert "line" not in below("lab")
 
 
 @pytest.mark.parametrize("name", [name for name in FILES if not may_import_torch(name)])
-def test_only_what_teaches_imports_torch(name: str) -> None:
+def test_only_what_trains_imports_torch(name: str) -> None:
     """A PC on the line has no torch: not in a function either, and not through another file."""
     direct = {module.split(".")[0] for module in imported(TREES[name])}
     reached, waiting = {name}, [name]
@@ -116,7 +116,7 @@ def test_only_what_teaches_imports_torch(name: str) -> None:
 
 
 def test_a_pc_without_torch_can_import_everything_else() -> None:
-    """All modules but those that teach come up without torch in the process."""
+    """All modules but those that train come up without torch in the process."""
     modules = [
         f"edge_inspector.{name.removesuffix('.py').replace('/', '.')}".removesuffix(".__init__")
         for name in FILES

@@ -29,7 +29,7 @@ from edge_inspector.inspection.model import Reason, Verdict
 
 @pytest.fixture
 def copy(bundle: Bundle, tmp_path: Path) -> Path:
-    """Give a copy of the taught bundle that a test may damage."""
+    """Give a copy of the trained bundle that a test may damage."""
     return Path(shutil.copytree(bundle.path, tmp_path / "copy"))
 
 
@@ -65,7 +65,7 @@ def test_a_bundle_that_was_moved_keeps_its_id(bundle: Bundle, copy: Path) -> Non
 
 
 def test_one_changed_bit_in_any_file_refuses_the_bundle(bundle: Bundle, copy: Path) -> None:
-    """At the beginning, in the middle and at the end of each graph, weight, picture and map."""
+    """At the beginning, in the middle and at the end of each graph, weight, image and map."""
     for name in bundle.manifest.files:
         file = copy / name
         for place in (0, file.stat().st_size // 2, -1):
@@ -78,7 +78,7 @@ def test_one_changed_bit_in_any_file_refuses_the_bundle(bundle: Bundle, copy: Pa
 
 
 def test_one_changed_bit_in_the_manifest_refuses_the_bundle(copy: Path) -> None:
-    """Threshold, promise, digests of the pictures used: the manifest decides more than any other file."""
+    """Threshold, promise, digests of the images used: the manifest decides more than any other file."""
     file = copy / MANIFEST
     accepted = []
     for place in np.random.default_rng(0).permutation(file.stat().st_size)[:150]:
@@ -203,8 +203,8 @@ def test_a_name_that_leads_outside_refuses_the_bundle(copy: Path, name: str) -> 
     ("content", "words"),
     [
         (b'{"format": 2, "new": 1}', "bundle format 2, this program reads 1; upgrade it"),
-        (b"{}", "restore the bundle or teach the part"),
-        (b"[]", "restore the bundle or teach the part"),
+        (b"{}", "restore the bundle or train the part"),
+        (b"[]", "restore the bundle or train the part"),
         (b"", "is damaged"),
         (b'{"format": 1', "is damaged"),
         (b"\xff\xfe", "is damaged"),
@@ -214,7 +214,7 @@ def test_a_name_that_leads_outside_refuses_the_bundle(copy: Path, name: str) -> 
     ids=["newer", "nothing in it", "a list", "empty", "cut off", "no text", "a hundred thousand brackets", "NaN"],
 )
 def test_a_manifest_that_cannot_be_read_says_what_to_do(copy: Path, content: bytes, words: str) -> None:
-    """Upgrade the program, restore the bundle, or teach the part."""
+    """Upgrade the program, restore the bundle, or train the part."""
     (copy / MANIFEST).write_bytes(content)
 
     with pytest.raises(DataError, match=words):
@@ -243,8 +243,8 @@ def test_a_bundle_that_exists_is_never_changed(bundle: Bundle) -> None:
     assert read_bundle(bundle.path).id == bundle.id
 
 
-def test_the_golden_pictures_come_out_as_they_did(bundle: Bundle) -> None:
-    """On the machine that calibrated nothing differs; good ones and planted defects are among them."""
+def test_the_golden_images_come_out_as_they_did(bundle: Bundle) -> None:
+    """On the machine that calibrated nothing differs; good ones and synthetic defects are among them."""
     verdicts = {case.verdict for case in bundle.manifest.golden}
 
     assert self_test(bundle, open_detector(bundle, 1)) == ()
@@ -256,10 +256,10 @@ def test_the_golden_pictures_come_out_as_they_did(bundle: Bundle) -> None:
     ("key", "value", "words"),
     [("verdict", "NG", "expected NG, got OK"), ("verdict", "INVALID", "expected INVALID"), ("score", 0.5, "score")],
 )
-def test_a_golden_picture_that_comes_out_differently_refuses_the_bundle(
+def test_a_golden_image_that_comes_out_differently_refuses_the_bundle(
     bundle: Bundle, copy: Path, key: str, value: object, words: str
 ) -> None:
-    """Another engine, another processor, another precision: the message names the picture and what to do."""
+    """Another engine, another processor, another precision: the message names the image and what to do."""
     place = next(i for i, case in enumerate(bundle.manifest.golden) if case.verdict is Verdict.OK and case.score > 0.6)
     change_manifest(copy, "golden", place, key, value=value)
     tampered = Bundle(copy, bundle.id, type(bundle.manifest).model_validate_json((copy / MANIFEST).read_text()))
@@ -280,7 +280,7 @@ def test_a_golden_map_that_comes_out_differently_refuses_the_bundle(bundle: Bund
 
     problems = self_test(Bundle(copy, bundle.id, bundle.manifest), open_detector(bundle, 1))
 
-    assert problems == (f"{case.picture}: the anomaly map differs by more than 2 % of the threshold",)
+    assert problems == (f"{case.image}: the anomaly map differs by more than 2 % of the threshold",)
 
 
 def test_a_bundle_that_runs_in_int8_without_its_network_is_refused(bundle: Bundle, tmp_path: Path) -> None:
@@ -295,8 +295,8 @@ def test_a_bundle_that_runs_in_int8_without_its_network_is_refused(bundle: Bundl
         read_bundle(copy)
 
 
-def test_a_taught_bundle_tells_a_scratched_part(bundle: Bundle) -> None:
-    """The whole way: teach, write, read, check, judge."""
+def test_a_trained_bundle_tells_a_scratched_part(bundle: Bundle) -> None:
+    """The whole way: train, write, read, check, judge."""
     inspector = open_inspector(bundle, threads=1, clock_ns=lambda: 0)
     good = [inspector.inspect(jpeg(a_part(seed))).judgement for seed in range(500, 510)]
     bad = [inspector.inspect(jpeg(a_part(seed, scratched=True))).judgement for seed in range(500, 510)]
@@ -324,7 +324,7 @@ def test_a_bundle_from_before_the_quality_gate_still_runs(bundle: Bundle) -> Non
     assert inspection.judgement.quality == ()
 
 
-def test_a_black_picture_is_refused_unless_the_check_is_switched_off(bundle: Bundle) -> None:
+def test_a_black_image_is_refused_unless_the_check_is_switched_off(bundle: Bundle) -> None:
     """As a station is told to by `quality_off`; the other checks still find something wrong with it."""
     black = jpeg(np.zeros_like(a_part(1)))
     strict = open_inspector(bundle, threads=1, clock_ns=lambda: 0).inspect(black).judgement

@@ -33,14 +33,14 @@ def few(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_parts(tmp_path_factory.mktemp("few"), 10)
 
 
-def teach(pictures: Path, out: Path, *more: str) -> tuple[str | Path, ...]:
-    """Return the words that teach a part."""
-    return "train", pictures, "--part", "washer", "--out", out, *more
+def train(images: Path, out: Path, *more: str) -> tuple[str | Path, ...]:
+    """Return the words that train a part."""
+    return "train", images, "--part", "washer", "--out", out, *more
 
 
 def test_a_wrong_folder_is_one_line_and_exit_65(tmp_path: Path) -> None:
     """No traceback, nothing on standard output, and nothing is left behind."""
-    found = run(*teach(tmp_path / "typo", tmp_path / "out"))
+    found = run(*train(tmp_path / "typo", tmp_path / "out"))
 
     assert found.returncode == 65
     assert found.stdout == ""
@@ -52,7 +52,7 @@ def test_a_wrong_folder_is_one_line_and_exit_65(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("more", "status", "words"),
     [
-        ((), 65, "10 good pictures of 10 different parts, at least 30 parts are needed"),
+        ((), 65, "10 good images of 10 different parts, at least 30 parts are needed"),
         (("--detector", "magic"), 64, "--detector magic: expected one of cae:my, cae:mvtec, "),
         (("--detector", "patchcor"), 64, "did you mean `patchcore`?"),
         (("--set", "rates=1"), 64, "did you mean `rate`?"),
@@ -71,7 +71,7 @@ def test_a_wrong_folder_is_one_line_and_exit_65(tmp_path: Path) -> None:
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
-def test_what_cannot_be_taught_is_one_line(
+def test_what_cannot_be_trained_is_one_line(
     few: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -80,8 +80,8 @@ def test_what_cannot_be_taught_is_one_line(
     status: int,
     words: str,
 ) -> None:
-    """64 for a wrong option, 65 for wrong pictures; the line names what was given and what was expected."""
-    assert status_of(monkeypatch, *teach(few, tmp_path / "out", *more)) == status
+    """64 for a wrong option, 65 for wrong images; the line names what was given and what was expected."""
+    assert status_of(monkeypatch, *train(few, tmp_path / "out", *more)) == status
     told = capsys.readouterr()
     assert told.out == ""
     assert words in told.err
@@ -173,9 +173,9 @@ def test_inspect_prints_what_the_broker_would_get(bundle: Bundle, tmp_path: Path
     assert results[0]["bundle"]["id"] == bundle.id
 
 
-def test_a_part_is_taught_from_the_command_line(good_parts: Path, tmp_path: Path) -> None:
-    """A folder of good pictures in, a bundle out, its card as JSON on standard output; a second time is refused."""
-    words = teach(good_parts, tmp_path / "out", "--size", "64", "--epochs", "2", "--json")
+def test_a_part_is_trained_from_the_command_line(good_parts: Path, tmp_path: Path) -> None:
+    """A folder of good images in, a bundle out, its card as JSON on standard output; a second time is refused."""
+    words = train(good_parts, tmp_path / "out", "--size", "64", "--epochs", "2", "--json")
     found = run(*words)
     card = json.loads(found.stdout)
 
@@ -190,7 +190,7 @@ def test_a_part_is_taught_from_the_command_line(good_parts: Path, tmp_path: Path
 def test_a_card_says_what_a_bundle_promises(
     bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Bounds, suspicious pictures and planted defects, as text and as JSON; exit 1 only when it is unfit."""
+    """Bounds, suspicious images and synthetic defects, as text and as JSON; exit 1 only when it is unfit."""
     card = bundle.manifest.calibration
     expected = 1 if card.unfit else 0
 
@@ -198,7 +198,7 @@ def test_a_card_says_what_a_bundle_promises(
     text = capsys.readouterr().out
     assert card.in_words() in text
     assert "not OK: at most 13.9% of good parts; of these 20, 0 may be so." in text
-    assert card.suspects[0].picture in text
+    assert card.outliers[0].image in text
     assert "all kinds, 95 % bounds" in text
     assert (tmp_path / "card.svg").read_bytes().startswith(b"<svg")
 
@@ -209,14 +209,14 @@ def test_a_card_says_what_a_bundle_promises(
     assert all(one["rate_low"] <= one["found"] / one["planted"] <= one["rate_high"] for one in found["planted"])
 
 
-def test_calibrating_shows_the_table_and_the_pictures(
+def test_calibrating_shows_the_table_and_the_images(
     bundle: Bundle,
     good_parts: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """With pictures of defective parts: the pairs as text and as JSON; the most unusual good pictures in a folder."""
+    """With images of defective parts: the pairs as text and as JSON; the most unusual good images in a folder."""
     ng = write_parts(tmp_path / "ng", 3, scratched=True, first=2000)
     words = ("calibrate", bundle.path, "--ok", good_parts, "--again", "--ng", ng, "--false-reject", "0.2")
 
@@ -235,7 +235,7 @@ def test_calibrating_shows_the_table_and_the_pictures(
 def test_data_check_exits_1_on_a_finding(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], parts: int, status: int
 ) -> None:
-    """A script can ask before it teaches; the text and the JSON say why."""
+    """A script can ask before it trains; the text and the JSON say why."""
     write_parts(tmp_path / "good", parts)
 
     assert status_of(monkeypatch, "data", "check", tmp_path / "good") == status

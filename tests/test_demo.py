@@ -20,4 +20,4 @@ def test_the_demo_answers_every_solar_cell_once(tmp_path: Path) -> None:
     assert (summary["parts"], summary["answered"], summary["duplicates"]) == (200, 200, 0)
     assert summary["image_auroc"] >= 0.90
     assert summary["report"] == str(page)
-    assert "200 test pictures" in page.read_text()
+    assert "200 test images" in page.read_text()

@@ -10,5 +10,5 @@ from edge_inspector.errors import DataError, DiskError, EdgeInspectorError, Sett
     [(UsageError, 64), (DataError, 65), (DiskError, 74), (SettingsError, 78), (EdgeInspectorError, 1)],
 )
 def test_each_fault_has_its_exit_status(error: type[EdgeInspectorError], status: int) -> None:
-    """A script can tell a wrong option from a bad picture, a full disk and wrong settings (sysexits.h)."""
+    """A script can tell a wrong option from a bad image, a full disk and wrong settings (sysexits.h)."""
     assert error.exit_status == status

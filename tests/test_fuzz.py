@@ -19,12 +19,12 @@ from pydantic import ValidationError
 
 from edge_inspector.bundle import MANIFEST, SEAL, Bundle, read_bundle
 from edge_inspector.errors import DataError, EdgeInspectorError, SettingsError
-from edge_inspector.inspection.header import MAX_PIXELS, UnreadablePictureError, read_header
+from edge_inspector.inspection.header import MAX_PIXELS, UnreadableImageError, read_header
 from edge_inspector.inspection.preprocess import decode
 from edge_inspector.line.broker.state import _LAST_SEQ, _correlation_in, _parsed
 from edge_inspector.line.pool.sender import _result_in
 from edge_inspector.line.pool.spool import read_notice
-from edge_inspector.line.pool.stamps import NO_PICTURES, StampError, camera_of, read_stamp
+from edge_inspector.line.pool.stamps import NO_IMAGES, StampError, camera_of, read_stamp
 from edge_inspector.line.setup.approvals import approvals_file, read_approvals
 from edge_inspector.line.setup.portable import import_station
 from edge_inspector.line.sources.naming import Names, read_names
@@ -188,7 +188,7 @@ def test_a_manifest_is_valid_or_refused(bundle: Bundle, tmp_path: Path, effort: 
 
 
 def test_a_golden_score_that_is_no_number_refuses_the_bundle(bundle: Bundle) -> None:
-    """NaN is within every tolerance, so such a golden picture would always pass."""
+    """NaN is within every tolerance, so such a golden image would always pass."""
     table = json.loads((bundle.path / MANIFEST).read_text())
     table["golden"][0]["score"] = float("nan")
 
@@ -275,7 +275,7 @@ def test_a_plc_word_is_one_line_of_seven_fields(effort: int) -> None:
 
 @pytest.mark.parametrize("effort", EFFORTS)
 @pytest.mark.parametrize("kind", [".jpg", ".png"])
-def test_a_picture_is_decoded_or_refused(kind: str, effort: int) -> None:
+def test_an_image_is_decoded_or_refused(kind: str, effort: int) -> None:
     """Damaged anywhere: no crash, no memory beyond what is allowed."""
     whole = jpeg(a_part(0)) if kind == ".jpg" else png(a_part(0))
 
@@ -283,7 +283,7 @@ def test_a_picture_is_decoded_or_refused(kind: str, effort: int) -> None:
         try:
             header = read_header(data)
             image = decode(data, 1)
-        except UnreadablePictureError:
+        except UnreadableImageError:
             return
         assert 0 < header.width * header.height <= MAX_PIXELS
         assert image.shape in ((header.height, header.width), (header.width, header.height))
@@ -292,7 +292,7 @@ def test_a_picture_is_decoded_or_refused(kind: str, effort: int) -> None:
 
 
 def _reads_its_own_inbox(table: Any) -> bool:  # noqa: ANN401 - whatever a fuzzer makes of settings
-    """Say whether the one station's pictures would come from a folder of the test's own."""
+    """Say whether the one station's images would come from a folder of the test's own."""
     try:
         return bool(table["station"][0]["source"]["path"] == "in")
     except (KeyError, IndexError, TypeError):
@@ -355,7 +355,7 @@ def test_the_approvals_are_read_or_refused(tmp_path: Path, effort: int) -> None:
 
 
 @pytest.mark.parametrize("effort", EFFORTS)
-def test_what_a_sent_picture_says_is_taken_or_refused(effort: int) -> None:
+def test_what_a_sent_image_says_is_taken_or_refused(effort: int) -> None:
     """Anybody who may send to a pool may say anything: what is taken can be a topic, a path and a line of a log."""
     known = st.sampled_from(["capture", "captured_at", "captured_at_source", "again", "no_picture", "detail", *NAMED])
     values = TEXTS | st.sampled_from(["c1", "2026-01-01T12:00:00.000Z", "9999-12-31T23:59:59.999999Z", "true", "mtime"])
@@ -368,7 +368,7 @@ def test_what_a_sent_picture_says_is_taken_or_refused(effort: int) -> None:
                 said = [stamp.capture, stamp.detail, *(getattr(stamp, name) for name in NAMED)]
                 assert all(not text or text.isprintable() for text in said)
                 assert "/" not in "".join([stamp.capture, *said[2:]])
-                assert stamp.no_picture in {"", *NO_PICTURES}
+                assert stamp.no_image in {"", *NO_IMAGES}
                 assert stamp.captured_ns >= 0
 
     tried(effort, st.lists(st.tuples(known | TEXTS, values), max_size=6), check)
@@ -380,7 +380,7 @@ def test_what_comes_back_to_a_camera_is_a_result_or_nothing(effort: int) -> None
 
     def check(raw: bytes) -> None:
         assert isinstance(_result_in(raw).id, str)
-        assert read_notice(raw) is None or raw.startswith(b"no picture: ")
+        assert read_notice(raw) is None or raw.startswith(b"no image: ")
         with suppress(StampError):
             assert camera_of(raw.decode("utf-8", "replace")).isprintable()
 

@@ -28,7 +28,7 @@ PARTS = 300
 DAEMON_KILLS = 10
 BROKER_KILLS = 3
 EVERY_S = 0.15
-"""A picture comes so often; daemon restarts take about ten times as long, so that pictures pile up too."""
+"""An image comes so often; daemon restarts take about ten times as long, so that images pile up too."""
 SCRATCHED_SHARE = 0.3
 
 
@@ -51,7 +51,7 @@ class Line:
     """The PLC is fed from the network and from the line."""
 
     def send_part(self, number: int) -> None:
-        """Draw a part, let the PLC expect it, and put its picture into the inbox as a camera would."""
+        """Draw a part, let the PLC expect it, and put its image into the inbox as a camera would."""
         serial = f"part-{number:04d}"
         bad = self.rng.random() < SCRATCHED_SHARE
         if bad:
@@ -107,7 +107,7 @@ def line(bundle: Bundle, tmp_path: Path, request: pytest.FixtureRequest) -> Iter
 def test_every_part_has_one_answer_whatever_is_killed(
     line: Line, record_property: Callable[[str, object], None]
 ) -> None:
-    """The daemon is killed ten times and the broker three times while 300 pictures come; not one is lost or doubled."""
+    """The daemon is killed ten times and the broker three times while 300 images come; not one is lost or doubled."""
     line.daemon.start()
     until(lambda: line.scada.last("plc/ready") == "1", "the line is ready")
     _run_the_line(line)
@@ -225,9 +225,9 @@ def _check_accepts(line: Line) -> None:
 
 
 def _check_folders(folder: Path) -> None:
-    """Every picture was put away, once."""
+    """Every image was put away, once."""
     inbox = folder / "inbox"
-    until(lambda: not list((inbox / ".claimed").iterdir()), "the last picture was put away")
+    until(lambda: not list((inbox / ".claimed").iterdir()), "the last image was put away")
 
     assert [path.name for path in inbox.iterdir() if not path.name.startswith(".")] == []
     assert len(list((inbox / ".done").rglob("*.png"))) == PARTS

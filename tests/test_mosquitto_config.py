@@ -213,7 +213,7 @@ def test_a_camera_sends_as_itself_alone(allowed: dict[str, Any]) -> None:
 
 
 def test_a_worker_reads_its_pool_and_tells_the_camera(broker: Broker) -> None:
-    """With the lines of the example: pictures of every camera in, results out, nothing else."""
+    """With the lines of the example: images of every camera in, results out, nothing else."""
     lines = (SHIPPED / "acl").read_text().splitlines()
     rules = "\n".join(line.removeprefix("#") for line in lines if line.startswith("#topic") and "v1-" in line)
     user = f"user {STRANGER}\n{rules}\n\n"

@@ -37,10 +37,10 @@ def test_a_bundle_at_such_a_path_is_refused(
 ) -> None:
     """By every command that opens one, with the status of bad data."""
     odd = Path(shutil.copytree(bundle.path, tmp_path / ODD))
-    picture = tmp_path / "picture.png"
-    picture.write_bytes(png(a_part(0)))
+    image = tmp_path / "picture.png"
+    image.write_bytes(png(a_part(0)))
     words: dict[str, tuple[str | Path, ...]] = {
-        "inspect": (picture,),
+        "inspect": (image,),
         "evaluate": (tmp_path,),
         "calibrate": ("--ok", tmp_path, "--out", tmp_path / "new"),
     }
@@ -67,10 +67,10 @@ def test_such_a_folder_for_saved_images_is_refused(
     bundle: Bundle, tmp_path: Path, run: Callable[..., tuple[int, str, str]]
 ) -> None:
     """OpenCV would end the process while it writes."""
-    picture = tmp_path / "picture.png"
-    picture.write_bytes(png(a_part(0)))
+    image = tmp_path / "picture.png"
+    image.write_bytes(png(a_part(0)))
 
-    status, _, told = run("inspect", bundle.path, picture, "--save", tmp_path / ODD)
+    status, _, told = run("inspect", bundle.path, image, "--save", tmp_path / ODD)
 
     assert (status, "expected a path in UTF-8" in told) == (65, True)
 

@@ -1,4 +1,4 @@
-"""What the default detector is worth on real parts; each test teaches it as a technician would."""
+"""What the default detector is worth on real parts; each test trains it as a technician would."""
 
 import json
 import subprocess
@@ -22,7 +22,7 @@ def run(*arguments: object) -> dict[str, Any]:
 
 @pytest.mark.parametrize("name", ["bottle", "ball_screw"])
 def test_the_default_detector_tells_defects_from_good_parts(name: str, real_data: Path, tmp_path: Path) -> None:
-    """Taught with the defaults from good pictures only, image AUROC is 0.97 or better."""
+    """Trained with the defaults from good images only, image AUROC is 0.97 or better."""
     run("train", real_data / name / "train" / "good", "--part", name, "--out", tmp_path / "bundle")
     figures = run("evaluate", tmp_path / "bundle", real_data / name)
 

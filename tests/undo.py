@@ -162,7 +162,7 @@ LINES = (
         ("tests/line/ledger/test_ledger.py::test_the_first_answer_stands",),
     ),
     Line(
-        "an attempt is noted before the picture is judged",
+        "an attempt is noted before the image is judged",
         "line/station/stage.py",
         "                    ledger.begin_attempt(identity.id)\n",
         "",

@@ -37,7 +37,7 @@ class DaemonFigures:
     ready_s: float
     rss_mb: float
     answered_ms: tuple[float, ...]
-    """From the rename that completes a picture to its result at a subscriber, part by part, nothing else to do."""
+    """From the rename that completes an image to its result at a subscriber, part by part, nothing else to do."""
     cpu_ms: float
     """Processor time of the daemon for one part."""
     parts_per_s: Mapping[int, float]
@@ -122,7 +122,7 @@ def _all_at_once(ears: Mapping[str, "queue.SimpleQueue[Incoming]"], home: Path, 
 
 
 def _bring(inbox: Path, name: str, data: bytes) -> None:
-    """Complete a picture as a camera does that renames."""
+    """Complete an image as a camera does that renames."""
     hidden = inbox / f".{name}"
     hidden.write_bytes(data)
     hidden.rename(inbox / f"{name}.jpg")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from edge_inspector.bench.daemon import DaemonFigures, measure_daemon
 from edge_inspector.bench.plc import PlcFigures, measure_plc
-from edge_inspector.bench.stages import Benchmark, measure_stages, pictures_of
+from edge_inspector.bench.stages import Benchmark, images_of, measure_stages
 from edge_inspector.bench.targets import Row, rows
 from edge_inspector.bundle import Bundle
 
@@ -17,7 +17,7 @@ class Figures:
     """What `edge-inspector bench` reports."""
 
     stages: Mapping[str, Benchmark]
-    """By picture size."""
+    """By image size."""
     daemon: DaemonFigures
     plc: PlcFigures
     targets: tuple[Row, ...]
@@ -33,19 +33,19 @@ class Figures:
 
 
 def measure(
-    bundle: Bundle, pictures: Sequence[Path], report: Callable[[str, float], None], flame: Path | None = None
+    bundle: Bundle, images: Sequence[Path], report: Callable[[str, float], None], flame: Path | None = None
 ) -> Figures:
     """Measure a bundle: its stages in this process, then the daemon from outside, as SCADA and a PLC see it.
 
     Args:
         bundle: what is measured.
-        pictures: JPEG files; empty to use the bundle's golden pictures, enlarged to 1 and to 5 megapixels.
+        images: JPEG files; empty to use the bundle's golden images, enlarged to 1 and to 5 megapixels.
         report: shows progress.
         flame: SVG file for a flame graph of the daemon.
     """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        encoded = pictures_of(bundle, pictures)
+        encoded = images_of(bundle, images)
         stages = measure_stages(bundle, encoded, folder, report)
         first = next(iter(encoded.values()))
         daemon = measure_daemon(bundle, first, folder, report, flame)

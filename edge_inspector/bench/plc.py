@@ -27,7 +27,7 @@ _PARTS = ("here", "there")
 _FRAMES_PER_S = 30
 _FILM_S = 30
 _TRIGGERS, _WARM_UP, _CHANGES = 60, 5, 5
-_NO_PICTURE = (Reason.NO_PICTURE.number, Reason.REFUSED.number)
+_NO_IMAGE = (Reason.NO_IMAGE.number, Reason.REFUSED.number)
 _PATIENCE_S = 30.0
 
 Line: TypeAlias = tuple[Link, "queue.SimpleQueue[Incoming]"]
@@ -42,7 +42,7 @@ class PlcFigures:
     verdict_ms: tuple[float, ...]
     """From the trigger to its verdict; the first frame exposed after it is waited for, and one takes 33 ms."""
     change_ms: tuple[float, ...]
-    """From the name of another part to ready, its golden pictures judged."""
+    """From the name of another part to ready, its golden images judged."""
 
     def as_json(self) -> dict[str, dict[str, float]]:
         """Return the figures by name."""
@@ -56,11 +56,11 @@ class PlcFigures:
 def measure_plc(
     bundle: Bundle, encoded: Sequence[bytes], folder: Path, report: Callable[[str, float], None]
 ) -> PlcFigures:
-    """Measure a station that waits for a PLC's triggers in front of a film of the pictures.
+    """Measure a station that waits for a PLC's triggers in front of a film of the images.
 
     Args:
         bundle: what judges.
-        encoded: pictures of one size.
+        encoded: images of one size.
         folder: for files that are gone afterwards.
         report: shows progress.
     """
@@ -111,11 +111,11 @@ def _triggered(line: Line, rng: Random) -> Iterator[tuple[float, float]]:
         if times is not None and done > _WARM_UP:
             yield times
         if number > 3 * (_TRIGGERS + _WARM_UP):
-            raise DataError(f"{number - done} of {number} triggers were answered without a picture")
+            raise DataError(f"{number - done} of {number} triggers were answered without an image")
 
 
 def _trigger(line: Line, number: int) -> tuple[float, float] | None:
-    """Return the milliseconds from a trigger to its busy word and to its verdict; None where there was no picture."""
+    """Return the milliseconds from a trigger to its busy word and to its verdict; None where there was no image."""
     link, heard = line
     begun = time.perf_counter()
     link.publish(f"{_COMMANDS}/trigger", str(number), 1, retain=False)
@@ -127,7 +127,7 @@ def _trigger(line: Line, number: int) -> tuple[float, float] | None:
             continue
         if code == "0":
             busy = took
-        elif int(error) in _NO_PICTURE:
+        elif int(error) in _NO_IMAGE:
             return None
         elif code == "5" or not busy:
             raise DataError(f"trigger {number} was answered with code {code}, error {error}, after {took:.0f} ms")

@@ -73,13 +73,13 @@ class Benchmark:
 
 
 def measure_stages(
-    bundle: Bundle, pictures: Mapping[str, Sequence[bytes]], folder: Path, report: Callable[[str, float], None]
+    bundle: Bundle, images: Mapping[str, Sequence[bytes]], folder: Path, report: Callable[[str, float], None]
 ) -> dict[str, Benchmark]:
-    """Measure a bundle in this process, by picture size.
+    """Measure a bundle in this process, by image size.
 
     Args:
         bundle: what is measured.
-        pictures: JPEG files by what they are called, as `pictures_of` returns them.
+        images: JPEG files by what they are called, as `images_of` returns them.
         folder: for files that are gone afterwards.
         report: shows progress.
     """
@@ -87,7 +87,7 @@ def measure_stages(
     floor_ms = 1000 * flops / _matrix_rate()
     thin = bf16_rate(_MATRIX, usable_processors())
     measured = {}
-    for done, (name, encoded) in enumerate(pictures.items()):
+    for done, (name, encoded) in enumerate(images.items()):
         report(name, done / 2)
         measured[name] = _measure(
             bundle, encoded, folder / name.replace(" ", "-"), (floor_ms, None if thin is None else 1000 * flops / thin)
@@ -95,12 +95,12 @@ def measure_stages(
     return measured
 
 
-def pictures_of(bundle: Bundle, pictures: Sequence[Path]) -> dict[str, list[bytes]]:
+def images_of(bundle: Bundle, images: Sequence[Path]) -> dict[str, list[bytes]]:
     """Return the JPEG files to measure with, by what they are called.
 
-    Without `pictures` they are the bundle's golden ones, enlarged to 1 and to 5 megapixels.
+    Without `images` they are the bundle's golden ones, enlarged to 1 and to 5 megapixels.
     """
-    return {"given": [path.read_bytes() for path in pictures]} if pictures else _enlarged(bundle)
+    return {"given": [path.read_bytes() for path in images]} if images else _enlarged(bundle)
 
 
 def _matrix_rate() -> float:
@@ -115,7 +115,7 @@ def _matrix_rate() -> float:
 
 
 def _enlarged(bundle: Bundle) -> dict[str, list[bytes]]:
-    """Return the golden pictures as JPEG of 1 and of 5 megapixels, in their own shape: another would be refused.
+    """Return the golden images as JPEG of 1 and of 5 megapixels, in their own shape: another would be refused.
 
     One part in twenty is a bad one, as on a line that runs well. Where parts are aligned, another size would be
     refused, too.
@@ -123,7 +123,7 @@ def _enlarged(bundle: Bundle) -> dict[str, list[bytes]]:
     golden = sorted(bundle.manifest.golden, key=lambda case: case.verdict != Verdict.OK)
     good = [case for case in golden if case.verdict == Verdict.OK] or golden
     shown = [*itertools.islice(itertools.cycle(good), _SHOWN - 1), golden[-1]]
-    images = [decode((bundle.path / case.picture).read_bytes(), 3) for case in shown]
+    images = [decode((bundle.path / case.image).read_bytes(), 3) for case in shown]
     eight_bits = [image if image.dtype == np.uint8 else (image >> 8).astype(np.uint8) for image in images]
     if bundle.recipe.align is not None:
         return {"own size": [_jpeg(image, image.shape[0] * image.shape[1]) for image in eight_bits]}
@@ -139,7 +139,7 @@ def _jpeg(image: Image, pixels: float) -> bytes:
 def _measure(
     bundle: Bundle, encoded: Sequence[bytes], folder: Path, floors_ms: tuple[float, float | None]
 ) -> Benchmark:
-    """Judge pictures as the daemon does, one after another, and keep every stage's times."""
+    """Judge images as the daemon does, one after another, and keep every stage's times."""
     folder.mkdir()
     inspector = open_inspector(bundle, threads=usable_processors(), clock_ns=time.perf_counter_ns)
     stages: dict[str, list[float]] = defaultdict(list)
@@ -152,7 +152,7 @@ def _measure(
             laps = {"read": reading, **dict(inspection.timing_ms)}
             evidence, blobs = inspection.evidence, inspection.judgement.blobs
             if evidence is None:
-                raise DataError(f"a picture cannot be judged: {inspection.judgement.detail}")
+                raise DataError(f"an image cannot be judged: {inspection.judgement.detail}")
             (jpeg, *_), laps["thumbnail"] = _timed(partial(thumbnail, evidence.image, blobs, "bench", _THUMB_BYTES))
             result, laps["commit"] = _timed(partial(ledger.record, _builder(number), jpeg))
             if result is None:

@@ -11,7 +11,7 @@ from edge_inspector.commands.console import FINDING, JsonFlag, print_json
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from edge_inspector.bundle import Bundle, CalibrationCard, Suspect
+    from edge_inspector.bundle import Bundle, CalibrationCard, Outlier
 
 _KNOWN = {"fit": "taught", "tune": "tuned", "calibrate": "set the threshold"}
 
@@ -21,7 +21,7 @@ def card(
     plot: Annotated[Path | None, typer.Option(help="SVG file for the plot of the calibration scores.")] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Print a bundle's calibration card: bounds, planted defects found, suspicious pictures; exit 1 when unfit."""
+    """Print a bundle's calibration card: bounds, synthetic defects found, suspicious images; exit 1 when unfit."""
     from edge_inspector import atomic
     from edge_inspector.bundle import read_bundle
     from edge_inspector.lab.calibration.card_plot import draw_card
@@ -31,7 +31,7 @@ def card(
         atomic.write_file(plot, draw_card(opened.manifest.calibration, opened.recipe.decision.review))
     print_bundle(opened, as_json=as_json)
     if not as_json:
-        for line in _planted_table(opened.manifest.calibration):
+        for line in _synthetic_table(opened.manifest.calibration):
             typer.echo(line)
     if opened.manifest.calibration.unfit:
         raise typer.Exit(FINDING)
@@ -47,11 +47,11 @@ def print_bundle(bundle: "Bundle", *, as_json: bool) -> None:
     typer.echo(card.in_words())
     for words in card.bounds_in_words():
         typer.echo(f"  {words}")
-    for lines in (_taken_out(card), _suspects(card), _area_pairs(card)):
+    for lines in (_excluded(card), _outliers(card), _area_pairs(card)):
         for line in lines:
             typer.echo(line)
-    found, planted = sum(r.found for r in card.planted), sum(r.planted for r in card.planted)
-    typer.echo(f"Planted defects found at the threshold: {found} of {planted}.")
+    found, synthetic = sum(r.found for r in card.synthetic), sum(r.synthetic for r in card.synthetic)
+    typer.echo(f"Synthetic defects found at the threshold: {found} of {synthetic}.")
     typer.echo(f"The network runs in {bundle.manifest.detector.precision_in_words()}.")
     for note in (*card.notes, *filter(None, [bundle.litter_in_words()])):
         typer.echo(f"NOTE: {note}")
@@ -61,14 +61,14 @@ def _as_json(bundle: "Bundle") -> dict[str, object]:
     from edge_inspector.lab.evaluation.metrics import Rate
 
     card, provenance = bundle.manifest.calibration, bundle.manifest.provenance
-    dumped = json.loads(card.model_dump_json(exclude={"digests", "levels", "pictures", "ng_digests", "planted"}))
-    planted = [
+    dumped = json.loads(card.model_dump_json(exclude={"digests", "levels", "images", "ng_digests", "planted"}))
+    synthetic = [
         {
             **one.model_dump(),
-            "rate_low": Rate(one.found, one.planted).low,
-            "rate_high": Rate(one.found, one.planted).high,
+            "rate_low": Rate(one.found, one.synthetic).low,
+            "rate_high": Rate(one.found, one.synthetic).high,
         }
-        for one in card.planted
+        for one in card.synthetic
     ]
     return {
         "bundle": str(bundle.path),
@@ -76,50 +76,50 @@ def _as_json(bundle: "Bundle") -> dict[str, object]:
         "part": bundle.recipe.part,
         "litter": bundle.litter,
         "min_area": bundle.recipe.decision.min_area,
-        "calibration": {**dumped, "planted": planted},
+        "calibration": {**dumped, "planted": synthetic},
         "steps": provenance.steps,
         "seconds": provenance.seconds,
     }
 
 
-def _taken_out(card: "CalibrationCard") -> "Iterator[str]":
-    for one in card.taken_out:
+def _excluded(card: "CalibrationCard") -> "Iterator[str]":
+    for one in card.excluded:
         why = f"defective, says {one.marked_by}" if one.marked_by else "nobody says why: counted as rejected"
-        yield f"Taken out: {one.picture} ({why})."
+        yield f"Taken out: {one.image} ({why})."
 
 
-def _suspects(card: "CalibrationCard") -> "Iterator[str]":
-    if card.suspects:
-        yield "Most unusual good pictures (score 1.0 is the limit); a bad part among them spoils everything:"
+def _outliers(card: "CalibrationCard") -> "Iterator[str]":
+    if card.outliers:
+        yield "Most unusual good images (score 1.0 is the limit); a bad part among them spoils everything:"
     for used_for, words in _KNOWN.items():
-        members = [one for one in card.suspects if one.used_for == used_for]
+        members = [one for one in card.outliers if one.used_for == used_for]
         if members:
             yield f"  {words}{'' if used_for == 'calibrate' else ' (the detector knows them, scores are low)'}:"
-            yield from (f"    {_shown(one)}  {one.picture}" for one in members)
+            yield from (f"    {_shown(one)}  {one.image}" for one in members)
 
 
-def _shown(suspect: "Suspect") -> str:
-    return "INVALID" if suspect.score is None else f"{suspect.score:7.2f}"
+def _shown(outlier: "Outlier") -> str:
+    return "INVALID" if outlier.score is None else f"{outlier.score:7.2f}"
 
 
 def _area_pairs(card: "CalibrationCard") -> "Iterator[str]":
     if card.area_pairs:
-        yield "Minimum area (camera pixels), threshold by tune pictures, NG pictures missed:"
+        yield "Minimum area (camera pixels), threshold by tune images, NG images missed:"
     for pair in card.area_pairs:
         mark = "  <- chosen" if pair.chosen else ""
         yield f"  {pair.min_area:10.1f} {pair.threshold:10.3g} {pair.missed:5} of {pair.defective}{mark}"
 
 
-def _planted_table(card: "CalibrationCard") -> "Iterator[str]":
-    """Yield the planted defects found by size and contrast, over all kinds with bounds, and for each kind."""
+def _synthetic_table(card: "CalibrationCard") -> "Iterator[str]":
+    """Yield the synthetic defects found by size and contrast, over all kinds with bounds, and for each kind."""
     from edge_inspector.lab.evaluation.metrics import Rate
 
-    strengths = sorted({(one.size, one.contrast) for one in card.planted})
-    kinds = sorted({one.kind for one in card.planted})
+    strengths = sorted({(one.size, one.contrast) for one in card.synthetic})
+    kinds = sorted({one.kind for one in card.synthetic})
     yield f"{'size':>5} {'contrast':>9}  {'all kinds, 95 % bounds':<34}" + "".join(f"{kind:>11}" for kind in kinds)
     for size, contrast in strengths:
-        members = [one for one in card.planted if (one.size, one.contrast) == (size, contrast)]
-        rate = Rate(sum(one.found for one in members), sum(one.planted for one in members))
+        members = [one for one in card.synthetic if (one.size, one.contrast) == (size, contrast)]
+        rate = Rate(sum(one.found for one in members), sum(one.synthetic for one in members))
         shown = f"{rate.hits:>3} of {rate.parts:<3} {rate.value:4.0%} ({rate.low:.0%} to {rate.high:.0%})"
-        each = {one.kind: f"{one.found}/{one.planted}" for one in members}
+        each = {one.kind: f"{one.found}/{one.synthetic}" for one in members}
         yield f"{size:>5.0%} {contrast:>9.0f}  {shown:<34}" + "".join(f"{each.get(kind, '-'):>11}" for kind in kinds)

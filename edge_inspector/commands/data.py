@@ -1,4 +1,4 @@
-"""Commands that look at pictures before anything is taught from them."""
+"""Commands that look at images before anything is trained from them."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -9,13 +9,11 @@ import typer
 from edge_inspector.commands.console import FINDING, GroupOption, JsonFlag, print_json, progress
 
 _NAMED = 3
-"""Pictures of a finding that are named; --json names all."""
+"""Images of a finding that are named; --json names all."""
 
 
 def check(
-    folder: Annotated[
-        Path, typer.Argument(help="Folder of good pictures, or with train/good and test.", metavar="DIR")
-    ],
+    folder: Annotated[Path, typer.Argument(help="Folder of good images, or with train/good and test.", metavar="DIR")],
     group: GroupOption = None,
     as_json: JsonFlag = False,
 ) -> None:
@@ -29,16 +27,16 @@ def check(
     if as_json:
         print_json({"folder": str(folder), **asdict(found), "false_reject": rate, "confidence": CONFIDENCE})
     else:
-        pictures = f"{found.good} good pictures of {found.groups} parts, {found.test} test pictures"
-        typer.echo(f"{folder}: {found.layout}, {pictures}")
+        images = f"{found.good} good images of {found.groups} parts, {found.test} test images"
+        typer.echo(f"{folder}: {found.layout}, {images}")
         typer.echo(f"{found.calibrate} parts set the threshold, at most {rate:.1%} at {CONFIDENCE:.0%} confidence")
         if found.passed_over:
             typer.echo(f"passed over: {', '.join(found.passed_over)}")
         for finding in found.findings:
-            more = len(finding.pictures) - _NAMED
+            more = len(finding.images) - _NAMED
             typer.echo(f"{finding.kind.upper()}: {finding.words}")
-            for picture in finding.pictures[:_NAMED]:
-                typer.echo(f"    {picture}")
+            for image in finding.images[:_NAMED]:
+                typer.echo(f"    {image}")
             if more > 0:
                 typer.echo(f"    and {more} more")
         if not found.findings:

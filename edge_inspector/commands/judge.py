@@ -60,7 +60,7 @@ def evaluate(
 
 def _print_evaluation(found: "Evaluation", prevalence: float) -> None:
     precision = found.precision_at(prevalence)
-    typer.echo(f"pictures        {len(found.good)} good, {len(found.defective)} defective")
+    typer.echo(f"images        {len(found.good)} good, {len(found.defective)} defective")
     if found.unreadable:
         typer.echo(f"unreadable      {len(found.unreadable)}, neither found nor missed: repair or remove them")
     typer.echo(f"image AUROC     {found.image_auroc:.3f}")
@@ -79,7 +79,7 @@ def inspect(
     images: Annotated[list[Path], typer.Argument(help="Image files, or folders of them.", metavar="IMAGE...")],
     save: Annotated[Path | None, typer.Option(help="Folder for overlay, heat map, reconstruction, mask.")] = None,
 ) -> None:
-    """Judge pictures and print what the broker would get, as a JSON list; exit 1 when one is not OK."""
+    """Judge images and print what the broker would get, as a JSON list; exit 1 when one is not OK."""
     from edge_inspector.lab.evaluation.inspect import files_of, inspect_files
 
     files = files_of(images)
@@ -91,7 +91,7 @@ def inspect(
 
 
 def reinspect(
-    folder: Annotated[Path, typer.Argument(help="Archive, or any folder of pictures.", metavar="DIR")],
+    folder: Annotated[Path, typer.Argument(help="Archive, or any folder of images.", metavar="DIR")],
     bundle: Annotated[Path, typer.Argument(help="Bundle to judge with.")],
     workers: Annotated[int, typer.Option(min=0, help="Processes; 0 is one for each processor.")] = 0,
     log: Annotated[Path, typer.Option(help="File that keeps what is done; the same command goes on from it.")] = Path(
@@ -113,21 +113,21 @@ def reinspect(
         lists = {name: [asdict(one) for one in found] for name, found in newly.items()}
         print_json({"pictures": len(judged), "log": str(log), "counts": counts, **lists})
         return
-    typer.echo(f"{len(judged)} pictures, each in {log}")
+    typer.echo(f"{len(judged)} images, each in {log}")
     for verdict, count in sorted(Counter(one.after for one in judged).items()):
         typer.echo(f"now {verdict:<8}{count:7}")
     for (then, now_), count in sorted(changes.counts.items()):
         typer.echo(f"{then:<8}-> {now_:<8}{count:7}{'' if then == now_ else '   changed'}")
     for words, found in (("OK now", changes.newly_accepted), ("not OK any more", changes.newly_refused)):
         for one in found[:_SHOWN]:
-            typer.echo(f"{words}: {one.picture} (was {one.before}): {one.reason}")
+            typer.echo(f"{words}: {one.image} (was {one.before}): {one.reason}")
         if len(found) > _SHOWN:
             typer.echo(f"{words}: {len(found) - _SHOWN} more, see {log}")
 
 
 def bench(
     bundle: Annotated[Path, typer.Argument(help="Bundle to measure.")],
-    pictures: Annotated[Path | None, typer.Option(help="Folder of JPEG pictures; else the golden ones.")] = None,
+    images: Annotated[Path | None, typer.Option(help="Folder of JPEG images; else the golden ones.")] = None,
     history: Annotated[
         Path | None, typer.Option(help="File that keeps the figures; exit 1 when one is 10 % worse than before.")
     ] = None,
@@ -141,11 +141,11 @@ def bench(
     from edge_inspector.bundle import read_bundle
     from edge_inspector.image_names import ending_of
     from edge_inspector.lab.benchmark.machine import processor
-    from edge_inspector.lab.data.dataset import find_pictures
+    from edge_inspector.lab.data.dataset import find_images
 
-    chosen = [file for file in find_pictures(pictures) if ending_of(file.name) in _JPEG] if pictures else []
-    if pictures and not chosen:
-        raise UsageError(f"--pictures {pictures}: no JPEG files there")
+    chosen = [file for file in find_images(images) if ending_of(file.name) in _JPEG] if images else []
+    if images and not chosen:
+        raise UsageError(f"--pictures {images}: no JPEG files there")
     opened = read_bundle(bundle)
     with progress() as report:
         figures = measure(opened, chosen, report, flame)
@@ -178,7 +178,7 @@ def _print_figures(bundle: "Bundle", figures: "Figures") -> None:
     daemon = figures.daemon
     answered = ", ".join(f"p{percent} {daemon.answered(percent):.1f}" for percent in (50, 95, 99))
     rates = ", ".join(f"{stations} stations {rate:.0f}" for stations, rate in daemon.parts_per_s.items())
-    typer.echo(f"\ndaemon: picture to answer, ms: {answered}; processor time a part {daemon.cpu_ms:.1f} ms")
+    typer.echo(f"\ndaemon: image to answer, ms: {answered}; processor time a part {daemon.cpu_ms:.1f} ms")
     typer.echo(f"        parts a second: {rates}")
     plc = figures.plc.as_json()
     for name, words in (("busy_ms", "trigger to busy word"), ("verdict_ms", "trigger to verdict, 30 frames a second")):

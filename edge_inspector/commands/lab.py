@@ -1,4 +1,4 @@
-"""Commands that measure the product itself, on whole sets of pictures."""
+"""Commands that measure the product itself, on whole sets of images."""
 
 import time
 from pathlib import Path
@@ -12,7 +12,7 @@ from edge_inspector.commands.console import JsonFlag, now, open_bundle, print_js
 if TYPE_CHECKING:
     from edge_inspector.bundle import Bundle
     from edge_inspector.inspection.recipe import Region
-    from edge_inspector.lab.training.recipe_draft import AlignWish
+    from edge_inspector.lab.training.recipe_draft import AlignmentRequest
 
 
 def rules(
@@ -21,18 +21,18 @@ def rules(
     ],
     as_json: JsonFlag = False,
 ) -> None:
-    """Teach each set with the defaults, and print what the rules of prior systems do on it beside ours."""
+    """Train each set with the defaults, and print what the rules of prior systems do on it beside ours."""
     from edge_inspector.detectors.settings import CaeSettings
     from edge_inspector.lab.benchmark.rules_table import COMPARED, RuleRow, as_markdown, compare_rules
     from edge_inspector.lab.data.sets import find_sets
-    from edge_inspector.lab.training.train import Order, train
+    from edge_inspector.lab.training.train import TrainingRequest, train
 
     rows: list[RuleRow] = []
     with TemporaryDirectory(prefix="edge-inspector-rules-") as temporary, progress() as report:
         for folder in find_sets(root):
             bundle = train(
-                Order(
-                    pictures=folder / "train" / "good",
+                TrainingRequest(
+                    images=folder / "train" / "good",
                     part="part",  # no line will see it
                     out=Path(temporary) / folder.name,
                     detector=CaeSettings(),
@@ -70,16 +70,16 @@ def table(
     ),
     budget: Annotated[float, typer.Option(min=1, help="Seconds of training for each kind and set.")] = 300,
     kinds: Annotated[str | None, typer.Option(help="Kinds with commas between; all where not said.")] = None,
-    size: Annotated[int, typer.Option(min=32, help="Side of the detector's picture.")] = 256,
+    size: Annotated[int, typer.Option(min=32, help="Side of the detector's image.")] = 256,
     local: Annotated[bool, typer.Option("--normalise-local", help="Take slow changes of light out.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """Teach every kind on every set for the same time, and print what each is worth; goes on where it was ended."""
+    """Train every kind on every set for the same time, and print what each is worth; goes on where it was ended."""
     from edge_inspector.detectors.settings import KINDS
-    from edge_inspector.lab.benchmark.table import TableOrder, as_markdown, measure
+    from edge_inspector.lab.benchmark.table import TableRequest, as_markdown, measure
 
     with progress() as report:
-        order = TableOrder(
+        request = TableRequest(
             root=root,
             rows=rows,
             kinds=kinds.split(",") if kinds else KINDS,
@@ -90,7 +90,7 @@ def table(
             size=size,
             local=local,
         )
-        found = list(measure(order))
+        found = list(measure(request))
     if as_json:
         print_json(found)
         return
@@ -101,24 +101,24 @@ def table(
 def align(
     data: Annotated[Path, typer.Argument(help="Folder with train/good, test/good, test/<defect>.", metavar="DATA_SET")],
     detector: Annotated[str, typer.Option(help="Kind of detector.")] = "padim",
-    size: Annotated[int, typer.Option(min=32, help="Side of the detector's picture.")] = 256,
-    shift: Annotated[float, typer.Option(help="At most, in shares of the picture's sides.")] = 0.1,
+    size: Annotated[int, typer.Option(min=32, help="Side of the detector's image.")] = 256,
+    shift: Annotated[float, typer.Option(help="At most, in shares of the image's sides.")] = 0.1,
     turn: Annotated[float, typer.Option(help="At most, degrees.")] = 15.0,
-    seed: Annotated[int, typer.Option(min=0, help="Start of all chance.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed.")] = 0,
     as_json: JsonFlag = False,
 ) -> None:
     """Move a set's test parts at random, and print what that costs without alignment and with it."""
     from edge_inspector.detectors.settings import parse_settings
-    from edge_inspector.lab.benchmark.moved import MovedOrder, as_markdown, measure_moved
-    from edge_inspector.lab.training.train import Order, train
+    from edge_inspector.lab.benchmark.moved import MovedRequest, as_markdown, measure_moved
+    from edge_inspector.lab.training.train import TrainingRequest, train
 
     settings = parse_settings(detector, {})
     with progress() as report:
 
-        def teach(pictures: Path, region: "Region", wish: "AlignWish", out: Path) -> "Bundle":
+        def train_detector(images: Path, region: "Region", request: "AlignmentRequest", out: Path) -> "Bundle":
             return train(
-                Order(
-                    pictures=pictures,
+                TrainingRequest(
+                    images=images,
                     part="part",  # no line will see it
                     out=out,
                     detector=settings,
@@ -130,11 +130,11 @@ def align(
                     channels=settings.CHANNELS,
                     seed=seed,
                     region=region,
-                    align=wish,
+                    align=request,
                 )
             )
 
-        rows = measure_moved(MovedOrder(data, shift, turn, seed, teach, time.monotonic_ns, report))
+        rows = measure_moved(MovedRequest(data, shift, turn, seed, train_detector, time.monotonic_ns, report))
     if as_json:
         print_json(
             [

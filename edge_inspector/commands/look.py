@@ -1,4 +1,4 @@
-"""Options that say how the pictures of a part are looked at."""
+"""Options that say how the images of a part are looked at."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -9,18 +9,18 @@ from edge_inspector.commands.console import parse_roi
 from edge_inspector.errors import UsageError
 
 if TYPE_CHECKING:
-    from edge_inspector.lab.training.recipe_draft import AlignWish, UnitWish
+    from edge_inspector.lab.training.recipe_draft import AlignmentRequest, RegionRequest
 
-SizeOption = Annotated[str, typer.Option(help="Of the detector's picture: N or WIDTHxHEIGHT.")]
+SizeOption = Annotated[str, typer.Option(help="Of the detector's image: N or WIDTHxHEIGHT.")]
 RoiOption = Annotated[str | None, typer.Option(help="Inspect only x,y,width,height.")]
 MaskOption = Annotated[Path | None, typer.Option(help="PNG of the camera's size; what is white is ignored.")]
 AlignOption = Annotated[str, typer.Option(help="How a part that moves is found: none, translate, rotate, template.")]
-MaxTurnOption = Annotated[
+MaxRotationOption = Annotated[
     float | None, typer.Option(min=0, max=180, help="Degrees it may be turned; 20 to rotate, else 0.")
 ]
 TemplateOption = Annotated[str | None, typer.Option(help="What is looked for, x,y,width,height, for --align template.")]
 ReferenceOption = Annotated[
-    Path | None, typer.Option(help="Picture that all rectangles are drawn on; else the folder's first.")
+    Path | None, typer.Option(help="Image that all rectangles are drawn on; else the folder's first.")
 ]
 UnitOption = Annotated[
     list[str] | None,
@@ -28,21 +28,23 @@ UnitOption = Annotated[
 ]
 
 
-def align_wish(kind: str, max_turn: float | None, template: str | None, reference: Path | None) -> "AlignWish":
+def align_wish(
+    kind: str, max_rotation: float | None, template: str | None, reference: Path | None
+) -> "AlignmentRequest":
     """Return how a part is to be found.
 
     Raises:
         UsageError: no such kind, or no rectangle.
     """
-    from edge_inspector.lab.training.recipe_draft import ALIGNMENTS, AlignWish
+    from edge_inspector.lab.training.recipe_draft import ALIGNMENTS, AlignmentRequest
 
     known = next((one for one in ALIGNMENTS if one == kind), None)
     if known is None:
         raise UsageError(f"--align {kind}: expected {', '.join(ALIGNMENTS)}")
-    return AlignWish(known, max_turn, parse_roi(template, "--template"), reference)
+    return AlignmentRequest(known, max_rotation, parse_roi(template, "--template"), reference)
 
 
-def parse_units(texts: list[str]) -> "tuple[UnitWish, ...]":
+def parse_units(texts: list[str]) -> "tuple[RegionRequest, ...]":
     """Return the regions of x,y,width,height[,min_area].
 
     Raises:
@@ -51,8 +53,8 @@ def parse_units(texts: list[str]) -> "tuple[UnitWish, ...]":
     return tuple(_parse_unit(text) for text in texts)
 
 
-def _parse_unit(text: str) -> "UnitWish":
-    from edge_inspector.lab.training.recipe_draft import UnitWish
+def _parse_unit(text: str) -> "RegionRequest":
+    from edge_inspector.lab.training.recipe_draft import RegionRequest
 
     box, comma, area = text.rpartition(",") if text.count(",") == 4 else (text, "", "")
     region = parse_roi(box, "--region")
@@ -62,4 +64,4 @@ def _parse_unit(text: str) -> "UnitWish":
         min_area = -1.0
     if region is None or (min_area is not None and not 0 < min_area < float("inf")):
         raise UsageError(f"--region {text}: expected x,y,width,height or x,y,width,height,min_area in camera pixels")
-    return UnitWish(region, min_area)
+    return RegionRequest(region, min_area)

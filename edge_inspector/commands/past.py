@@ -64,24 +64,24 @@ def explain(
     config: ConfigOption,
     station: StationOption = "",
     out: Annotated[Path | None, typer.Option(help="Overlay to write; default ID.png here.")] = None,
-    pin: Annotated[bool, typer.Option("--pin", help="Keep its pictures longer than all others.")] = False,
+    pin: Annotated[bool, typer.Option("--pin", help="Keep its images longer than all others.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Judge an archived part once more and draw what was seen; exit 1 when something is gone or differs."""
-    from edge_inspector.line.archive.archive import Shelf
+    from edge_inspector.line.archive.archive import ArchiveFolders
     from edge_inspector.line.setup.explain import explain as look_again
     from edge_inspector.line.station.station import archive_folder
 
     settings, chosen = _chosen(config, station)
     target = out or Path(f"{Path(arrival_id).name}.png")
     found = look_again(settings, chosen, arrival_id, target, time.perf_counter_ns)
-    pictures = Shelf(archive_folder(settings, chosen)).pin(found.pictures) if pin else found.pictures
+    images = ArchiveFolders(archive_folder(settings, chosen)).pin(found.images) if pin else found.images
     if as_json:
         print_json(
             {
                 "result": found.found.result.model_dump(mode="json"),
                 "published_at": found.found.published_at,
-                "pictures": [str(path) for path in pictures],
+                "pictures": [str(path) for path in images],
                 "overlay": None if found.drawn is None else str(found.drawn),
                 "again": found.again,
                 "problems": found.problems,
@@ -90,7 +90,7 @@ def explain(
     else:
         for name, value in _facts(found.found):
             typer.echo(f"{name:<14}{value}")
-        for path in pictures:
+        for path in images:
             typer.echo(f"{'archived':<14}{path}")
         typer.echo(f"{'now':<14}{found.again or 'not judged again'}")
         if found.drawn is not None:
@@ -105,7 +105,7 @@ def diagnose(
     config: ConfigOption,
     out: Annotated[Path | None, typer.Option(help="Zip file to write; default by the time, here.")] = None,
 ) -> None:
-    """Write one file for support: settings without secrets, versions, log, health, ledger, timings. No pictures."""
+    """Write one file for support: settings without secrets, versions, log, health, ledger, timings. No images."""
     from edge_inspector.line.setup.diagnose import diagnose as collect
     from edge_inspector.settings import read_settings
 

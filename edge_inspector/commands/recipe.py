@@ -10,7 +10,7 @@ from edge_inspector.commands.console import FINDING, JsonFlag, parse_roi, parse_
 from edge_inspector.commands.look import (
     AlignOption,
     MaskOption,
-    MaxTurnOption,
+    MaxRotationOption,
     ReferenceOption,
     RoiOption,
     SizeOption,
@@ -24,15 +24,15 @@ from edge_inspector.errors import UsageError
 if TYPE_CHECKING:
     from edge_inspector.inspection.preprocess import IgnoreMask
     from edge_inspector.lab.training.preview import Preview
-    from edge_inspector.lab.training.recipe_draft import AlignWish, UnitWish
-    from edge_inspector.lab.training.reference import Sight
+    from edge_inspector.lab.training.recipe_draft import AlignmentRequest, RegionRequest
+    from edge_inspector.lab.training.reference import Preparation
 
 _MEASURED = 40
-"""Pictures that size and grey values are taken from where there is no bundle."""
+"""Images that size and grey values are taken from where there is no bundle."""
 
 
 def preview(
-    pictures: Annotated[list[Path], typer.Argument(help="Picture files, or a folder of them.", metavar="PICTURES...")],
+    images: Annotated[list[Path], typer.Argument(help="Image files, or a folder of them.", metavar="PICTURES...")],
     out: Annotated[Path, typer.Option(help="Folder for what is drawn.")],
     bundle: Annotated[
         Path | None, typer.Option(help="Look as this bundle does; else as `train` would with these options.")
@@ -41,60 +41,60 @@ def preview(
     size: SizeOption = "256",
     roi: RoiOption = None,
     align: AlignOption = "none",
-    max_turn: MaxTurnOption = None,
+    max_rotation: MaxRotationOption = None,
     template: TemplateOption = None,
     reference: ReferenceOption = None,
     unit: UnitOption = None,
     mask: MaskOption = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Draw what the detector will see of pictures, and say how each part was found; exit 1 when one cannot be."""
-    from edge_inspector.lab.data.dataset import find_pictures
+    """Draw what the detector will see of images, and say how each part was found; exit 1 when one cannot be."""
+    from edge_inspector.lab.data.dataset import find_images
     from edge_inspector.lab.training.preview import preview as draw
 
-    is_folder = len(pictures) == 1 and pictures[0].is_dir()
-    files = find_pictures(pictures[0]) if is_folder else tuple(pictures)
+    is_folder = len(images) == 1 and images[0].is_dir()
+    files = find_images(images[0]) if is_folder else tuple(images)
     if not all(file.is_file() for file in files):
         missing = next(file for file in files if not file.is_file())
-        raise UsageError(f"{missing}: no such file; expected picture files, or one folder of them")
-    wish, units = align_wish(align, max_turn, template, reference), parse_units(unit or [])
+        raise UsageError(f"{missing}: no such file; expected image files, or one folder of them")
+    request, units = align_wish(align, max_rotation, template, reference), parse_units(unit or [])
     if bundle is None:
-        sight, ignore = _asked_for(files, parse_size(size), roi, wish, units, mask)
-    elif wish.kind != "none" or units or roi or mask:
-        raise UsageError("--bundle says how pictures are looked at: leave the other options out")
+        preparation, ignore = _asked_for(files, parse_size(size), roi, request, units, mask)
+    elif request.kind != "none" or units or roi or mask:
+        raise UsageError("--bundle says how images are looked at: leave the other options out")
     else:
-        sight, ignore = _of_bundle(bundle)
-    shown = list(draw(sight, ignore, _evenly(files, count) if is_folder else files, out))
+        preparation, ignore = _of_bundle(bundle)
+    shown = list(draw(preparation, ignore, _evenly(files, count) if is_folder else files, out))
     _print(shown, out, as_json=as_json)
     if any(one.placement is None for one in shown):
         raise typer.Exit(FINDING)
 
 
-def _of_bundle(path: Path) -> "tuple[Sight, IgnoreMask | None]":
+def _of_bundle(path: Path) -> "tuple[Preparation, IgnoreMask | None]":
     from edge_inspector.bundle import read_bundle
-    from edge_inspector.lab.training.reference import Sight
+    from edge_inspector.lab.training.reference import Preparation
 
     bundle = read_bundle(path)
-    return Sight(bundle.recipe, bundle.aligner()), bundle.ignore()
+    return Preparation(bundle.recipe, bundle.aligner()), bundle.ignore()
 
 
 def _asked_for(
     files: Sequence[Path],
     size: tuple[int, int],
     roi: str | None,
-    wish: "AlignWish",
-    units: "tuple[UnitWish, ...]",
+    request: "AlignmentRequest",
+    units: "tuple[RegionRequest, ...]",
     mask: Path | None,
-) -> "tuple[Sight, IgnoreMask | None]":
-    from edge_inspector.lab.data.dataset import read_picture
+) -> "tuple[Preparation, IgnoreMask | None]":
+    from edge_inspector.lab.data.dataset import read_image
     from edge_inspector.lab.data.traits import traits_of
-    from edge_inspector.lab.training.recipe_draft import Draft, draft_recipe, read_ignore
-    from edge_inspector.lab.training.reference import open_sight
+    from edge_inspector.lab.training.recipe_draft import RecipeDraft, draft_recipe, read_ignore
+    from edge_inspector.lab.training.reference import open_preparation
 
-    draft = Draft("part", 3, lambda _width, _height: size, region=parse_roi(roi), align=wish, units=units)
-    some = [traits_of(read_picture(file, 1)) for file in _evenly(files, _MEASURED)]
-    sight = open_sight(draft_recipe(draft, files[0].parent, some), wish.reference or files[0])
-    return sight, read_ignore(mask, sight.recipe) if mask else None
+    draft = RecipeDraft("part", 3, lambda _width, _height: size, region=parse_roi(roi), align=request, units=units)
+    some = [traits_of(read_image(file, 1)) for file in _evenly(files, _MEASURED)]
+    preparation = open_preparation(draft_recipe(draft, files[0].parent, some), request.reference or files[0])
+    return preparation, read_ignore(mask, preparation.recipe) if mask else None
 
 
 def _evenly(files: Sequence[Path], count: int) -> Sequence[Path]:
@@ -106,7 +106,7 @@ def _print(shown: "Sequence[Preview]", out: Path, *, as_json: bool) -> None:
         print_json(
             [
                 {
-                    "picture": str(one.picture),
+                    "picture": str(one.image),
                     "found": one.placement is not None,
                     **dict(one.placement.pose.numbers() if one.placement and one.placement.pose else ()),
                     "refusal": one.refusal,
@@ -116,6 +116,6 @@ def _print(shown: "Sequence[Preview]", out: Path, *, as_json: bool) -> None:
         )
         return
     for one in shown:
-        typer.echo(f"{one.picture}: {one.in_words}")
+        typer.echo(f"{one.image}: {one.in_words}")
     lost = sum(one.placement is None for one in shown)
-    typer.echo(f"{len(shown) - lost} of {len(shown)} pictures can be judged; drawn in {out}")
+    typer.echo(f"{len(shown) - lost} of {len(shown)} images can be judged; drawn in {out}")

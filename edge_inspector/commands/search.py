@@ -10,7 +10,7 @@ from edge_inspector.commands.console import GroupOption, JsonFlag, now, parse_ro
 from edge_inspector.commands.look import (
     AlignOption,
     MaskOption,
-    MaxTurnOption,
+    MaxRotationOption,
     ReferenceOption,
     RoiOption,
     TemplateOption,
@@ -22,7 +22,7 @@ from edge_inspector.errors import UsageError
 
 
 def tune(
-    pictures: Annotated[Path, typer.Argument(help="Folder of pictures of good parts.", metavar="OK_DIR")],
+    images: Annotated[Path, typer.Argument(help="Folder of images of good parts.", metavar="OK_DIR")],
     storage: Annotated[
         Path, typer.Option(help="SQLite file of the trials; where it exists, the search goes on.")
     ] = Path("tune.db"),
@@ -32,32 +32,32 @@ def tune(
     detectors: Annotated[
         str | None, typer.Option(help="Kinds with commas between, the first is the default to beat.")
     ] = None,
-    sizes: Annotated[str | None, typer.Option(help="Sides of the detector's picture, with commas between.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Start of all chance.")] = 0,
+    sizes: Annotated[str | None, typer.Option(help="Sides of the detector's image, with commas between.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed.")] = 0,
     local: Annotated[bool, typer.Option("--normalise-local", help="Take slow changes of light out.")] = False,
     roi: RoiOption = None,
     mask: MaskOption = None,
     align: AlignOption = "none",
-    max_turn: MaxTurnOption = None,
+    max_rotation: MaxRotationOption = None,
     template: TemplateOption = None,
     reference: ReferenceOption = None,
     unit: UnitOption = None,
     group: GroupOption = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Search for the settings that find planted defects best, and print the `train` command that uses them."""
+    """Search for the settings that find synthetic defects best, and print the `train` command that uses them."""
     from dataclasses import asdict
 
     from edge_inspector.detectors.settings import CaeSettings
-    from edge_inspector.lab.training.train import Order
+    from edge_inspector.lab.training.train import TrainingRequest
     from edge_inspector.lab.training.tune import KINDS, SIZES, Search
     from edge_inspector.lab.training.tune import tune as search
 
     with progress() as report:
         found = search(
             Search(
-                base=Order(
-                    pictures=pictures,
+                base=TrainingRequest(
+                    images=images,
                     part="PART",
                     out=Path("BUNDLE"),
                     detector=CaeSettings(),
@@ -68,7 +68,7 @@ def tune(
                     normalise="local" if local else "none",
                     region=parse_roi(roi),
                     mask=mask,
-                    align=align_wish(align, max_turn, template, reference),
+                    align=align_wish(align, max_rotation, template, reference),
                     units=parse_units(unit or []),
                     group=group,
                 ),
@@ -85,7 +85,9 @@ def tune(
         return
     before = "failed" if found.default_score is None else f"{found.default_score:.3f}"
     typer.echo(f"trials          {found.trials}, {found.failed} more failed; kept in {storage}")
-    typer.echo(f"planted defects {before} with the defaults, {found.score:.3f} with the best (1: all above good parts)")
+    typer.echo(
+        f"synthetic defects {before} with the defaults, {found.score:.3f} with the best (1: all above good parts)"
+    )
     typer.echo(f"data            {found.chosen_by}")
     for name, value in found.params.items():
         typer.echo(f"  {name:<14}{value if isinstance(value, str) else f'{value:.4g}'}")

@@ -19,7 +19,7 @@ def demo(
     page: Annotated[Path, typer.Option("--report", help="HTML file to write at the end.")] = Path("demo-report.html"),
     as_json: JsonFlag = False,
 ) -> None:
-    """Show everything at work on real pictures; exit 0 only when every one was answered exactly once."""
+    """Show everything at work on real images; exit 0 only when every one was answered exactly once."""
     from tempfile import TemporaryDirectory
 
     from edge_inspector.demo import run_demo
@@ -54,4 +54,4 @@ def _print_summary(summary: "Summary") -> None:
     verdicts = ", ".join(f"{count} {verdict}" for verdict, count in sorted(summary.verdicts.items()))
     typer.echo(f"{summary.parts} parts, {summary.answered} answered, {summary.duplicates} duplicates: {verdicts}")
     typer.echo(f"image AUROC {roc}; {summary.false_rejects} false rejects, {summary.misses} misses")
-    typer.echo(f"picture complete to verdict committed: p50 {summary.ms_p50:.0f} ms, p95 {summary.ms_p95:.0f} ms")
+    typer.echo(f"image complete to verdict committed: p50 {summary.ms_p50:.0f} ms, p95 {summary.ms_p95:.0f} ms")

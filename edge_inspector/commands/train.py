@@ -24,7 +24,7 @@ from edge_inspector.commands.console import (
 from edge_inspector.commands.look import (
     AlignOption,
     MaskOption,
-    MaxTurnOption,
+    MaxRotationOption,
     ReferenceOption,
     RoiOption,
     SizeOption,
@@ -40,32 +40,32 @@ ConfidenceOption = Annotated[float, typer.Option(help="How sure that must be.")]
 ReviewOption = Annotated[float | None, typer.Option(help="At most this share of good parts is not OK.")]
 MinAreaOption = Annotated[float | None, typer.Option(min=0.01, help="Smallest defect that counts, camera pixels.")]
 OverlaysOption = Annotated[
-    Path | None, typer.Option(help="Folder for the most unusual good pictures with the heat map over them.")
+    Path | None, typer.Option(help="Folder for the most unusual good images with the heat map over them.")
 ]
 
 
 def train(
-    pictures: Annotated[Path, typer.Argument(help="Folder of pictures of good parts.", metavar="OK_DIR")],
+    images: Annotated[Path, typer.Argument(help="Folder of images of good parts.", metavar="OK_DIR")],
     part: Annotated[str, typer.Option(help="Name of the part.")],
     out: Annotated[Path, typer.Option(help="Folder to write the bundle to; must not exist.")],
     detector: Annotated[str, typer.Option(help="Kind of detector; README lists them.")] = DEFAULT_KIND,
     size: SizeOption = "256",
     keep_aspect: Annotated[
-        bool, typer.Option("--keep-aspect", help="Keep the picture's shape; --size is the longer side.")
+        bool, typer.Option("--keep-aspect", help="Keep the image's shape; --size is the longer side.")
     ] = False,
     colour: Annotated[
         bool | None, typer.Option("--colour/--grey", help="Look at colours too; unless said, backbones do.")
     ] = None,
     backbone: Annotated[str | None, typer.Option(help="Pretrained network of a feature detector.")] = None,
     allow_random: Annotated[bool, typer.Option("--allow-random", help="Take a backbone that knows nothing.")] = False,
-    tile: Annotated[int | None, typer.Option(min=0, help="Side of tiles, for small defects in large pictures.")] = None,
+    tile: Annotated[int | None, typer.Option(min=0, help="Side of tiles, for small defects in large images.")] = None,
     overlap: Annotated[int | None, typer.Option(min=0, help="Pixels that tiles share.")] = None,
     augment: Annotated[
         str | None, typer.Option(help=f"What good parts may show as well: {','.join(AUGMENTATIONS)}.")
     ] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="End the training after so many epochs.")] = None,
     minutes: Annotated[float | None, typer.Option(min=0.01, help="End the training after so many minutes.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Start of all chance.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed.")] = 0,
     precision: Annotated[str, typer.Option(help="Of the network on the line: auto, f32, bf16 or int8.")] = "auto",
     false_reject: FalseRejectOption = None,
     confidence: ConfidenceOption = 0.95,
@@ -79,7 +79,7 @@ def train(
     roi: RoiOption = None,
     mask: MaskOption = None,
     align: AlignOption = "none",
-    max_turn: MaxTurnOption = None,
+    max_rotation: MaxRotationOption = None,
     template: TemplateOption = None,
     reference: ReferenceOption = None,
     unit: UnitOption = None,
@@ -92,14 +92,14 @@ def train(
     overlays: OverlaysOption = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Teach a part from good pictures and write a bundle that can run."""
+    """Train a part from good images and write a bundle that can run."""
     from edge_inspector.detectors.settings import parse_settings
     from edge_inspector.detectors.training_data import Budget
     from edge_inspector.detectors.workers import WorkerDoneError, join
     from edge_inspector.lab.calibration.threshold import Target
     from edge_inspector.lab.training.precision import parse_precision
-    from edge_inspector.lab.training.train import Order
-    from edge_inspector.lab.training.train import train as teach
+    from edge_inspector.lab.training.train import TrainingRequest
+    from edge_inspector.lab.training.train import train as train_detector
 
     width, height = parse_size(size)
     said = {
@@ -117,9 +117,9 @@ def train(
     workers = join(device)
     try:
         with progress() as report:
-            bundle = teach(
-                Order(
-                    pictures=pictures,
+            bundle = train_detector(
+                TrainingRequest(
+                    images=images,
                     part=part,
                     out=out,
                     detector=settings,
@@ -138,7 +138,7 @@ def train(
                     normalise="local" if local else "none",
                     region=parse_roi(roi),
                     mask=mask,
-                    align=align_wish(align, max_turn, template, reference),
+                    align=align_wish(align, max_rotation, template, reference),
                     units=parse_units(unit or []),
                     group=group,
                     resume=resume,
@@ -162,7 +162,7 @@ def train(
 
 def calibrate(
     bundle: Annotated[Path, typer.Argument(help="Bundle to start from; it is not changed.")],
-    ok: Annotated[Path, typer.Option(help="Folder of pictures of good parts that were not used before.")],
+    ok: Annotated[Path, typer.Option(help="Folder of images of good parts that were not used before.")],
     out: Annotated[Path, typer.Option(help="Folder to write the new bundle to; must not exist.")],
     false_reject: FalseRejectOption = None,
     confidence: ConfidenceOption = 0.95,
@@ -170,26 +170,26 @@ def calibrate(
     min_area: MinAreaOption = None,
     group: GroupOption = None,
     again: Annotated[
-        bool, typer.Option("--again", help="--ok taught the bundle: use the pictures of it that calibrated.")
+        bool, typer.Option("--again", help="--ok trained the bundle: use the images of it that calibrated.")
     ] = False,
     ng: Annotated[Path | None, typer.Option(help="Folder of defective parts: choose the minimum area by them.")] = None,
     take_out: Annotated[
-        list[str] | None, typer.Option(help="Calibration picture not to use; counts as rejected; repeatable.")
+        list[str] | None, typer.Option(help="Calibration image not to use; counts as rejected; repeatable.")
     ] = None,
     by: Annotated[str, typer.Option(help="Who says that these show defective parts: then they do not count.")] = "",
     overlays: OverlaysOption = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Give a bundle a new threshold, from other good pictures, for another target, or without a defective picture."""
+    """Give a bundle a new threshold, from other good images, for another target, or without a defective image."""
     from edge_inspector.bundle import read_bundle
-    from edge_inspector.lab.calibration.recalibrate import Wish, recalibrate
+    from edge_inspector.lab.calibration.recalibrate import CalibrationRequest, recalibrate
     from edge_inspector.lab.calibration.threshold import Target
 
     with progress() as report:
         written = recalibrate(
             read_bundle(bundle),
-            Wish(
-                pictures=ok,
+            CalibrationRequest(
+                images=ok,
                 out=out,
                 target=Target(false_reject, confidence, review),
                 created=now(),
@@ -207,25 +207,25 @@ def calibrate(
 
 
 def pretrain(
-    pictures: Annotated[Path, typer.Argument(help="Folder of pictures of good parts.", metavar="OK_DIR")],
+    images: Annotated[Path, typer.Argument(help="Folder of images of good parts.", metavar="OK_DIR")],
     out: Annotated[Path, typer.Option(help="File to write the weights to; must not exist.")],
     backbone: Annotated[str, typer.Option(help="Architecture to start from.")] = "efficientnet-lite0",
-    size: Annotated[int, typer.Option(min=32, help="Side of the square pictures.")] = 256,
+    size: Annotated[int, typer.Option(min=32, help="Side of the square images.")] = 256,
     epochs: Annotated[int | None, typer.Option(min=1, help="End after so many epochs.")] = None,
     minutes: Annotated[float | None, typer.Option(min=0.01, help="End after so many minutes.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Start of all chance; `train` needs the same.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed; `train` needs the same.")] = 0,
     group: GroupOption = None,
     from_scratch: Annotated[bool, typer.Option("--from-scratch", help="Start without ImageNet's weights.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """Teach a backbone one's own parts by turning their pictures; `train --backbone rotation:FILE` takes it."""
+    """Train a backbone one's own parts by turning their images; `train --backbone rotation:FILE` takes it."""
     from edge_inspector.detectors.training_data import Budget
-    from edge_inspector.lab.training.pretrain import PretrainOrder, pretrain_backbone
+    from edge_inspector.lab.training.pretrain import PretrainingRequest, pretrain_backbone
 
     with progress() as report:
         made = pretrain_backbone(
-            PretrainOrder(
-                pictures=pictures,
+            PretrainingRequest(
+                images=images,
                 out=out,
                 clock=time.monotonic,
                 report=report,
@@ -238,11 +238,9 @@ def pretrain(
             )
         )
     if as_json:
-        print_json({"file": str(made.file), "pictures": made.pictures, "told": made.told})
+        print_json({"file": str(made.file), "pictures": made.images, "told": made.told})
         return
-    typer.echo(
-        f"{made.file}: pretrained on {made.pictures} pictures, tells {made.told:.0%} of unseen turns; chance: 25%"
-    )
+    typer.echo(f"{made.file}: pretrained on {made.images} images, tells {made.told:.0%} of unseen turns; chance: 25%")
 
 
 def _save_overlays(bundle: Path, folder: Path | None) -> None:

@@ -72,7 +72,7 @@ def _print_comparison(found: "Comparison", worse: tuple[str, ...], tolerance: fl
         flips = [flip for flip in found.flips if flip.for_the_better is better]
         typer.echo(f"{len(flips)} verdicts change {words}")
         for flip in flips[:_NAMED]:
-            typer.echo(f"    {flip.picture}: {flip.before} -> {flip.after}")
+            typer.echo(f"    {flip.image}: {flip.before} -> {flip.after}")
         if len(flips) > _NAMED:
             typer.echo(f"    and {len(flips) - _NAMED} more")
     if worse:
@@ -84,7 +84,7 @@ def _print_comparison(found: "Comparison", worse: tuple[str, ...], tolerance: fl
 def repeat(
     bundle: Annotated[Path, typer.Argument(help="Bundle to judge with.")],
     folder: Annotated[
-        Path, typer.Argument(help="Folder with PART/SHOT pictures, or with one picture of each part.", metavar="DIR")
+        Path, typer.Argument(help="Folder with PART/SHOT images, or with one image of each part.", metavar="DIR")
     ],
     least: Annotated[
         float | None, typer.Option(min=0, max=1, help="Exit 1 when a smaller share of the parts agrees.")
@@ -119,7 +119,7 @@ def _print_repeatability(found: "Repeatability") -> None:
         typer.echo(f"score           standard deviation of one part {found.spread:.3f}; {near}")
     kappa = "not defined: all verdicts are the same" if found.kappa is None else f"{found.kappa:.2f}"
     typer.echo(f"kappa           {kappa}")
-    typer.echo("Parts that keep their verdict when their picture is changed by:")
+    typer.echo("Parts that keep their verdict when their image is changed by:")
     for kind in dict.fromkeys(rung.kind for rung in found.rungs):
         rungs = [rung for rung in found.rungs if rung.kind == kind]
         shown = "  ".join(f"{rung.amount:g}: {rung.kept.value:.0%}" for rung in rungs)

@@ -1,1 +1,1 @@
-"""One file a family of detectors; each fits on good pictures and ends as two graphs."""
+"""One file a family of detectors; each fits on good images and ends as two graphs."""

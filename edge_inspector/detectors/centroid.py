@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from edge_inspector.detectors.features.features import CellResidual, backbone_of, good_features
 from edge_inspector.detectors.settings import CentroidSettings
-from edge_inspector.detectors.training_data import Deployed, Fitted, Lesson
+from edge_inspector.detectors.training_data import Deployed, Fitted, TrainingData
 
 
 class Centroid(CellResidual):
@@ -27,19 +27,19 @@ class Centroid(CellResidual):
 
 
 @dataclass(frozen=True, slots=True)
-class TaughtCentroid:
+class TrainedCentroid:
     """A backbone."""
 
     network: nn.Module
     settings: CentroidSettings
-    lesson: Lesson
+    data: TrainingData
 
     def residual(self, deployed: Deployed) -> Fitted:
         """Take the mean."""
-        mean = good_features(self.lesson, deployed).mean(0, keepdims=True)
+        mean = good_features(self.data, deployed).mean(0, keepdims=True)
         return Fitted(Centroid(self.settings.smoothing, mean), 0)
 
 
-def teach(settings: CentroidSettings, lesson: Lesson) -> TaughtCentroid:
+def train_detector(settings: CentroidSettings, data: TrainingData) -> TrainedCentroid:
     """Load the backbone."""
-    return TaughtCentroid(backbone_of(settings, lesson), settings, lesson)
+    return TrainedCentroid(backbone_of(settings, data), settings, data)

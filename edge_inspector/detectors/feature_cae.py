@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from edge_inspector.detectors.features.cells import train_on_cells
 from edge_inspector.detectors.features.features import CellResidual, backbone_of, good_features
 from edge_inspector.detectors.settings import FeatureCaeSettings
-from edge_inspector.detectors.training_data import Deployed, Fitted, Lesson
+from edge_inspector.detectors.training_data import Deployed, Fitted, TrainingData
 
 
 def autoencoder(channels: int, latent: int) -> nn.Sequential:
@@ -54,22 +54,22 @@ class FeatureError(CellResidual):
 
 
 @dataclass(frozen=True, slots=True)
-class TaughtFeatureCae:
+class TrainedFeatureCae:
     """A backbone whose features are to be reconstructed."""
 
     network: nn.Module
     settings: FeatureCaeSettings
-    lesson: Lesson
+    data: TrainingData
 
     def residual(self, deployed: Deployed) -> Fitted:
         """Train the autoencoder on what the deployed backbone gives."""
-        features = good_features(self.lesson, deployed)
-        torch.manual_seed(self.lesson.seed)
+        features = good_features(self.data, deployed)
+        torch.manual_seed(self.data.seed)
         mean, scale = _mean_and_scale(features)
         network = autoencoder(features.shape[1], self.settings.latent)
         graph = FeatureError(self.settings.smoothing, network, mean, scale)
         history = train_on_cells(
-            network, features, lambda cells: graph.distance(cells).mean(), self.settings.rate, self.lesson
+            network, features, lambda cells: graph.distance(cells).mean(), self.settings.rate, self.data
         )
         return Fitted(graph, len(history.rows), history)
 
@@ -79,6 +79,6 @@ def _mean_and_scale(features: NDArray[np.float32]) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(mean), torch.from_numpy(scale + np.float32(1e-6))
 
 
-def teach(settings: FeatureCaeSettings, lesson: Lesson) -> TaughtFeatureCae:
+def train_detector(settings: FeatureCaeSettings, data: TrainingData) -> TrainedFeatureCae:
     """Load the backbone."""
-    return TaughtFeatureCae(backbone_of(settings, lesson), settings, lesson)
+    return TrainedFeatureCae(backbone_of(settings, data), settings, data)

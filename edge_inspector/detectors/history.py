@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """Quantities over the steps of a training; `val_x` is `x` on pictures that did not train."""
+    """Quantities over the steps of a training; `val_x` is `x` on images that did not train."""
 
     columns: tuple[str, ...] = ()
     """The first counts steps."""

@@ -1,4 +1,4 @@
-"""The door to the detectors: from the settings of one kind to what teaches it."""
+"""The door to the detectors: from the settings of one kind to what trains it."""
 
 from edge_inspector.detectors import centroid, feature_cae, padim, patchcore, svdd
 from edge_inspector.detectors.autoencoders import autoencoder
@@ -15,11 +15,11 @@ from edge_inspector.detectors.settings import (
     SvddSettings,
 )
 from edge_inspector.detectors.tiles import check_tiles
-from edge_inspector.detectors.training_data import Lesson, Taught
+from edge_inspector.detectors.training_data import TrainedDetector, TrainingData
 
 
 def check_size(settings: DetectorSettings, height: int, width: int) -> None:
-    """Raise UsageError for a size of the detector's picture, or of its tiles, that the network cannot take."""
+    """Raise UsageError for a size of the detector's image, or of its tiles, that the network cannot take."""
     if settings.tile:
         check_tiles(settings, height, width, 1 if isinstance(settings, AutoencoderSettings) else MULTIPLE)
         height = width = settings.tile
@@ -30,13 +30,13 @@ def check_size(settings: DetectorSettings, height: int, width: int) -> None:
 
 
 def nearest_size(settings: DetectorSettings, longer: int, width: int, height: int) -> tuple[int, int]:
-    """Return width and height that the network takes, in the shape of a picture of `width` x `height`.
+    """Return width and height that the network takes, in the shape of an image of `width` x `height`.
 
     Args:
         settings: of the detector.
         longer: the longer side that is wanted, pixels.
-        width: of the inspected picture.
-        height: of the inspected picture.
+        width: of the inspected image.
+        height: of the inspected image.
     """
     multiple = MULTIPLE
     if isinstance(settings, AutoencoderSettings):
@@ -46,8 +46,8 @@ def nearest_size(settings: DetectorSettings, longer: int, width: int, height: in
     return sides[0], sides[1]
 
 
-def teach(settings: DetectorSettings, lesson: Lesson) -> Taught:
-    """Teach the network of a detector; its residual is fitted after the network has been exported.
+def train_detector(settings: DetectorSettings, data: TrainingData) -> TrainedDetector:
+    """Train the network of a detector; its residual is fitted after the network has been exported.
 
     Raises:
         UsageError: no such backbone.
@@ -55,14 +55,14 @@ def teach(settings: DetectorSettings, lesson: Lesson) -> Taught:
     """
     match settings:
         case AutoencoderSettings():
-            return autoencoder.teach(settings, lesson)
+            return autoencoder.train_detector(settings, data)
         case PadimSettings() | PcaSettings():
-            return padim.teach(settings, lesson)
+            return padim.train_detector(settings, data)
         case PatchcoreSettings():
-            return patchcore.teach(settings, lesson)
+            return patchcore.train_detector(settings, data)
         case CentroidSettings():
-            return centroid.teach(settings, lesson)
+            return centroid.train_detector(settings, data)
         case FeatureCaeSettings():
-            return feature_cae.teach(settings, lesson)
+            return feature_cae.train_detector(settings, data)
         case SvddSettings():
-            return svdd.teach(settings, lesson)
+            return svdd.train_detector(settings, data)

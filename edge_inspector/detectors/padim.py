@@ -17,7 +17,7 @@ from edge_inspector.detectors.features.features import (
     good_features,
 )
 from edge_inspector.detectors.settings import PadimSettings, PcaSettings
-from edge_inspector.detectors.training_data import Deployed, Fitted, Lesson
+from edge_inspector.detectors.training_data import Deployed, Fitted, TrainingData
 
 
 class Mahalanobis(CellResidual):
@@ -38,7 +38,7 @@ class Mahalanobis(CellResidual):
         return lengths.view(1, 1, *features.shape[-2:])
 
 
-class Leftover(CellResidual):
+class PcaResidual(CellResidual):
     """The length of what the principal components of good parts at each cell do not explain."""
 
     def __init__(self, smoothing: float, mean: NDArray[np.float32], components: NDArray[np.float32]) -> None:
@@ -58,20 +58,20 @@ class Leftover(CellResidual):
 
 
 @dataclass(frozen=True, slots=True)
-class TaughtPadim:
+class TrainedPadim:
     """A backbone with its channels chosen."""
 
     network: nn.Module
     settings: PadimSettings
-    lesson: Lesson
+    data: TrainingData
 
     def residual(self, deployed: Deployed) -> Fitted:
         """Fit mean and covariance of good parts at each cell.
 
         Each variance gets a share of the mean variance on top (the paper adds 0.01 to features of unit scale): with
-        fewer pictures than channels the covariance alone has no inverse.
+        fewer images than channels the covariance alone has no inverse.
         """
-        features = good_features(self.lesson, deployed)
+        features = good_features(self.data, deployed)
         means, whitenings = [], []
         ridge = self.settings.regularisation * float(features.var(0).mean())
         for values in by_cell(features):
@@ -87,16 +87,16 @@ class TaughtPadim:
 
 
 @dataclass(frozen=True, slots=True)
-class TaughtPca:
+class TrainedPca:
     """A backbone whose features are to be explained by principal components."""
 
     network: nn.Module
     settings: PcaSettings
-    lesson: Lesson
+    data: TrainingData
 
     def residual(self, deployed: Deployed) -> Fitted:
-        """Fit mean and principal components of good parts at each cell; no more components than pictures less one."""
-        features = good_features(self.lesson, deployed)
+        """Fit mean and principal components of good parts at each cell; no more components than images less one."""
+        features = good_features(self.data, deployed)
         count = min(self.settings.components, len(features) - 1, features.shape[1])
         means, components = [], []
         for values in by_cell(features):
@@ -104,15 +104,15 @@ class TaughtPca:
             axes = np.linalg.svd(values - mean[:, None], full_matrices=False)[2]
             means.append(mean.astype(np.float32))
             components.append(axes[:, :count].transpose(0, 2, 1).astype(np.float32))
-        graph = Leftover(self.settings.smoothing, np.concatenate(means), np.concatenate(components))
+        graph = PcaResidual(self.settings.smoothing, np.concatenate(means), np.concatenate(components))
         return Fitted(graph, 0)
 
 
-def teach(settings: PadimSettings | PcaSettings, lesson: Lesson) -> TaughtPadim | TaughtPca:
+def train_detector(settings: PadimSettings | PcaSettings, data: TrainingData) -> TrainedPadim | TrainedPca:
     """Load the backbone and, for the Mahalanobis distance, choose its channels by chance from the seed."""
-    backbone = backbone_of(settings, lesson)
+    backbone = backbone_of(settings, data)
     if isinstance(settings, PcaSettings):
-        return TaughtPca(backbone, settings, lesson)
-    channels = count_channels(backbone, lesson)
-    kept = np.random.default_rng(lesson.seed).permutation(channels)[: settings.dimensions]
-    return TaughtPadim(Selected(backbone, np.sort(kept)), settings, lesson)
+        return TrainedPca(backbone, settings, data)
+    channels = count_channels(backbone, data)
+    kept = np.random.default_rng(data.seed).permutation(channels)[: settings.dimensions]
+    return TrainedPadim(Selected(backbone, np.sort(kept)), settings, data)

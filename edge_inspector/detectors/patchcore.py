@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from edge_inspector.detectors.features.features import CellResidual, backbone_of, cells_of, good_features
 from edge_inspector.detectors.settings import PatchcoreSettings
-from edge_inspector.detectors.training_data import Deployed, Fitted, Lesson
+from edge_inspector.detectors.training_data import Deployed, Fitted, TrainingData
 
 _CANDIDATES = 40_000
 _SHADOW = 32
@@ -19,7 +19,7 @@ _SHADOW = 32
 class Memory(CellResidual):
     """Distance to the nearest remembered feature, exact, as one matrix product; less where many are as near.
 
-    The weight is 1 - softmax of the distances to the nearest few, as the paper has it for a picture's highest cell,
+    The weight is 1 - softmax of the distances to the nearest few, as the paper has it for an image's highest cell,
     here for each cell.
     """
 
@@ -58,17 +58,17 @@ def coreset(features: NDArray[np.float32], count: int, rng: np.random.Generator)
 
 
 @dataclass(frozen=True, slots=True)
-class TaughtPatchcore:
+class TrainedPatchcore:
     """A backbone whose features are to be remembered."""
 
     network: nn.Module
     settings: PatchcoreSettings
-    lesson: Lesson
+    data: TrainingData
 
     def residual(self, deployed: Deployed) -> Fitted:
         """Remember a coreset of the features of good parts, each channel in units of its own spread."""
-        features = good_features(self.lesson, deployed)
-        rng = np.random.default_rng(self.lesson.seed)
+        features = good_features(self.data, deployed)
+        rng = np.random.default_rng(self.data.seed)
         cells = np.ascontiguousarray(features.transpose(0, 2, 3, 1)).reshape(-1, features.shape[1])
         scale = cells.std(0) + 1e-6
         candidates = cells[rng.permutation(len(cells))[:_CANDIDATES]] / scale
@@ -77,6 +77,6 @@ class TaughtPatchcore:
         return Fitted(Memory(self.settings.smoothing, memory, scale, near), 0)
 
 
-def teach(settings: PatchcoreSettings, lesson: Lesson) -> TaughtPatchcore:
+def train_detector(settings: PatchcoreSettings, data: TrainingData) -> TrainedPatchcore:
     """Load the backbone."""
-    return TaughtPatchcore(backbone_of(settings, lesson), settings, lesson)
+    return TrainedPatchcore(backbone_of(settings, data), settings, data)

@@ -19,12 +19,12 @@ class CommonSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     CHANNELS: ClassVar[int] = 1
-    """Of the detector's picture, where the user does not say."""
+    """Of the detector's image, where the user does not say."""
 
     augment: str = ""
     """Changes that a good part may show as well: of flip, rotate, shift, brightness, with commas between."""
     tile: int = Field(0, ge=0, le=2048)
-    """Side of the tiles that the network sees; 0: the whole picture at once."""
+    """Side of the tiles that the network sees; 0: the whole image at once."""
     overlap: int = Field(0, ge=0, le=1024)
     """Pixels that neighbouring tiles share."""
 
@@ -44,7 +44,7 @@ class CommonSettings(BaseModel):
 
 
 class AutoencoderSettings(CommonSettings):
-    """How any autoencoder is trained to restore spoiled pictures of good parts."""
+    """How any autoencoder is trained to restore spoiled images of good parts."""
 
     kind: str
     loss: Loss
@@ -74,7 +74,7 @@ class CaeSettings(AutoencoderSettings):
     ] = "cae:my"
     loss: Loss = "ssim"
     residual: Residual = "ssim+l1"
-    """How picture and reconstruction are compared."""
+    """How image and reconstruction are compared."""
     smoothing: float = Field(2.0, ge=0, le=20)
     """Gaussian over the residual, sigma in map pixels."""
     tolerance_smoothing: float = Field(1.0, gt=0, le=40)
@@ -87,7 +87,7 @@ class UnetSettings(AutoencoderSettings):
     kind: Literal["unet"] = "unet"
     loss: Loss = "l2"
     residual: Residual = "l1"
-    """How picture and reconstruction are compared."""
+    """How image and reconstruction are compared."""
     smoothing: float = Field(1.0, ge=0, le=20)
     """Gaussian over the residual, sigma in map pixels."""
     tolerance_smoothing: float = Field(1.0, gt=0, le=40)
@@ -108,7 +108,7 @@ class PatchSettings(AutoencoderSettings):
 
 
 class FeatureSettings(CommonSettings):
-    """A detector that looks at what a pretrained network, the backbone, sees in the picture."""
+    """A detector that looks at what a pretrained network, the backbone, sees in the image."""
 
     CHANNELS: ClassVar[int] = 3
 

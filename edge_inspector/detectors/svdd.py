@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from edge_inspector.detectors.features.cells import train_on_cells
 from edge_inspector.detectors.features.features import CellResidual, backbone_of, good_features
 from edge_inspector.detectors.settings import SvddSettings
-from edge_inspector.detectors.training_data import Deployed, Fitted, Lesson
+from edge_inspector.detectors.training_data import Deployed, Fitted, TrainingData
 from edge_inspector.errors import DataError
 
 _OFF_ZERO = 0.1
@@ -64,35 +64,35 @@ def head(channels: int, latent: int) -> nn.Sequential:
 
 
 @dataclass(frozen=True, slots=True)
-class TaughtSvdd:
+class TrainedSvdd:
     """A backbone on whose features the sphere is to be fitted."""
 
     network: nn.Module
     settings: SvddSettings
-    lesson: Lesson
+    data: TrainingData
 
     def residual(self, deployed: Deployed) -> Fitted:
         """Train the head to bring the features of good parts to the centre.
 
-        The units of cells and parts are the highest distances in tune pictures.
+        The units of cells and parts are the highest distances in tune images.
 
         Raises:
             DataError: the sphere collapsed: every part has the same embedding.
         """
-        features = good_features(self.lesson, deployed)
-        torch.manual_seed(self.lesson.seed)
+        features = good_features(self.data, deployed)
+        torch.manual_seed(self.data.seed)
         scale = torch.from_numpy(features.std((0, 2, 3), keepdims=True) + np.float32(1e-6))
         network = head(features.shape[1], self.settings.latent)
         graph = Sphere(self.settings.smoothing, network, scale, torch.zeros(1, self.settings.latent, 1, 1))
         graph.centre = _centre(graph, features)
         before = _spread(graph, features)
         history = train_on_cells(
-            network, features, lambda cells: graph.distances(cells)[0].square().mean(), self.settings.rate, self.lesson
+            network, features, lambda cells: graph.distances(cells)[0].square().mean(), self.settings.rate, self.data
         )
         if _spread(graph, features) < COLLAPSED * before:
             raise DataError("the sphere collapsed: every part looks the same to it; lower --epochs or the rate")
         with torch.no_grad():
-            pairs = [graph.distances(torch.from_numpy(found)) for found in deployed(self.lesson.tune)]
+            pairs = [graph.distances(torch.from_numpy(found)) for found in deployed(self.data.tune)]
         graph.of_cells = torch.stack([cells.max() for cells, _ in pairs]).median()
         graph.of_parts = torch.stack([part.max() for _, part in pairs]).max()
         return Fitted(graph, len(history.rows), history)
@@ -112,6 +112,6 @@ def _spread(graph: Sphere, features: NDArray[np.float32]) -> float:
         return float(graph.embed(torch.from_numpy(features[:16])).std((0, 2, 3)).mean())
 
 
-def teach(settings: SvddSettings, lesson: Lesson) -> TaughtSvdd:
+def train_detector(settings: SvddSettings, data: TrainingData) -> TrainedSvdd:
     """Load the backbone."""
-    return TaughtSvdd(backbone_of(settings, lesson), settings, lesson)
+    return TrainedSvdd(backbone_of(settings, data), settings, data)

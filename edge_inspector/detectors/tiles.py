@@ -1,4 +1,4 @@
-"""Look at a large picture tile by tile, and put one map together: for small defects."""
+"""Look at a large image tile by tile, and put one map together: for small defects."""
 
 from collections.abc import Iterator
 
@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from edge_inspector.detectors.settings import CommonSettings
-from edge_inspector.detectors.training_data import Pictures
+from edge_inspector.detectors.training_data import Images
 from edge_inspector.errors import UsageError
 
 
@@ -24,11 +24,11 @@ class Tiled(nn.Module):
         self.tile = tile
         self.overlap = overlap
 
-    def forward(self, picture: Tensor) -> Tensor:
-        """Return the network's output for uint8 (batch, height, width, channels), of whole pictures."""
-        batch, height, width = picture.shape[:3]
+    def forward(self, image: Tensor) -> Tensor:
+        """Return the network's output for uint8 (batch, height, width, channels), of whole images."""
+        batch, height, width = image.shape[:3]
         places = list(_places(height, width, self.tile, self.overlap))
-        tiles = torch.cat([picture[:, y : y + self.tile, x : x + self.tile] for y, x in places])
+        tiles = torch.cat([image[:, y : y + self.tile, x : x + self.tile] for y, x in places])
         found = self.network(tiles)
         pixels = self.tile // found.shape[-1]
         rows, columns = height // pixels, width // pixels
@@ -44,22 +44,22 @@ class Tiled(nn.Module):
 
 
 def tiled(network: nn.Module, settings: CommonSettings) -> nn.Module:
-    """Return the network as the settings want it: on tiles, or on the whole picture."""
+    """Return the network as the settings want it: on tiles, or on the whole image."""
     return Tiled(network, settings.tile, settings.overlap) if settings.tile else network
 
 
-def cut(pictures: Pictures, settings: CommonSettings) -> Pictures:
-    """Return what the network is trained on: the tiles of all pictures, or the pictures themselves."""
+def cut(images: Images, settings: CommonSettings) -> Images:
+    """Return what the network is trained on: the tiles of all images, or the images themselves."""
     if not settings.tile:
-        return pictures
-    places = list(_places(pictures.shape[1], pictures.shape[2], settings.tile, settings.overlap))
-    return np.concatenate([pictures[:, y : y + settings.tile, x : x + settings.tile] for y, x in places])
+        return images
+    places = list(_places(images.shape[1], images.shape[2], settings.tile, settings.overlap))
+    return np.concatenate([images[:, y : y + settings.tile, x : x + settings.tile] for y, x in places])
 
 
 def check_tiles(settings: CommonSettings, height: int, width: int, multiple: int) -> None:
-    """Raise UsageError where tiles do not fit the picture or the network's cells."""
+    """Raise UsageError where tiles do not fit the image or the network's cells."""
     if settings.tile > min(height, width):
-        raise UsageError(f"--tile {settings.tile} is larger than the detector's picture of {width}x{height}")
+        raise UsageError(f"--tile {settings.tile} is larger than the detector's image of {width}x{height}")
     off = [place for pair in _places(height, width, settings.tile, settings.overlap) for place in pair]
     if any(place % multiple for place in off):
         raise UsageError(
@@ -69,7 +69,7 @@ def check_tiles(settings: CommonSettings, height: int, width: int, multiple: int
 
 
 def _places(height: int, width: int, tile: int, overlap: int) -> Iterator[tuple[int, int]]:
-    """Yield the upper left corners of tiles that cover the picture; the last ones end at its edges."""
+    """Yield the upper left corners of tiles that cover the image; the last ones end at its edges."""
     step = tile - overlap
     for y in (*range(0, height - tile, step), height - tile):
         for x in (*range(0, width - tile, step), width - tile):

@@ -1,4 +1,4 @@
-"""What a detector is taught from, and what comes out."""
+"""What a detector is trained from, and what comes out."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,12 +11,12 @@ from torch import nn
 from edge_inspector.detectors.history import History
 from edge_inspector.detectors.workers import ALONE, Workers
 
-Pictures: TypeAlias = NDArray[np.uint8]
+Images: TypeAlias = NDArray[np.uint8]
 """uint8 (count, height, width, channels)."""
-Change: TypeAlias = Callable[[Pictures, np.random.Generator], Pictures]
+Change: TypeAlias = Callable[[Images, np.random.Generator], Images]
 Levels: TypeAlias = Callable[[Sequence[NDArray[np.float32]]], list[float]]
-Deployed: TypeAlias = Callable[[Pictures], Iterator[NDArray[np.float32]]]
-"""What the exported and compiled network gives for each picture."""
+Deployed: TypeAlias = Callable[[Images], Iterator[NDArray[np.float32]]]
+"""What the exported and compiled network gives for each image."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +37,13 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
-class Lesson:
-    """Good pictures at the detector's size, and the means to judge what was learned from them."""
+class TrainingData:
+    """Good images at the detector's size, and the means to judge what was learned from them."""
 
-    fit: Pictures = field(repr=False)
-    tune: Pictures = field(repr=False)
-    planted: Pictures = field(repr=False)
-    """Tune pictures with planted defects, `len(planted)` a multiple of `len(tune)`, in the same order."""
+    fit: Images = field(repr=False)
+    tune: Images = field(repr=False)
+    synthetic: Images = field(repr=False)
+    """Tune images with synthetic defects, `len(synthetic)` a multiple of `len(tune)`, in the same order."""
     corrupt: Change
     augment: Change
     levels: Levels
@@ -62,12 +62,12 @@ class Lesson:
     """Who trains together, and on what."""
 
     @property
-    def good(self) -> Pictures:
-        """All pictures that may teach: what needs no early stopping and no tolerance learns from tune pictures too."""
+    def good(self) -> Images:
+        """All images that may train: what needs no early stopping and no tolerance learns from tune images too."""
         return np.concatenate([self.fit, self.tune])
 
 
-class Taught(Protocol):
+class TrainedDetector(Protocol):
     """A detector whose network is done, and whose residual is still to be fitted on what the deployed network gives."""
 
     @property
@@ -86,7 +86,7 @@ class Taught(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """A residual graph: picture and network output to the anomaly map, float32 (height, width)."""
+    """A residual graph: image and network output to the anomaly map, float32 (height, width)."""
 
     graph: nn.Module
     steps: int

@@ -11,7 +11,7 @@ import numpy as np
 import openvino
 
 from edge_inspector.inspection.inspector import Features
-from edge_inspector.inspection.model import AnomalyMap, Picture
+from edge_inspector.inspection.model import AnomalyMap, ModelInput
 from edge_inspector.native import native_path
 
 Precision: TypeAlias = Literal["f32", "bf16", "int8"]
@@ -74,9 +74,9 @@ class OpenVinoNetwork:
         self._model = (cache or GraphCache()).compiled(network, precision, threads)
         self._request = self._model.create_infer_request()
 
-    def __call__(self, picture: Picture) -> Features:
+    def __call__(self, image: ModelInput) -> Features:
         """Return the network's output for uint8 (height, width, channels)."""
-        result = self._request.infer([picture[None]], share_inputs=True, share_outputs=False)
+        result = self._request.infer([image[None]], share_inputs=True, share_outputs=False)
         return np.asarray(result[0], np.float32)
 
 
@@ -94,13 +94,13 @@ class OpenVinoDetector:
         self._model = (cache or GraphCache()).compiled(residual, "f32", threads)
         self._request = self._model.create_infer_request()
 
-    def network(self, picture: Picture) -> Features:
+    def network(self, image: ModelInput) -> Features:
         """Return the network's output for uint8 (height, width, channels)."""
-        return self._network(picture)
+        return self._network(image)
 
-    def residual(self, picture: Picture, features: Features) -> AnomalyMap:
+    def residual(self, image: ModelInput, features: Features) -> AnomalyMap:
         """Return the anomaly map, float32 (height, width)."""
-        result = self._request.infer([picture[None], features], share_inputs=True, share_outputs=False)
+        result = self._request.infer([image[None], features], share_inputs=True, share_outputs=False)
         return np.asarray(result[0], np.float32)
 
 

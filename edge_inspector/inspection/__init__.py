@@ -1,1 +1,1 @@
-"""From the bytes of a picture to a judgement: pure, no torch, clock, disk or network."""
+"""From the bytes of an image to a judgement: pure, no torch, clock, disk or network."""

@@ -1,6 +1,6 @@
-"""Find the part in a picture: how far it is shifted and turned beside the reference picture.
+"""Find the part in an image: how far it is shifted and turned beside the reference image.
 
-The reference's patch is searched for in the picture, made small and turned back step by step (normalised correlation,
+The reference's patch is searched for in the image, made small and turned back step by step (normalised correlation,
 Lewis 1995); the best places are refined by the enhanced correlation coefficient (Evangelidis and Psarakis 2008).
 """
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import cv2
 import numpy as np
 
-from edge_inspector.inspection.header import UnreadablePictureError
+from edge_inspector.inspection.header import UnreadableImageError
 from edge_inspector.inspection.model import Reason
 from edge_inspector.inspection.placement import Placement, Pose, between_pixels, rotation
 from edge_inspector.inspection.recipe import Align, Recipe, Region
@@ -18,11 +18,11 @@ from edge_inspector.inspection.search import (
     STEP,
     Grey,
     Guess,
+    Rotation,
     Scale,
-    Turn,
     look,
+    make_rotation,
     make_scale,
-    make_turn,
     resized,
     steps_to,
     warped,
@@ -30,7 +30,7 @@ from edge_inspector.inspection.search import (
 from edge_inspector.inspection.silhouette import long_axis
 
 _FINE_SIDE, _FINE_PATCH = 192, 64
-"""Pixels of the longer side, of the picture and of what is looked for: whichever needs the larger picture."""
+"""Pixels of the longer side, of the image and of what is looked for: whichever needs the larger image."""
 _COARSE_SIDE, _COARSE_PATCH = 64, 24
 _SMALL_TURN = 45.0
 """Beyond it the silhouette says which turns to try first: trying all of them takes longer."""
@@ -43,83 +43,83 @@ _MARGIN = 0.06
 _FLAT = 2.0
 """Standard deviation of the grey values below which there is nothing to find a part by."""
 _OVERHANG = 1.0
-"""Camera pixels by which the region may lie outside the picture."""
+"""Camera pixels by which the region may lie outside the image."""
 
 
 @dataclass(frozen=True, slots=True)
 class Aligner:
-    """Finds one part in pictures of one camera."""
+    """Finds one part in images of one camera."""
 
     align: Align
     region: Region
-    """That must be in the picture, in camera pixels of the reference."""
+    """That must be in the image, in camera pixels of the reference."""
     camera_width: int
     camera_height: int
     axis: float | None
     """Of the reference's silhouette, degrees."""
     coarse: Scale = field(repr=False)
     fine: Scale = field(repr=False)
-    turns: tuple[Turn, ...] = field(repr=False)
+    turns: tuple[Rotation, ...] = field(repr=False)
     """All that are tried where no silhouette speaks for some."""
 
     @property
     def size(self) -> tuple[int, int]:
-        """Width and height of the pictures that `find` takes."""
+        """Width and height of the images that `find` takes."""
         return self.fine.width, self.fine.height
 
-    def find(self, picture: Grey) -> Pose:
+    def find(self, image: Grey) -> Pose:
         """Return how the part lies.
 
         Args:
-            picture: the whole camera picture, grey, shrunk to `size`.
+            image: the whole camera image, grey, shrunk to `size`.
 
         Raises:
-            UnreadablePictureError: NOT_ALIGNED: the part is nowhere, or a piece of the region is outside the picture.
+            UnreadableImageError: NOT_ALIGNED: the part is nowhere, or a piece of the region is outside the image.
         """
-        contrast = float(cv2.meanStdDev(picture)[1][0, 0])
+        contrast = float(cv2.meanStdDev(image)[1][0, 0])
         if contrast < _FLAT:
-            raise _refusal(f"the picture is flat (contrast {contrast:.1f}): there is nothing to find the part by")
+            raise _refusal(f"the image is flat (contrast {contrast:.1f}): there is nothing to find the part by")
         align, best = self.align, None
-        for turns in self._rounds(picture):
-            found = self._best(picture, turns)
+        for turns in self._rounds(image):
+            found = self._best(image, turns)
             best = found if best is None or (found and found.correlation > best.correlation) else best
             if best is not None and best.correlation >= (1 + align.least) / 2:
                 break  # sure enough: a part that is damaged may have another silhouette than it should
         if best is None or best.correlation < align.least:
             closest = "nothing is like it" if best is None else f"the best place has correlation {best.correlation:.2f}"
-            raise _refusal(f"the part is nowhere in the picture: {closest}, at least {align.least:.2f} is needed")
+            raise _refusal(f"the part is nowhere in the image: {closest}, at least {align.least:.2f} is needed")
         self._refuse_overhang(best)
         return best
 
-    def _rounds(self, picture: Grey) -> Iterator[Sequence[Turn]]:
+    def _rounds(self, image: Grey) -> Iterator[Sequence[Rotation]]:
         """Yield the turns to try: near those that the silhouette speaks for, then all."""
-        most = self.align.most_turn
-        axis = long_axis(picture) if most > _SMALL_TURN and self.axis is not None else None
+        most = self.align.max_rotation
+        axis = long_axis(image) if most > _SMALL_TURN and self.axis is not None else None
         if axis is not None and self.axis is not None:
             ends = (axis - self.axis, axis - self.axis + 180)  # a silhouette does not tell head from feet
             turns = ((end + step + 180) % 360 - 180 for end in ends for step in (-STEP, 0.0, STEP))
-            yield [make_turn(self.coarse, turn) for turn in turns if abs(turn) <= most]
+            yield [make_rotation(self.coarse, turn) for turn in turns if abs(turn) <= most]
         yield self.turns
 
-    def _best(self, picture: Grey, turns: Sequence[Turn]) -> Pose | None:
+    def _best(self, image: Grey, turns: Sequence[Rotation]) -> Pose | None:
         """Return the best refined place of the most promising ones."""
-        small = self.coarse.shrink(picture)
+        small = self.coarse.shrink(image)
         guesses = [guess for guess in (look(small, self.coarse, turn) for turn in turns) if guess is not None]
         guesses.sort(key=lambda guess: -guess.correlation)
-        poses = [pose for pose in (self._refined(picture, guess) for guess in guesses[:_REFINED]) if pose is not None]
+        poses = [pose for pose in (self._refined(image, guess) for guess in guesses[:_REFINED]) if pose is not None]
         return max(poses, key=lambda pose: pose.correlation, default=None)
 
-    def _refined(self, picture: Grey, guess: Guess) -> Pose | None:
-        """Return the place near a guess where picture and patch agree best; None where there is none."""
+    def _refined(self, image: Grey, guess: Guess) -> Pose | None:
+        """Return the place near a guess where image and patch agree best; None where there is none."""
         fine, margin = self.fine, max(4, round(_MARGIN * max(self.fine.patch.shape)))
         corner, size = np.array([fine.x, fine.y]), 2 * fine.middle
         turn, shift = rotation(guess.turn), guess.shift * size
         # What is near the guess is turned upright first: OpenCV's method knows no turn beyond 90 degrees.
         start = np.c_[turn, turn @ (corner - margin - fine.middle) + fine.middle + shift]
         near = warped(
-            picture, between_pixels(start), (fine.patch.shape[1] + 2 * margin, fine.patch.shape[0] + 2 * margin)
+            image, between_pixels(start), (fine.patch.shape[1] + 2 * margin, fine.patch.shape[0] + 2 * margin)
         )
-        motion = cv2.MOTION_EUCLIDEAN if self.align.most_turn else cv2.MOTION_TRANSLATION
+        motion = cv2.MOTION_EUCLIDEAN if self.align.max_rotation else cv2.MOTION_TRANSLATION
         found = np.array([[1, 0, margin], [0, 1, margin]], np.float32)
         try:
             correlation, found = cv2.findTransformECC(fine.patch, near, found, motion, _CRITERIA, None, _BLUR)
@@ -129,7 +129,7 @@ class Aligner:
         angle = (guess.turn + rest + 180) % 360 - 180
         if not np.isfinite([*found.ravel(), correlation]).all() or abs(rest) > 2 * STEP:
             return None
-        if abs(angle) > self.align.most_turn + STEP:
+        if abs(angle) > self.align.max_rotation + STEP:
             return None
         place = turn @ (found[:, 2] + 0.5 - found[:, :2] @ [0.5, 0.5]) + start[:, 2]  # of the patch's corner
         moved = place - rotation(angle) @ (corner - fine.middle) - fine.middle
@@ -142,7 +142,7 @@ class Aligner:
         corners = Placement(region.x, region.y, region.width, region.height, 1, 1, pose).outline()
         outside = max(-corners.min(), *(corners.max(0) - [self.camera_width, self.camera_height]))
         if outside > _OVERHANG:
-            raise _refusal(f"the part is too near the picture's edge: {pose}; {outside:.0f} px of it are outside")
+            raise _refusal(f"the part is too near the image's edge: {pose}; {outside:.0f} px of it are outside")
 
 
 def make_aligner(recipe: Recipe, reference: Grey) -> Aligner:
@@ -150,7 +150,7 @@ def make_aligner(recipe: Recipe, reference: Grey) -> Aligner:
 
     Args:
         recipe: asks for an alignment.
-        reference: the whole reference picture, grey, of `reference_size`.
+        reference: the whole reference image, grey, of `reference_size`.
 
     Raises:
         ValueError: no alignment is asked for, a reference of another size, or a flat one.
@@ -175,12 +175,12 @@ def make_aligner(recipe: Recipe, reference: Grey) -> Aligner:
         axis=long_axis(reference),
         coarse=coarse,
         fine=fine,
-        turns=tuple(make_turn(coarse, degrees) for degrees in steps_to(align.most_turn)),
+        turns=tuple(make_rotation(coarse, degrees) for degrees in steps_to(align.max_rotation)),
     )
 
 
 def reference_size(recipe: Recipe) -> tuple[int, int]:
-    """Return width and height at which the reference is kept, and a picture is looked at to find the part."""
+    """Return width and height at which the reference is kept, and an image is looked at to find the part."""
     box = (recipe.align and recipe.align.template) or recipe.region
     if box is None:
         raise ValueError("the recipe asks for no alignment")
@@ -193,5 +193,5 @@ def _size(recipe: Recipe, box: Region, side: int, patch: int) -> tuple[int, int]
     return max(1, round(width * share)), max(1, round(height * share))
 
 
-def _refusal(words: str) -> UnreadablePictureError:
-    return UnreadablePictureError(Reason.NOT_ALIGNED, words)
+def _refusal(words: str) -> UnreadableImageError:
+    return UnreadableImageError(Reason.NOT_ALIGNED, words)

@@ -1,4 +1,4 @@
-"""How well scores tell defective parts from good ones: the one figure that teaching and evaluation share."""
+"""How well scores tell defective parts from good ones: the one figure that training and evaluation share."""
 
 from collections.abc import Sequence
 

@@ -17,7 +17,7 @@ def find_blobs(
         amap: float32 (height, width), finite.
         decision: the limits.
         min_area: map pixels.
-        placement: where the whole map lies in the camera picture.
+        placement: where the whole map lies in the camera image.
         corner: x and y of `amap` on the whole map.
     """
     mask = (amap >= np.float32(decision.lowest)).astype(np.uint8)

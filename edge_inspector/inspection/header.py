@@ -1,4 +1,4 @@
-"""Read what a picture file claims to be, and whether it is all there, before anything is decoded.
+"""Read what an image file claims to be, and whether it is all there, before anything is decoded.
 
 A decoder trusts the header with memory (20,000 x 20,000 pixels in 100 bytes), fills what is missing with grey, which
 a detector would take for a part, and shows the first of several images. All three are found here, in microseconds.
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from edge_inspector.inspection.model import Reason
 
 MAX_PIXELS = 100_000_000
-"""Larger pictures are refused; the largest industrial area cameras have 150 million, and none of them sends JPEG."""
+"""Larger images are refused; the largest industrial area cameras have 150 million, and none of them sends JPEG."""
 
 _START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _STANDALONE = frozenset({0x01, *range(0xD0, 0xD8)})
@@ -30,8 +30,8 @@ _TIFF_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 
 _TIFF_MAX_ENTRIES = 1_000_000
 
 
-class UnreadablePictureError(Exception):
-    """The bytes cannot be made a picture that one may judge."""
+class UnreadableImageError(Exception):
+    """The bytes cannot be made an image that one may judge."""
 
     def __init__(self, reason: Reason, detail: str) -> None:
         super().__init__(detail)
@@ -41,7 +41,7 @@ class UnreadablePictureError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """The size that a complete picture file claims."""
+    """The size that a complete image file claims."""
 
     width: int
     height: int
@@ -51,20 +51,20 @@ def read_header(data: bytes) -> Header:
     """Return the claimed size of a complete JPEG, PNG, BMP, TIFF or WebP file that holds one image.
 
     Raises:
-        UnreadablePictureError: empty, no such picture, cut off, several images, or larger than `MAX_PIXELS`.
+        UnreadableImageError: empty, no such image, cut off, several images, or larger than `MAX_PIXELS`.
     """
     if not data:
-        raise UnreadablePictureError(Reason.EMPTY, "the file has 0 bytes")
+        raise UnreadableImageError(Reason.EMPTY, "the file has 0 bytes")
     try:
         header = _reader_of(data)(data)
     except (struct.error, IndexError) as error:
         raise _truncated(data, "inside its header") from error
     if header.width * header.height > MAX_PIXELS:
-        raise UnreadablePictureError(
+        raise UnreadableImageError(
             Reason.TOO_LARGE, f"{header.width}x{header.height} pixels, at most {MAX_PIXELS:,} are allowed"
         )
     if not header.width * header.height:
-        raise UnreadablePictureError(Reason.NOT_A_PICTURE, f"{header.width}x{header.height} pixels")
+        raise UnreadableImageError(Reason.NOT_AN_IMAGE, f"{header.width}x{header.height} pixels")
     return header
 
 
@@ -79,16 +79,16 @@ def _reader_of(data: bytes) -> Callable[[bytes], Header]:
         return _read_tiff
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return _read_webp
-    raise UnreadablePictureError(Reason.NOT_A_PICTURE, f"{len(data)} bytes that begin with {data[:8]!r}")
+    raise UnreadableImageError(Reason.NOT_AN_IMAGE, f"{len(data)} bytes that begin with {data[:8]!r}")
 
 
-def _truncated(data: bytes, where: str) -> UnreadablePictureError:
-    return UnreadablePictureError(Reason.TRUNCATED, f"{len(data)} bytes, the file ends {where}")
+def _truncated(data: bytes, where: str) -> UnreadableImageError:
+    return UnreadableImageError(Reason.TRUNCATED, f"{len(data)} bytes, the file ends {where}")
 
 
 def _refuse_several(count: int) -> None:
     if count > 1:
-        raise UnreadablePictureError(Reason.WRONG_FORMAT, f"the file holds {count} images, expected one")
+        raise UnreadableImageError(Reason.WRONG_FORMAT, f"the file holds {count} images, expected one")
 
 
 def _read_jpeg(data: bytes) -> Header:
@@ -105,7 +105,7 @@ def _read_jpeg_segments(data: bytes, start: int) -> tuple[Header, int]:
     position = start + 2
     while True:
         if data[position] != 0xFF:
-            raise UnreadablePictureError(Reason.NOT_A_PICTURE, f"no JPEG marker at byte {position}")
+            raise UnreadableImageError(Reason.NOT_AN_IMAGE, f"no JPEG marker at byte {position}")
         marker = data[position + 1]
         if marker == 0xFF:
             position += 1
@@ -120,7 +120,7 @@ def _read_jpeg_segments(data: bytes, start: int) -> tuple[Header, int]:
                 header = Header(width, height)
             position += 2 + length
     if header is None:
-        raise UnreadablePictureError(Reason.NOT_A_PICTURE, "a JPEG scan without a frame header")
+        raise UnreadableImageError(Reason.NOT_AN_IMAGE, "a JPEG scan without a frame header")
     return header, position
 
 
@@ -135,24 +135,24 @@ def _end_of_scans(data: bytes, position: int, markers: NDArray[np.intp]) -> int:
     """Return where a JPEG ends whose first scan begins at `position`.
 
     Raises:
-        UnreadablePictureError: it ends before its end marker, or holds a marker that no scan can be followed by.
+        UnreadableImageError: it ends before its end marker, or holds a marker that no scan can be followed by.
     """
     while True:
         (length,) = struct.unpack_from(">H", data, position + 2)
         following = np.searchsorted(markers, position + 2 + length)
         if following == len(markers):
-            raise _truncated(data, "before the end of the picture")
+            raise _truncated(data, "before the end of the image")
         position = int(markers[following])
         marker = data[position + 1]
         if marker == 0xD9:
             return position + 2
         if marker == 0xD8:
-            raise UnreadablePictureError(
+            raise UnreadableImageError(
                 Reason.TRUNCATED, f"another image begins at byte {position}, before the end of the first"
             )
         if marker not in _BETWEEN_SCANS:
-            raise UnreadablePictureError(
-                Reason.NOT_A_PICTURE, f"damaged JPEG: marker 0x{marker:02x} at byte {position}, inside the image data"
+            raise UnreadableImageError(
+                Reason.NOT_AN_IMAGE, f"damaged JPEG: marker 0x{marker:02x} at byte {position}, inside the image data"
             )
 
 
@@ -163,7 +163,7 @@ def _count_behind(data: bytes, position: int, markers: NDArray[np.intp]) -> int:
         try:
             _, scan = _read_jpeg_segments(data, position)
             position = _end_of_scans(data, scan, markers)
-        except UnreadablePictureError as error:
+        except UnreadableImageError as error:
             count += error.reason is Reason.TRUNCATED
             position += 2
         except (struct.error, IndexError):
@@ -185,7 +185,7 @@ def _read_png(data: bytes) -> Header:
             raise _truncated(data, f"inside its {kind.decode('latin-1')} chunk")
         (checksum,) = struct.unpack_from(">I", data, end - 4)
         if zlib.crc32(memoryview(data)[position + 4 : end - 4]) != checksum:
-            raise UnreadablePictureError(Reason.NOT_A_PICTURE, f"damaged {kind.decode('latin-1')} chunk")
+            raise UnreadableImageError(Reason.NOT_AN_IMAGE, f"damaged {kind.decode('latin-1')} chunk")
         if kind == b"acTL":  # an animated PNG says how many frames it has
             (frames,) = struct.unpack_from(">I", data, position + 8)
         if kind == b"IEND":
@@ -216,7 +216,7 @@ def _read_tiff(data: bytes) -> Header:
     (place,) = struct.unpack_from(order + "I", data, 4)
     tags, following = _read_directory(data, order, place)
     if not tags.get(256) or not tags.get(257):
-        raise UnreadablePictureError(Reason.NOT_A_PICTURE, "a TIFF without width and height")
+        raise UnreadableImageError(Reason.NOT_AN_IMAGE, "a TIFF without width and height")
     offsets, sizes = tags.get(273, ()) + tags.get(324, ()), tags.get(279, ()) + tags.get(325, ())
     if any(offset + size > len(data) for offset, size in zip(offsets, sizes, strict=False)):
         raise _truncated(data, "before the last strip")
@@ -229,7 +229,7 @@ def _count_full_size(data: bytes, order: str, place: int, seen: set[int]) -> int
     count = 0
     while place:
         if place in seen:
-            raise UnreadablePictureError(Reason.NOT_A_PICTURE, "a TIFF whose list of images is a loop")
+            raise UnreadableImageError(Reason.NOT_AN_IMAGE, "a TIFF whose list of images is a loop")
         seen.add(place)
         tags, place = _read_directory(data, order, place)
         new, old = tags.get(254, (0,))[:1], tags.get(255, (0,))[:1]
@@ -245,7 +245,7 @@ def _read_directory(data: bytes, order: str, place: int) -> tuple[dict[int, tupl
         tag, kind, number = struct.unpack_from(order + "HHI", data, place + 2 + 12 * entry)
         if tag in (254, 255, 256, 257, 273, 279, 324, 325):
             if tag in tags:
-                raise UnreadablePictureError(Reason.NOT_A_PICTURE, f"a TIFF with tag {tag} twice")
+                raise UnreadableImageError(Reason.NOT_AN_IMAGE, f"a TIFF with tag {tag} twice")
             tags[tag] = tuple(_tiff_values(data, order, kind, number, place + 10 + 12 * entry))
     (following,) = struct.unpack_from(order + "I", data, place + 2 + 12 * count)
     return {tag: values for tag, values in tags.items() if values}, following
@@ -276,14 +276,14 @@ def _read_webp(data: bytes) -> Header:
         frames += kind == b"ANMF"
         position += 8 + length + length % 2
     if not frames and not {b"VP8 ", b"VP8L"} & headers.keys():
-        raise UnreadablePictureError(Reason.NOT_A_PICTURE, "a WebP file without an image")
+        raise UnreadableImageError(Reason.NOT_AN_IMAGE, "a WebP file without an image")
     _refuse_several(max(1, frames) + (data[end : end + 4] == b"RIFF"))
     return max(headers.values(), key=lambda header: header.width * header.height)
 
 
 def _read_vp8(data: bytes, position: int) -> Header:
     if data[position] & 1 or data[position + 3 : position + 6] != b"\x9d\x01\x2a":
-        raise UnreadablePictureError(Reason.NOT_A_PICTURE, "a WebP file whose VP8 chunk is no image")
+        raise UnreadableImageError(Reason.NOT_AN_IMAGE, "a WebP file whose VP8 chunk is no image")
     width, height = struct.unpack_from("<HH", data, position + 6)
     return Header(width & 0x3FFF, height & 0x3FFF)
 
@@ -291,7 +291,7 @@ def _read_vp8(data: bytes, position: int) -> Header:
 def _read_vp8l(data: bytes, position: int) -> Header:
     signature, bits = struct.unpack_from("<BI", data, position)
     if signature != 0x2F:
-        raise UnreadablePictureError(Reason.NOT_A_PICTURE, "a WebP file whose VP8L chunk is no image")
+        raise UnreadableImageError(Reason.NOT_AN_IMAGE, "a WebP file whose VP8L chunk is no image")
     return Header((bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1)
 
 

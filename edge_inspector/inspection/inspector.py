@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from edge_inspector.inspection.align import Aligner
 from edge_inspector.inspection.decide import decide
-from edge_inspector.inspection.header import UnreadablePictureError
-from edge_inspector.inspection.model import AnomalyMap, Image, Judgement, Picture, Reason, Verdict
+from edge_inspector.inspection.header import UnreadableImageError
+from edge_inspector.inspection.model import AnomalyMap, Image, Judgement, ModelInput, Reason, Verdict
 from edge_inspector.inspection.placement import Placement
-from edge_inspector.inspection.preprocess import IgnoreMask, as_image, as_picture, cut, place
+from edge_inspector.inspection.preprocess import IgnoreMask, as_image, as_model_input, cut, place
 from edge_inspector.inspection.quality import Gate, Quality
 from edge_inspector.inspection.recipe import Recipe, Window
 from edge_inspector.inspection.units import as_judged, blobs_of, level_of
@@ -22,13 +22,13 @@ Features: TypeAlias = NDArray[np.float32]
 
 
 class Detector(Protocol):
-    """Two graphs: what the network makes of a picture, and how unusual the picture is beside it."""
+    """Two graphs: what the network makes of an image, and how unusual the image is beside it."""
 
-    def network(self, picture: Picture) -> Features:
+    def network(self, model_input: ModelInput) -> Features:
         """Return the reconstruction or the features of uint8 (height, width, channels)."""
         ...
 
-    def residual(self, picture: Picture, features: Features) -> AnomalyMap:
+    def residual(self, model_input: ModelInput, features: Features) -> AnomalyMap:
         """Return the anomaly map, float32 (height, width)."""
         ...
 
@@ -38,7 +38,7 @@ class Evidence:
     """What a judgement was made from."""
 
     image: Image = field(repr=False)
-    picture: Picture = field(repr=False)
+    model_input: ModelInput = field(repr=False)
     features: Features = field(repr=False)
     amap: AnomalyMap = field(repr=False)
     placement: Placement
@@ -48,7 +48,7 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """A judgement with its evidence (none where there was no picture to judge) and its times."""
+    """A judgement with its evidence (none where there was no image to judge) and its times."""
 
     judgement: Judgement
     evidence: Evidence | None
@@ -56,7 +56,7 @@ class Inspection:
 
 
 class Inspector:
-    """Judges pictures of one part. The clock is given, in nanoseconds, and only measures."""
+    """Judges images of one part. The clock is given, in nanoseconds, and only measures."""
 
     def __init__(
         self,
@@ -75,7 +75,7 @@ class Inspector:
         self._aligner = aligner
 
     def inspect(self, image: bytes | Image) -> Inspection:
-        """Judge one picture. A picture that cannot be judged is INVALID, never an exception."""
+        """Judge one image. An image that cannot be judged is INVALID, never an exception."""
         recipe, watch = self.recipe, _Watch(self._clock_ns)
         try:
             pixels = as_image(image, recipe.channels)
@@ -84,25 +84,25 @@ class Inspector:
             if self._aligner is not None:
                 watch.lap("align")
             seen = cut(pixels, placement, recipe)
-            picture = as_picture(seen, recipe)
+            model_input = as_model_input(seen, recipe)
             watch.lap("resize")
-        except UnreadablePictureError as error:
+        except UnreadableImageError as error:
             return Inspection(Judgement(error.reason, error.detail), None, watch.laps)
         quality = None
         if self._gate is not None:
-            quality = self._gate.measure(seen, picture)
+            quality = self._gate.measure(seen, model_input)
             watch.lap("quality")
-        features = self.detector.network(picture)
+        features = self.detector.network(model_input)
         watch.lap("network")
-        amap = as_judged(self.detector.residual(picture, features), recipe, self._ignore)
+        amap = as_judged(self.detector.residual(model_input, features), recipe, self._ignore)
         watch.lap("residual")
         judgement = self._held_back(_with_pose(judge(amap, recipe, placement), placement), quality)
         watch.lap("decide")
-        evidence = Evidence(pixels, picture, features, amap, placement, recipe.window)
+        evidence = Evidence(pixels, model_input, features, amap, placement, recipe.window)
         return Inspection(judgement, evidence, watch.laps)
 
     def _held_back(self, judgement: Judgement, quality: Quality | None) -> Judgement:
-        """Return INVALID where the picture may not be judged; score and blobs stay, so that no defect is hidden."""
+        """Return INVALID where the image may not be judged; score and blobs stay, so that no defect is hidden."""
         if self._gate is None or quality is None:
             return judgement
         measured = replace(judgement, quality=(*quality.numbers(), *judgement.quality))

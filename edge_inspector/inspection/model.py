@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Image: TypeAlias = NDArray[np.uint8] | NDArray[np.uint16]
-"""A camera picture: (height, width) grey or (height, width, 3) blue-green-red."""
-Picture: TypeAlias = NDArray[np.uint8]
+"""A camera image: (height, width) grey or (height, width, 3) blue-green-red."""
+ModelInput: TypeAlias = NDArray[np.uint8]
 """What a network looks at: uint8 (height, width, channels), channels 1 (grey) or 3 (red-green-blue)."""
 AnomalyMap: TypeAlias = NDArray[np.float32]
 """How unusual each place is: float32 (height, width), larger is worse."""
@@ -35,34 +35,34 @@ class Reason(Enum):
     WITHIN_LIMIT = 0, Verdict.OK, "no blob of the minimum area over the limit", ""
     DEFECT = 1, Verdict.NG, "a blob of the minimum area over the limit", "reject the part"
     NEAR_LIMIT = 2, Verdict.REVIEW, "a blob over the review limit, none over the limit", "look at the part"
-    EMPTY = 101, Verdict.INVALID, "the picture file is empty", "check the camera's transfer and its disk"
-    NOT_A_PICTURE = (
+    EMPTY = 101, Verdict.INVALID, "the image file is empty", "check the camera's transfer and its disk"
+    NOT_AN_IMAGE = (
         102,
         Verdict.INVALID,
-        "the file is no sound JPEG, PNG, BMP, TIFF or WebP picture",
+        "the file is no sound JPEG, PNG, BMP, TIFF or WebP image",
         "check what writes there",
     )
-    TRUNCATED = 103, Verdict.INVALID, "the picture ends too early", "let the camera write elsewhere, then rename"
-    TOO_LARGE = 104, Verdict.INVALID, "the picture claims more pixels than allowed", "check the camera's format"
+    TRUNCATED = 103, Verdict.INVALID, "the image ends too early", "let the camera write elsewhere, then rename"
+    TOO_LARGE = 104, Verdict.INVALID, "the image claims more pixels than allowed", "check the camera's format"
     WRONG_FORMAT = (
         105,
         Verdict.INVALID,
         "size or depth is not the recipe's",
-        "restore the camera's settings or teach anew",
+        "restore the camera's settings or retrain",
     )
-    NOT_A_FILE = 106, Verdict.INVALID, "something named like a picture is no regular file", "remove it from the folder"
-    DARK = 107, Verdict.INVALID, "the picture is too dark", "check the light, the exposure and the lens cap"
-    SATURATED = 108, Verdict.INVALID, "too much of the picture is white", "check the light, the exposure, stray light"
-    LOW_CONTRAST = 109, Verdict.INVALID, "the picture has hardly any contrast", "check for dirt or mist on the lens"
-    BLURRED = 110, Verdict.INVALID, "the picture is blurred", "check focus, vibration and exposure time"
+    NOT_A_FILE = 106, Verdict.INVALID, "something named like an image is no regular file", "remove it from the folder"
+    DARK = 107, Verdict.INVALID, "the image is too dark", "check the light, the exposure and the lens cap"
+    SATURATED = 108, Verdict.INVALID, "too much of the image is white", "check the light, the exposure, stray light"
+    LOW_CONTRAST = 109, Verdict.INVALID, "the image has hardly any contrast", "check for dirt or mist on the lens"
+    BLURRED = 110, Verdict.INVALID, "the image is blurred", "check focus, vibration and exposure time"
     WRONG_PART = (
         111,
         Verdict.INVALID,
-        "the picture is unlike every good one: another part, or none",
+        "the image is unlike every good one: another part, or none",
         "check which part is active and whether one lies there",
     )
-    MOVED = 112, Verdict.INVALID, "the part is not where it was taught", "check fixture, trigger and camera mount"
-    FROZEN = 113, Verdict.INVALID, "the camera gives the same picture again and again", "restart the camera"
+    MOVED = 112, Verdict.INVALID, "the part is not where it was trained", "check fixture, trigger and camera mount"
+    FROZEN = 113, Verdict.INVALID, "the camera gives the same image again and again", "restart the camera"
     BAD_NAME = (
         114,
         Verdict.INVALID,
@@ -73,24 +73,24 @@ class Reason(Enum):
     NOT_ALIGNED = (
         116,
         Verdict.INVALID,
-        "the part cannot be found in the picture, or not all of it is there",
+        "the part cannot be found in the image, or not all of it is there",
         "check whether the whole part lies in view; `edge-inspector recipe preview` shows what is found",
     )
     BAD_STAMP = (
         117,
         Verdict.INVALID,
-        "a picture that came over MQTT does not say, or not rightly, what it is",
-        "send pictures with `edge-inspector camera` of this version; see the log for what was missing",
+        "an image that came over MQTT does not say, or not rightly, what it is",
+        "send images with `edge-inspector camera` of this version; see the log for what was missing",
     )
     EXCEPTION = 201, Verdict.ERROR, "the inspection failed", "see the log; send `edge-inspector diagnose`"
-    NOT_FINITE = 202, Verdict.ERROR, "the anomaly map holds values that are no numbers", "teach the part anew"
+    NOT_FINITE = 202, Verdict.ERROR, "the anomaly map holds values that are no numbers", "retrain the part"
     LATE = 203, Verdict.ERROR, "no answer within the deadline", "raise deadline_ms or use a smaller detector"
     OVERRUN = 204, Verdict.ERROR, "more triggers than the station can judge", "slow the line or add a station"
     RESTARTED = 205, Verdict.ERROR, "the program ended before the part was judged", "inspect the part again"
     NO_RECIPE = 206, Verdict.ERROR, "no bundle for this part", "add a [[station.part]] or correct the name"
     NOT_READY = 207, Verdict.ERROR, "the part's bundle failed its golden check", "recalibrate on this machine"
-    CRASHED = 208, Verdict.ERROR, "the program died while judging this picture", "send the picture to support"
-    NO_PICTURE = 209, Verdict.ERROR, "the camera gave no picture", "check cable, power and address of the camera"
+    CRASHED = 208, Verdict.ERROR, "the program died while judging this image", "send the image to support"
+    NO_IMAGE = 209, Verdict.ERROR, "the camera gave no image", "check cable, power and address of the camera"
     WITHHELD = (
         212,
         Verdict.ERROR,
@@ -98,7 +98,7 @@ class Reason(Enum):
         "see the alarms; end monitor mode or pass a challenge part",
     )
     REFUSED = 211, Verdict.ERROR, "the trigger was refused", "wait for plc/ready; send a number of 1 to 2147483647"
-    UNREADABLE = 210, Verdict.ERROR, "the picture could not be read from disk", "check the disk or the share"
+    UNREADABLE = 210, Verdict.ERROR, "the image could not be read from disk", "check the disk or the share"
 
     def __init__(self, number: int, verdict: Verdict, meaning: str, remedy: str) -> None:
         self.number = number
@@ -122,19 +122,19 @@ class Identity:
     lot: str = ""
     view: str = ""
     group: str = ""
-    """Of which batch of pictures it is one; `train --group` keeps a group together."""
+    """Of which batch of images it is one; `train --group` keeps a group together."""
     trigger_id: str = ""
     replayed: bool = False
     """Judged after its time (found at start): for the record, never for the PLC."""
     camera: tuple[tuple[str, float], ...] = ()
-    """What the camera said it was set to for this picture: exposure, gain, white balance, focus."""
+    """What the camera said it was set to for this image: exposure, gain, white balance, focus."""
     sender: str = ""
-    """The camera that sent the picture over MQTT; empty where the station has its own."""
+    """The camera that sent the image over MQTT; empty where the station has its own."""
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """A picture that arrived: still encoded (bytes), or pixels as a camera gave them."""
+    """An image that arrived: still encoded (bytes), or pixels as a camera gave them."""
 
     identity: Identity
     image: bytes | Image = field(repr=False)
@@ -142,7 +142,7 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """An arrival without a picture; it is answered all the same."""
+    """An arrival without an image; it is answered all the same."""
 
     identity: Identity
     reason: Reason
@@ -151,10 +151,10 @@ class Unreadable:
 
 @dataclass(frozen=True, slots=True)
 class Views:
-    """All pictures of one part; it gets one answer, the worst."""
+    """All images of one part; it gets one answer, the worst."""
 
     identity: Identity
-    pictures: tuple[Frame | Unreadable, ...]
+    images: tuple[Frame | Unreadable, ...]
     """What is missing is among them, unreadable."""
 
 
@@ -186,7 +186,7 @@ class Judgement:
     """Level / threshold: 1.0 is the limit; None where nothing could be measured."""
     blobs: tuple[Blob, ...] = ()
     quality: tuple[tuple[str, float], ...] = ()
-    """What was measured of the picture, by name."""
+    """What was measured of the image, by name."""
 
     @property
     def verdict(self) -> Verdict:

@@ -36,7 +36,7 @@ def thumbnail(
 ) -> tuple[bytes, int, int]:
     """Return a JPEG of at most `max_bytes` with the boxes drawn and `id=<name>` in its comment, its width and height.
 
-    The comment joins the picture to its verdict where MQTT 5 properties are lost.
+    The comment joins the image to its verdict where MQTT 5 properties are lost.
     """
     comment = f"id={name}".encode()
     segment = b"\xff\xfe" + (len(comment) + 2).to_bytes(2, "big") + comment
@@ -53,7 +53,7 @@ def thumbnail(
 def heat_map(amap: AnomalyMap, threshold: float) -> ColourImage:
     """Return the map in colours: dark 0, the limit in the middle, bright at twice the limit and above.
 
-    The scale is the calibration's, never the picture's own, so that two parts can be compared by eye.
+    The scale is the calibration's, never the image's own, so that two parts can be compared by eye.
     """
     grey = np.clip(np.nan_to_num(amap, nan=np.inf) * (127.5 / threshold), 0, 255).astype(np.uint8)
     return cast("ColourImage", cv2.applyColorMap(grey, cv2.COLORMAP_INFERNO))

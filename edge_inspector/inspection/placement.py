@@ -1,4 +1,4 @@
-"""Where the detector's picture lies in the camera picture: cut it out, and bring boxes and maps back."""
+"""Where the detector's image lies in the camera image: cut it out, and bring boxes and maps back."""
 
 from dataclasses import dataclass
 from typing import TypeAlias, TypeVar, cast
@@ -15,7 +15,7 @@ _BOX_MARGIN = 2
 
 @dataclass(frozen=True, slots=True)
 class Pose:
-    """How a part lies beside the reference picture: turned about the picture's middle, then shifted."""
+    """How a part lies beside the reference image: turned about the image's middle, then shifted."""
 
     turn: float
     """Degrees, clockwise."""
@@ -24,13 +24,13 @@ class Pose:
     shift_y: float
     """Camera pixels down."""
     middle_x: float
-    """Of the camera picture."""
+    """Of the camera image."""
     middle_y: float
     correlation: float
     """With the reference: 1 is equal, 0 has nothing in common."""
 
     def matrix(self) -> Matrix:
-        """Return what takes a place of the reference picture to the camera picture."""
+        """Return what takes a place of the reference image to the camera image."""
         turn = rotation(self.turn)
         middle = np.array([self.middle_x, self.middle_y])
         shift = np.array([self.shift_x, self.shift_y])
@@ -51,7 +51,7 @@ _PUBLISHED = ("shift_x", "shift_y", "turn", "correlation")
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """Where the detector's picture lies in the camera picture."""
+    """Where the detector's image lies in the camera image."""
 
     x: int
     y: int
@@ -60,11 +60,11 @@ class Placement:
     map_width: int
     map_height: int
     pose: Pose | None = None
-    """How the part lies, where it was looked for: the rectangle is then one of the reference picture."""
+    """How the part lies, where it was looked for: the rectangle is then one of the reference image."""
 
     @property
     def map_per_camera_area(self) -> float:
-        """Map pixels for one camera pixel of this picture."""
+        """Map pixels for one camera pixel of this image."""
         return self.map_width * self.map_height / (self.width * self.height)
 
     def to_camera(self, x: int, y: int, width: int, height: int) -> tuple[int, int, int, int]:
@@ -77,17 +77,17 @@ class Placement:
         return self.x + left, self.y + top, right - left, bottom - top
 
     def corners(self, x: float, y: float, width: float, height: float) -> NDArray[np.float64]:
-        """Return the corners of a box of map pixels in the camera picture, (4, 2), round it."""
+        """Return the corners of a box of map pixels in the camera image, (4, 2), round it."""
         box = np.array([[x, y], [x + width, y], [x + width, y + height], [x, y + height]], np.float64)
         matrix = self.matrix()
         return np.asarray(box @ matrix[:, :2].T + matrix[:, 2])
 
     def outline(self) -> NDArray[np.float64]:
-        """Return the corners of the whole detector's picture in the camera picture, (4, 2)."""
+        """Return the corners of the whole detector's image in the camera image, (4, 2)."""
         return self.corners(0, 0, self.map_width, self.map_height)
 
     def matrix(self) -> Matrix:
-        """Return what takes a place of the map to the camera picture."""
+        """Return what takes a place of the map to the camera image."""
         inner = np.array(
             [[self.width / self.map_width, 0, self.x], [0, self.height / self.map_height, self.y], [0, 0, 1]]
         )
@@ -123,9 +123,9 @@ def resize(image: _Array, width: int, height: int) -> _Array:
 
 
 def cut_out(image: _Array, placement: Placement) -> _Array:
-    """Return the inspected part of a camera picture at map size, upright.
+    """Return the inspected part of a camera image at map size, upright.
 
-    A picture that is much larger than the map is shrunk in two steps, so that each pixel of it counts.
+    An image that is much larger than the map is shrunk in two steps, so that each pixel of it counts.
     """
     size = placement.map_width, placement.map_height
     if placement.pose is None:
@@ -139,7 +139,7 @@ def cut_out(image: _Array, placement: Placement) -> _Array:
 
 
 def cut_upright(image: _Array, placement: Placement) -> _Array:
-    """Return the inspected part of a camera picture in camera pixels, upright, each pixel the nearest one's value."""
+    """Return the inspected part of a camera image in camera pixels, upright, each pixel the nearest one's value."""
     if placement.pose is None:
         return cast(
             "_Array",
@@ -151,12 +151,12 @@ def cut_upright(image: _Array, placement: Placement) -> _Array:
 
 
 def spread(values: _Array, placement: Placement, camera_shape: tuple[int, ...]) -> tuple[_Array, NDArray[np.bool_]]:
-    """Return an array of map size where it lies in a camera picture, 0 elsewhere, and where it lies, bool.
+    """Return an array of map size where it lies in a camera image, 0 elsewhere, and where it lies, bool.
 
     Args:
         values: (height, width) or (height, width, channels) of the map.
         placement: where the map lies.
-        camera_shape: height and width of the camera picture come first.
+        camera_shape: height and width of the camera image come first.
     """
     height, width = camera_shape[:2]
     covered = np.zeros((height, width), np.bool_)
@@ -190,13 +190,13 @@ def _shrunk_near(image: _Array, placement: Placement, share: float) -> tuple[_Ar
 
 
 def _warped(image: _Array, matrix: Matrix, size: tuple[int, int], method: int = cv2.INTER_LINEAR) -> _Array:
-    """Return a picture of `size` whose pixels lie in `image` where `matrix` says; the edge is repeated."""
+    """Return an image of `size` whose pixels lie in `image` where `matrix` says; the edge is repeated."""
     flags = method | cv2.WARP_INVERSE_MAP
     return cast("_Array", cv2.warpAffine(image, matrix, size, flags=flags, borderMode=cv2.BORDER_REPLICATE))
 
 
 def _box_round(corners: NDArray[np.float64], pose: Pose) -> tuple[int, int, int, int]:
-    """Return the box round some places of the camera picture, inside that picture and not empty."""
+    """Return the box round some places of the camera image, inside that image and not empty."""
     most = round(2 * pose.middle_x), round(2 * pose.middle_y)
     left, top = (int(np.clip(np.floor(corners[:, k].min() + 1e-6), 0, most[k] - 1)) for k in (0, 1))
     right, bottom = (int(np.clip(np.ceil(corners[:, k].max() - 1e-6), 1, most[k])) for k in (0, 1))

@@ -30,15 +30,15 @@ Limit = Annotated[float, Field(gt=0, le=1e38, allow_inf_nan=False), AfterValidat
 
 Finite = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 QualityCheck: TypeAlias = Literal["dark", "saturated", "low_contrast", "blurred", "moved", "wrong_part"]
-"""What a picture is held against before its verdict counts."""
+"""What an image is held against before its verdict counts."""
 
 
 class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, populate_by_name=True, serialize_by_alias=True, extra="forbid")
 
 
 class Region(_Frozen):
-    """A rectangle of the camera picture, in camera pixels."""
+    """A rectangle of the camera image, in camera pixels."""
 
     x: int = Field(ge=0)
     y: int = Field(ge=0)
@@ -61,13 +61,13 @@ class Region(_Frozen):
 
 
 class Align(_Frozen):
-    """How the part is looked for in every picture, so that the detector always sees it in the same place."""
+    """How the part is looked for in every image, so that the detector always sees it in the same place."""
 
     kind: Literal["translate", "rotate", "template"]
-    most_turn: float = Field(ge=0, le=180)
+    max_rotation: float = Field(ge=0, le=180, alias="most_turn")
     """Degrees to either side."""
     template: Region | None = None
-    """What is looked for, in camera pixels of the reference picture; the inspected region where not set."""
+    """What is looked for, in camera pixels of the reference image; the inspected region where not set."""
     least: float = Field(ge=0, le=1)
     """Correlation with the reference under which the part counts as not found."""
 
@@ -75,8 +75,8 @@ class Align(_Frozen):
     def _of_its_kind(self) -> Self:
         if (self.kind == "template") != (self.template is not None):
             raise ValueError("expected a template with the kind template, and with no other")
-        if (self.kind == "translate" and self.most_turn) or (self.kind == "rotate" and not self.most_turn):
-            raise ValueError(f"expected a turn of 0 to translate and more to rotate, got {self.most_turn:g}")
+        if (self.kind == "translate" and self.max_rotation) or (self.kind == "rotate" and not self.max_rotation):
+            raise ValueError(f"expected a turn of 0 to translate and more to rotate, got {self.max_rotation:g}")
         return self
 
 
@@ -84,15 +84,15 @@ class Unit(_Frozen):
     """A region that has a minimum area of its own, under the threshold of all."""
 
     region: Region
-    """Camera pixels, of the reference picture where the part is aligned."""
+    """Camera pixels, of the reference image where the part is aligned."""
     min_area: float = Field(gt=0, allow_inf_nan=False)
     """Camera pixels."""
-    usual: Limit = 1.0
-    """The middle level of the unit over tune pictures: units are compared in multiples of it."""
+    typical: Limit = Field(default=1.0, alias="usual")
+    """The middle level of the unit over tune images: units are compared in multiples of it."""
 
 
 class Window(_Frozen):
-    """The grey values of a 16-bit camera that become 0 and 255; learned once, never per picture."""
+    """The grey values of a 16-bit camera that become 0 and 255; learned once, never per image."""
 
     low: int = Field(ge=0, le=65535)
     high: int = Field(ge=0, le=65535)
@@ -124,7 +124,7 @@ class Decision(_Frozen):
 
 
 class QualityLimits(_Frozen):
-    """Beyond which a picture is INVALID; None is never. Learned with room to spare (lab/training/limits.py)."""
+    """Beyond which an image is INVALID; None is never. Learned with room to spare (lab/training/limits.py)."""
 
     dark: Finite | None = None
     """Least brightness, 0 to 255."""
@@ -135,17 +135,17 @@ class QualityLimits(_Frozen):
     blurred: Finite | None = None
     """Least focus."""
     moved: Finite | None = None
-    """Greatest offset from the reference picture, in shares of the picture's side."""
+    """Greatest offset from the reference image, in shares of the image's side."""
     wrong_part: Finite | None = None
-    """Greatest unlikeness to the most similar good picture."""
+    """Greatest unlikeness to the most similar good image."""
 
     def without(self, names: Collection[str]) -> Self:
         """Return the limits with some of them switched off."""
         return self.model_copy(update=dict.fromkeys(names))
 
 
-class UsualQuality(_Frozen):
-    """What the tune pictures measured, one number a picture: drift is held against it."""
+class TypicalQuality(_Frozen):
+    """What the tune images measured, one number an image: drift is held against it."""
 
     brightness: tuple[Finite, ...] = ()
     focus: tuple[Finite, ...] = ()
@@ -153,28 +153,28 @@ class UsualQuality(_Frozen):
 
 
 class Recipe(_Frozen):
-    """How a camera picture becomes the detector's picture, and the detector's map a verdict."""
+    """How a camera image becomes the detector's image, and the detector's map a verdict."""
 
     part: str
     width: int = Field(gt=0, le=4096)
-    """Of the detector's picture and of its map."""
+    """Of the detector's image and of its map."""
     height: int = Field(gt=0, le=4096)
     channels: int = Field(ge=1, le=3)
     """1 grey, 3 colour."""
     camera_width: int = Field(gt=0)
-    """Of the pictures that taught the part (their median where they differ)."""
+    """Of the images that trained the part (their median where they differ)."""
     camera_height: int = Field(gt=0)
     sizes_vary: bool = False
-    """Whether the part was taught from pictures of different sizes; else another size or shape is refused."""
+    """Whether the part was trained from images of different sizes; else another size or shape is refused."""
     region: Region | None = None
     normalise: Literal["none", "local"] = "none"
-    """`local` takes slow changes of illumination out of every picture."""
+    """`local` takes slow changes of illumination out of every image."""
     window: Window | None = None
     """Set where the camera gives 16 bits."""
     decision: Decision
     quality: QualityLimits = QualityLimits()
     """No limits in a bundle from before there were any."""
-    usual: UsualQuality = UsualQuality()
+    typical: TypicalQuality = Field(default=TypicalQuality(), alias="usual")
     align: Align | None = None
     """None: the part lies still, and is seen where the camera shows it."""
     units: tuple[Unit, ...] = ()
@@ -186,7 +186,7 @@ class Recipe(_Frozen):
             raise ValueError("expected 1 or 3 channels, got 2")
         area = self.decision.min_area * self.map_per_camera_area
         if not round(area) <= self.width * self.height:
-            raise ValueError(f"min_area of {self.decision.min_area} camera pixels is larger than the picture")
+            raise ValueError(f"min_area of {self.decision.min_area} camera pixels is larger than the image")
         if self.align is not None:
             self._check_align(self.align)
         self._check_units()
@@ -195,7 +195,7 @@ class Recipe(_Frozen):
     def _check_align(self, align: Align) -> None:
         camera = Region(x=0, y=0, width=self.camera_width, height=self.camera_height)
         if self.region is None or self.sizes_vary:
-            raise ValueError("a part is aligned by a region of it, in pictures of one size")
+            raise ValueError("a part is aligned by a region of it, in images of one size")
         for name, region in (("region", self.region), ("template", align.template or self.region)):
             if not camera.holds(region):
                 raise ValueError(f"the {name} {region} is outside {self.camera_width}x{self.camera_height} pixels")
@@ -221,12 +221,12 @@ class Recipe(_Frozen):
 
     @property
     def inspected(self) -> Region:
-        """What the detector sees of a picture, camera pixels."""
+        """What the detector sees of an image, camera pixels."""
         return self.region or Region(x=0, y=0, width=self.camera_width, height=self.camera_height)
 
     @property
     def map_per_camera_area(self) -> float:
-        """Map pixels for one camera pixel of the pictures that taught the part."""
+        """Map pixels for one camera pixel of the images that trained the part."""
         return self.width * self.height / (self.inspected.width * self.inspected.height)
 
     @property
@@ -247,7 +247,7 @@ class Recipe(_Frozen):
     def on_map(self, region: Region) -> Region:
         """Return where a rectangle of the inspected region lies on the map, in map pixels, at least one.
 
-        Two that touch in the camera picture touch on the map and do not overlap, unless one is thinner than a pixel.
+        Two that touch in the camera image touch on the map and do not overlap, unless one is thinner than a pixel.
         """
         inspected = self.inspected
         across, down = self.width / inspected.width, self.height / inspected.height

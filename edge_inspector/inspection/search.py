@@ -1,4 +1,4 @@
-"""Where in a small picture may a patch lie, and how turned? A search over all places, turn by turn."""
+"""Where in a small image may a patch lie, and how turned? A search over all places, turn by turn."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -17,12 +17,12 @@ Grey: TypeAlias = NDArray[np.uint8]
 STEP = 4.0
 """Degrees between two turns that are tried."""
 _RIM = 0.15
-"""Round the picture, a share of the patch's sides."""
+"""Round the image, a share of the patch's sides."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """The reference picture at one size, and what is looked for in it."""
+    """The reference image at one size, and what is looked for in it."""
 
     width: int
     height: int
@@ -32,26 +32,26 @@ class Scale:
 
     @property
     def middle(self) -> NDArray[np.float64]:
-        """Of the picture."""
+        """Of the image."""
         return np.array([self.width / 2, self.height / 2])
 
-    def shrink(self, picture: Grey) -> Grey:
-        """Return a larger picture at this size."""
+    def shrink(self, image: Grey) -> Grey:
+        """Return a larger image at this size."""
         size = self.width, self.height
-        return picture if picture.shape[1::-1] == size else resized(picture, size)
+        return image if image.shape[1::-1] == size else resized(image, size)
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
-    """A turn to try: how the small picture is turned back."""
+class Rotation:
+    """A turn to try: how the small image is turned back."""
 
     degrees: float
     rotation: NDArray[np.float64] = field(repr=False)
     back: Matrix = field(repr=False)
-    """Between the middles of pixels, from the upright picture to the small one."""
+    """Between the middles of pixels, from the upright image to the small one."""
     width: int
     height: int
-    """Of the upright picture: all of the small one lies in it, and a rim."""
+    """Of the upright image: all of the small one lies in it, and a rim."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +61,11 @@ class Guess:
     correlation: float
     turn: float
     shift: NDArray[np.float64]
-    """Shares of the picture's width and height."""
+    """Shares of the image's width and height."""
 
 
 def make_scale(reference: Grey, box: Region, camera: tuple[int, int]) -> Scale:
-    """Return the reference at its size, and the patch that lies at `box`, camera pixels of a picture of `camera`."""
+    """Return the reference at its size, and the patch that lies at `box`, camera pixels of an image of `camera`."""
     height, width = reference.shape
     across, down = width / camera[0], height / camera[1]
     x, y = int(box.x * across), int(box.y * down)
@@ -73,20 +73,20 @@ def make_scale(reference: Grey, box: Region, camera: tuple[int, int]) -> Scale:
     return Scale(width, height, x, y, np.ascontiguousarray(reference[y:bottom, x:right]))
 
 
-def make_turn(scale: Scale, degrees: float) -> Turn:
-    """Return a turn, clockwise, of pictures of this scale."""
+def make_rotation(scale: Scale, degrees: float) -> Rotation:
+    """Return a turn, clockwise, of images of this scale."""
     matrix = rotation(degrees)
     rim = _RIM * np.array(scale.patch.shape[1::-1])  # a part that hangs over the edge is to be found there
     width, height = (int(side) for side in np.rint(np.abs(matrix) @ [scale.width, scale.height] + 2 * rim))
     back = np.c_[matrix, scale.middle - matrix @ [width / 2, height / 2]]
-    return Turn(degrees, matrix, between_pixels(back), width, height)
+    return Rotation(degrees, matrix, between_pixels(back), width, height)
 
 
-def look(picture: Grey, scale: Scale, turn: Turn) -> Guess | None:
-    """Return where the patch is most like the picture, turned back; None where it is larger than that."""
+def look(image: Grey, scale: Scale, turn: Rotation) -> Guess | None:
+    """Return where the patch is most like the image, turned back; None where it is larger than that."""
     if turn.width < scale.patch.shape[1] or turn.height < scale.patch.shape[0]:
         return None
-    upright = warped(picture, turn.back, (turn.width, turn.height))
+    upright = warped(image, turn.back, (turn.width, turn.height))
     likeness = cv2.matchTemplate(upright, scale.patch, cv2.TM_CCOEFF_NORMED)
     _, correlation, _, (x, y) = cv2.minMaxLoc(likeness)
     moved = np.array([x - scale.x + (scale.width - turn.width) / 2, y - scale.y + (scale.height - turn.height) / 2])
@@ -99,12 +99,12 @@ def steps_to(most: float) -> Sequence[float]:
     return [float(turn) for turn in np.linspace(-most, most, 2 * count + 1)]
 
 
-def warped(picture: Grey, matrix: Matrix, size: tuple[int, int]) -> Grey:
-    """Return a picture of `size` whose pixels lie in `picture` where `matrix` says; the edge is repeated."""
+def warped(image: Grey, matrix: Matrix, size: tuple[int, int]) -> Grey:
+    """Return an image of `size` whose pixels lie in `image` where `matrix` says; the edge is repeated."""
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    return cast("Grey", cv2.warpAffine(picture, matrix, size, flags=flags, borderMode=cv2.BORDER_REPLICATE))
+    return cast("Grey", cv2.warpAffine(image, matrix, size, flags=flags, borderMode=cv2.BORDER_REPLICATE))
 
 
-def resized(picture: Grey, size: tuple[int, int]) -> Grey:
-    """Return a picture shrunk to width and height."""
-    return cast("Grey", cv2.resize(picture, size, interpolation=cv2.INTER_AREA))
+def resized(image: Grey, size: tuple[int, int]) -> Grey:
+    """Return an image shrunk to width and height."""
+    return cast("Grey", cv2.resize(image, size, interpolation=cv2.INTER_AREA))

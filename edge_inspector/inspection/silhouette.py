@@ -7,17 +7,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 _LEAST_SHARE, _MOST_SHARE = 0.005, 0.7
-"""Of the picture's area that a part may cover."""
+"""Of the image's area that a part may cover."""
 _LEAST_ELONGATION = 1.15
 """Longest by shortest spread: a rounder silhouette points nowhere."""
 _MOST_EDGE = 0.1
-"""Share of the picture's rim that a part may lie on."""
+"""Share of the image's rim that a part may lie on."""
 
 
 def long_axis(grey: NDArray[np.uint8]) -> float | None:
     """Return the direction of the part's long axis, -90 to 90 degrees clockwise from right.
 
-    The part is the largest region on the other side of Otsu's limit than the picture's rim. None where there is no
+    The part is the largest region on the other side of Otsu's limit than the image's rim. None where there is no
     such region, where it covers hardly anything or nearly everything, lies on the rim, or is about as long as wide.
     """
     _, bright = cv2.threshold(grey, 0, 1, cv2.THRESH_BINARY | cv2.THRESH_OTSU)

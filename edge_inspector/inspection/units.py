@@ -19,7 +19,7 @@ class Field:
     place: Region
     """Map pixels."""
     min_area_px: int
-    usual: float
+    typical: float
 
     @property
     def cut(self) -> tuple[slice, slice]:
@@ -33,7 +33,7 @@ def fields_of(recipe: Recipe) -> tuple[Field, ...]:
     if not recipe.units:
         return (Field(Region(x=0, y=0, width=recipe.width, height=recipe.height), recipe.min_area_px, 1.0),)
     return tuple(
-        Field(recipe.on_map(unit.region), recipe.to_map_area(unit.min_area), unit.usual) for unit in recipe.units
+        Field(recipe.on_map(unit.region), recipe.to_map_area(unit.min_area), unit.typical) for unit in recipe.units
     )
 
 
@@ -48,7 +48,7 @@ def as_judged(amap: AnomalyMap, recipe: Recipe, ignore: IgnoreMask | None) -> An
         weighed = amap.copy()
         for part in fields_of(recipe):
             outside[part.cut] = False
-            weighed[part.cut] = amap[part.cut] / np.float32(part.usual)
+            weighed[part.cut] = amap[part.cut] / np.float32(part.typical)
         amap, silent = weighed, silent | outside
     elif ignore is None:
         return amap

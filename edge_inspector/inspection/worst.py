@@ -13,7 +13,7 @@ _FROM_BEST = (Verdict.OK, Verdict.REVIEW, Verdict.NG, Verdict.INVALID, Verdict.E
 def worst_of(views: Sequence[tuple[str, Inspection]]) -> tuple[str, Inspection]:
     """Return the view that decides, and its inspection with the highest score of all views.
 
-    The highest score stays visible even where another view decides: a large defect is not hidden as "no picture".
+    The highest score stays visible even where another view decides: a large defect is not hidden as "no image".
     """
     view, inspection = max(views, key=_badness)
     scores = [one.judgement.score for _, one in views if one.judgement.score is not None]

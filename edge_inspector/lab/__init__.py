@@ -1,1 +1,1 @@
-"""Offline: from folders of pictures to a bundle, and what it is worth."""
+"""Offline: from folders of images to a bundle, and what it is worth."""

@@ -1,1 +1,1 @@
-"""The daemon: pictures in, verdicts out, nothing lost."""
+"""The daemon: images in, verdicts out, nothing lost."""

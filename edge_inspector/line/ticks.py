@@ -24,7 +24,7 @@ class Tick:
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class StageReported:
     """A stage has news for the health report."""
 
     stage: str
@@ -33,7 +33,7 @@ class Said:
 
 @dataclass(frozen=True, slots=True)
 class SourceState:
-    """Whether pictures can come."""
+    """Whether images can come."""
 
     open: bool
     detail: str
@@ -57,7 +57,7 @@ class Answered:
     live: bool
     """Whether a PLC may act on it."""
     shown: tuple[bytes, ...] = field(default=(), repr=False)
-    """Pictures for the prior system's topics, where they are wanted."""
+    """Images for the prior system's topics, where they are wanted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +67,11 @@ class Archived:
     size: int
     """Bytes."""
     dropped: int
-    """Pictures not kept since the start."""
+    """Images not kept since the start."""
 
 
 @dataclass(frozen=True, slots=True)
-class Knock:
+class CommandWaiting:
     """A command, or the answer to a check, waits for the supervisor in a queue of its own."""
 
 
@@ -85,7 +85,7 @@ def ledger_fault(error: DiskError) -> Fault:
     return Fault("ledger_damaged" if isinstance(error, DamagedError) else "ledger", str(error))
 
 
-Report: TypeAlias = Tick | Said | SourceState | Fault | Answered | Archived | Knock
+Report: TypeAlias = Tick | StageReported | SourceState | Fault | Answered | Archived | CommandWaiting
 Reports: TypeAlias = "queue.SimpleQueue[Report]"
 
 
@@ -104,11 +104,11 @@ class Worker:
 
     def knock(self) -> None:
         """Have the supervisor look at its other queues now."""
-        self.reports.put(Knock())
+        self.reports.put(CommandWaiting())
 
     def say(self, what: str) -> None:
         """Report news."""
-        self.reports.put(Said(self.name, what))
+        self.reports.put(StageReported(self.name, what))
 
     def step_back(self) -> None:
         """Let the other threads go first, verdicts above all; for the thread that calls it alone."""

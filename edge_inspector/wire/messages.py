@@ -63,7 +63,7 @@ class BlobMessage(BaseModel):
 
 
 class ImageMessage(BaseModel):
-    """Where a picture of the part is published."""
+    """Where an image of the part is published."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -93,7 +93,7 @@ class Trace(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", json_schema_serialization_defaults_required=True)
 
     frame: str = ""
-    """sha256 of the picture file, or of the pixels that a camera gave; empty where there was no picture."""
+    """sha256 of the image file, or of the pixels that a camera gave; empty where there was no image."""
     recipe: str = ""
     settings: str = ""
     software: str = ""
@@ -136,7 +136,7 @@ class Result(Message):
     monitored: bool = False
     """Judged in monitor mode: to be looked at, not to be acted on, never accepted."""
     sender: str = ""
-    """The camera that sent the picture, where workers share those of a pool; empty where the station has its own."""
+    """The camera that sent the image, where workers share those of a pool; empty where the station has its own."""
 
     @property
     def of_production(self) -> bool:
@@ -245,7 +245,7 @@ class Undelivered(BaseModel):
 
 
 class SourceHealth(BaseModel):
-    """Whether pictures can come."""
+    """Whether images can come."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -260,20 +260,20 @@ class ChartHealth(BaseModel):
 
     chart: Literal["score", "brightness", "focus", "offset", "review"]
     value: float
-    """Mean normal score of the ranks among the taught parts, 0 is usual; for `review` the share of REVIEW parts."""
+    """Mean normal score of the ranks among the trained parts, 0 is usual; for `review` the share of REVIEW parts."""
     limit: float
     """That the value, or its amount, must not exceed."""
     drifted: bool
 
 
 class ArchiveHealth(BaseModel):
-    """How the archive of pictures is."""
+    """How the archive of images is."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     size_mb: int
     dropped: int
-    """Pictures not kept since the start: the disk was full, or too slow."""
+    """Images not kept since the start: the disk was full, or too slow."""
 
 
 class MonitorHealth(BaseModel):
@@ -350,8 +350,8 @@ class RecipeMessage(Message):
     available: tuple[AvailablePart, ...]
 
 
-class CollectedPicture(BaseModel):
-    """The newest picture that was taken to teach from, and how it came out."""
+class CollectedImage(BaseModel):
+    """The newest image that was taken to train from, and how it came out."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -361,7 +361,7 @@ class CollectedPicture(BaseModel):
     """Below the collection's folder."""
     verdict: Verdict
     sharpness: float
-    """As a share of the sharpest picture of its view so far, 0 to 1."""
+    """As a share of the sharpest image of its view so far, 0 to 1."""
     brightness: float
     """Mean grey value, 0 to 255."""
     black: float
@@ -373,7 +373,7 @@ class CollectedPicture(BaseModel):
 
 
 class Collection(Message):
-    """Pictures of good parts that are taken to teach from, while the station works."""
+    """Images of good parts that are taken to train from, while the station works."""
 
     state: Literal["none", "taking", "complete", "ended", "failed"]
     """`none`: nothing was collected since the start."""
@@ -387,14 +387,14 @@ class Collection(Message):
     folder: str = ""
     """On the station's PC, of this collection alone; `train` takes it."""
     views: tuple[str, ...] = ()
-    """Sub-folders of it, where a part has several pictures; each is a part of its own for `train`."""
+    """Sub-folders of it, where a part has several images; each is a part of its own for `train`."""
     wanted: int = 0
     taken: int = 0
     not_ok: int = 0
-    """Of those taken, pictures of parts whose verdict was not OK."""
+    """Of those taken, images of parts whose verdict was not OK."""
     passed_over: int = 0
     """Judged parts that were not taken."""
-    last: CollectedPicture | None = None
+    last: CollectedImage | None = None
 
 
 class Event(Message):

@@ -35,7 +35,7 @@ _ARGS: Mapping[str, dict[str, JsonValue]] = {
     "challenge": {"cancel": "true takes the announcement back"},
     "monitor": {"minutes": "1 to 10080; 0 ends it"},
     "collect": {
-        "count": "1 to 2000 pictures; 0 ends it",
+        "count": "1 to 2000 images; 0 ends it",
         "part": "optional, the active one; a name that is new is a part that the station does not know yet",
         "group": "optional, of all of them",
         "serial": "optional, of all of them",

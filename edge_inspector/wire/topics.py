@@ -35,7 +35,7 @@ TOPICS = (
     Topic("counters/shift/{name}", 1, True, "JSON", "end of the shift"),
     Topic("recipe", 1, True, "JSON", "on change"),
     Topic("alarms", 1, True, "JSON", "on change"),
-    Topic("collection", 1, True, "JSON", "while pictures are collected to teach from, and at later starts"),
+    Topic("collection", 1, True, "JSON", "while images are collected to train from, and at later starts"),
     Topic("ack", 1, False, "JSON", "every command"),
     Topic("plc/word", 1, True, "`seq;trigger_id;code;error;defects;score;serial`", "every live inspection"),
     Topic("plc/ready", 1, True, "`0` or `1`", "on change, last will 0"),
@@ -69,8 +69,8 @@ def topic_of(name: str) -> Topic:
 def pool_topic(root: str, pool: str) -> str:
     """Return the topic below which the cameras of a pool send.
 
-    `/{camera}` are its pictures, `/{camera}/result` what became of them, `/{camera}/availability` whether it is there.
-    Beside the root and not below it: whoever listens to all stations (`{root}/#`) is not to get every picture.
+    `/{camera}` are its images, `/{camera}/result` what became of them, `/{camera}/availability` whether it is there.
+    Beside the root and not below it: whoever listens to all stations (`{root}/#`) is not to get every image.
     """
     return f"{root}-pictures/{pool}"
 

@@ -82,29 +82,29 @@ def test_the_blobs_beside_scikit_image_s_regions(benchmark: BenchmarkFixture) ->
 def test_the_residual_graph_beside_scikit_image_s_ssim(benchmark: BenchmarkFixture, bundle: Bundle) -> None:
     """SSIM, L1, smoothing and tolerance in one graph, against SSIM alone."""
     detector = open_detector(bundle, 1)
-    picture = np.random.default_rng(0).integers(0, 256, (64, 64, 1), np.uint8)
-    features = detector.network(picture)
-    benchmark(detector.residual, picture, features)
-    x, y = picture[..., 0] / np.float32(255), features[0, 0]
+    image = np.random.default_rng(0).integers(0, 256, (64, 64, 1), np.uint8)
+    features = detector.network(image)
+    benchmark(detector.residual, image, features)
+    x, y = image[..., 0] / np.float32(255), features[0, 0]
 
-    ours = seconds(lambda: detector.residual(picture, features))
+    ours = seconds(lambda: detector.residual(image, features))
     theirs = seconds(lambda: structural_similarity(x, y, gaussian_weights=True, sigma=1.5, data_range=1, full=True))
     assert ours < 2 * theirs
 
 
 @pytest.mark.benchmark(group="quality")
 def test_the_gate_beside_the_decoding(benchmark: BenchmarkFixture) -> None:
-    """What refuses pictures costs far less than decoding one of 2 megapixels."""
+    """What refuses images costs far less than decoding one of 2 megapixels."""
     grey = np.asarray(cv2.cvtColor(a_part(0, width=1600, height=1200), cv2.COLOR_BGR2GRAY))
     recipe = a_recipe(width=SIDE, height=SIDE, camera_width=1600, camera_height=1200)
     seen, _ = shrink(grey, recipe)
-    picture, _ = prepare(grey, recipe)
+    image, _ = prepare(grey, recipe)
     limits = QualityLimits(dark=80, saturated=0.3, low_contrast=15, blurred=0.1, moved=0.05, wrong_part=0.4)
-    gate = make_gate(limits, picture, [miniature_of(picture)] * 128)
+    gate = make_gate(limits, image, [miniature_of(image)] * 128)
     encoded = np.frombuffer(jpeg(grey), np.uint8)
-    benchmark(gate.measure, seen, picture)
+    benchmark(gate.measure, seen, image)
 
-    assert seconds(lambda: gate.measure(seen, picture)) < seconds(lambda: cv2.imdecode(encoded, cv2.IMREAD_GRAYSCALE))
+    assert seconds(lambda: gate.measure(seen, image)) < seconds(lambda: cv2.imdecode(encoded, cv2.IMREAD_GRAYSCALE))
 
 
 @pytest.mark.benchmark(group="ledger")

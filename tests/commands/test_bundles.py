@@ -100,7 +100,7 @@ def test_what_cannot_be_approved_changes_nothing(
 
 
 def test_a_bundle_that_judges_otherwise_here_is_not_approved(tmp_path: Path, bundle: Bundle, run: Run) -> None:
-    """The golden pictures are judged on this machine before anything is written."""
+    """The golden images are judged on this machine before anything is written."""
     cases = (bundle.manifest.golden[0].model_copy(update={"score": 0.987}), *bundle.manifest.golden[1:])
     other = a_twin(bundle, tmp_path / "other", 9, golden=cases)
     status, _, err = run("bundle", "approve", other.path, tmp_path / "washer", "--by", "J")

@@ -1,4 +1,4 @@
-"""Every kind of detector: taught on a few parts, exported, loaded where there is no torch, and the same there."""
+"""Every kind of detector: trained on a few parts, exported, loaded where there is no torch, and the same there."""
 
 import json
 import subprocess
@@ -14,15 +14,15 @@ from factories import a_part, png, write_parts
 
 from edge_inspector.bundle import Bundle
 from edge_inspector.detectors import kinds
-from edge_inspector.detectors import training_data as lesson
+from edge_inspector.detectors import training_data as data
 from edge_inspector.detectors.settings import KINDS, DetectorSettings, FeatureSettings, parse_settings
 from edge_inspector.detectors.training_data import Budget
 from edge_inspector.errors import UsageError
 from edge_inspector.inspection.preprocess import as_image, prepare
 from edge_inspector.inspection.recipe import Recipe
 from edge_inspector.inspection.score import area_level
-from edge_inspector.lab.training import train as teaching
-from edge_inspector.lab.training.train import Order, train
+from edge_inspector.lab.training import train as training
+from edge_inspector.lab.training.train import TrainingRequest, train
 
 pytestmark = pytest.mark.trains
 
@@ -58,10 +58,10 @@ def parts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_parts(tmp_path_factory.mktemp("parts"), 32)
 
 
-def taught(kind: str, parts: Path, out: Path, **changes: str) -> tuple[Bundle, list[torch.nn.Module]]:
-    """Teach one kind; return its bundle and the torch modules that were exported."""
+def trained(kind: str, parts: Path, out: Path, **changes: str) -> tuple[Bundle, list[torch.nn.Module]]:
+    """Train one kind; return its bundle and the torch modules that were exported."""
     modules: list[torch.nn.Module] = []
-    export = teaching.to_onnx
+    export = training.to_onnx
 
     def remember(module: torch.nn.Module, *rest: object) -> bytes:
         modules.append(module)
@@ -70,9 +70,9 @@ def taught(kind: str, parts: Path, out: Path, **changes: str) -> tuple[Bundle, l
     settings = settings_of(kind, **changes)
     size = SIZES.get(kind, 64)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(teaching, "to_onnx", remember)
-        order = Order(
-            pictures=parts,
+        patch.setattr(training, "to_onnx", remember)
+        request = TrainingRequest(
+            images=parts,
             part="washer",
             out=out,
             detector=settings,
@@ -84,19 +84,19 @@ def taught(kind: str, parts: Path, out: Path, **changes: str) -> tuple[Bundle, l
             channels=settings.CHANNELS,
             budget=Budget(epochs=1, seconds=None),
         )
-        return train(order), modules
+        return train(request), modules
 
 
-def torch_map(modules: list[torch.nn.Module], picture: np.ndarray) -> np.ndarray:
+def torch_map(modules: list[torch.nn.Module], image: np.ndarray) -> np.ndarray:
     """Return the anomaly map that torch computes in float32."""
     network, residual = modules
     with torch.no_grad():
-        batch = torch.from_numpy(picture[None])
+        batch = torch.from_numpy(image[None])
         return np.asarray(residual(batch, network(batch)).numpy())
 
 
 def prepared(path: Path, recipe: Recipe) -> np.ndarray:
-    """Return the detector's picture of a file."""
+    """Return the detector's image of a file."""
     return prepare(as_image(path.read_bytes(), recipe.channels), recipe)[0]
 
 
@@ -105,7 +105,7 @@ def prepared(path: Path, recipe: Recipe) -> np.ndarray:
 )
 def test_a_kind_gives_the_same_on_the_line(kind: str, parts: Path, tmp_path: Path) -> None:
     """A new process without torch finds the map that torch found, and the verdicts that follow from it."""
-    bundle, modules = taught(kind, parts, tmp_path / "out")
+    bundle, modules = trained(kind, parts, tmp_path / "out")
     files = [tmp_path / "good.png", tmp_path / "bad.png"]
     files[0].write_bytes(min(parts.iterdir()).read_bytes())
     files[1].write_bytes(png(a_part(900, scratched=True)))
@@ -125,11 +125,11 @@ def test_a_kind_gives_the_same_on_the_line(kind: str, parts: Path, tmp_path: Pat
 
 @pytest.mark.parametrize("kind", ["padim", "cae:my"])
 def test_tiles_are_put_together_to_one_map(kind: str, parts: Path, tmp_path: Path) -> None:
-    """A picture of 64 x 64 in nine tiles of 32 gives one map of 64 x 64."""
-    bundle, modules = taught(kind, parts, tmp_path / "out", tile="32", overlap="0")
-    picture = prepared(min(parts.iterdir()), bundle.recipe)
+    """An image of 64 x 64 in nine tiles of 32 gives one map of 64 x 64."""
+    bundle, modules = trained(kind, parts, tmp_path / "out", tile="32", overlap="0")
+    image = prepared(min(parts.iterdir()), bundle.recipe)
 
-    assert torch_map(modules, picture).shape == (64, 64)
+    assert torch_map(modules, image).shape == (64, 64)
     assert bundle.manifest.detector.settings["tile"] == 32
 
 
@@ -139,7 +139,7 @@ def test_tiles_are_put_together_to_one_map(kind: str, parts: Path, tmp_path: Pat
         ("cae:my", {}, 100, 64, "multiples of 16, got 64x100"),
         ("padim", {}, 48, 64, "multiples of 32, got 64x48"),
         ("cae:baseline", {}, 128, 128, "only 256x256, got 128x128"),
-        ("padim", {"tile": "128"}, 64, 64, "larger than the detector's picture of 64x64"),
+        ("padim", {"tile": "128"}, 64, 64, "larger than the detector's image of 64x64"),
         ("padim", {"tile": "64", "overlap": "20"}, 128, 128, "must begin at multiples of 32"),
     ],
 )
@@ -152,8 +152,8 @@ def test_a_size_that_cannot_be_taken_is_refused(
 
 
 def test_the_door_knows_every_kind() -> None:
-    """A kind that can be set can be taught."""
-    assert lesson.Taught  # the protocol that the door promises
+    """A kind that can be set can be trained."""
+    assert data.TrainedDetector  # the protocol that the door promises
     assert set(QUICK) < set(KINDS)
 
 
@@ -166,7 +166,7 @@ def test_the_door_knows_every_kind() -> None:
         ("padim", 64, (1000, 10), (64, 32)),
     ],
 )
-def test_the_shape_of_the_picture_can_be_kept(
+def test_the_shape_of_the_image_can_be_kept(
     kind: str, longer: int, camera: tuple[int, int], expected: tuple[int, int]
 ) -> None:
     """As near as the network's multiples allow."""

@@ -39,7 +39,7 @@ def test_alone_nothing_is_asked_of_anybody() -> None:
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a graphics card")
 def test_a_graphics_card_that_is_not_there_is_refused() -> None:
-    """One line that says what to do, before a picture is read."""
+    """One line that says what to do, before an image is read."""
     with pytest.raises(UsageError, match="--device cuda: torch sees no graphics card here"):
         join("cuda")
 
@@ -47,7 +47,7 @@ def test_a_graphics_card_that_is_not_there_is_refused() -> None:
 @pytest.mark.slow
 @pytest.mark.trains
 def test_two_processes_train_one_bundle(tmp_path: Path) -> None:
-    """Started by torchrun; one bundle comes out, taught in as many steps, that judges as well as one taught alone."""
+    """Started by torchrun; one bundle comes out, trained in as many steps, that judges as well as one trained alone."""
     good = write_parts(tmp_path / "good", 40)
     command = ["edge_inspector.cli", "train", str(good), "--part", "washer", "--size", "32", "--precision", "f32"]
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m"]
@@ -59,5 +59,5 @@ def test_two_processes_train_one_bundle(tmp_path: Path) -> None:
 
     assert together.provenance.steps == alone.provenance.steps
     assert together.calibration.digests == alone.calibration.digests
-    # The same pictures in the same steps: only the order of additions differs, and bf16 rounds them.
+    # The same images in the same steps: only the order of additions differs, and bf16 rounds them.
     assert together.calibration.threshold == pytest.approx(alone.calibration.threshold, rel=0.1)

@@ -10,26 +10,26 @@ from factories import a_part, png
 
 from edge_inspector.bundle import Bundle, open_detector
 from edge_inspector.engines.openvino import ENGINE, GraphCache, OpenVinoDetector, usable_processors
-from edge_inspector.inspection.model import Picture
+from edge_inspector.inspection.model import ModelInput
 from edge_inspector.inspection.preprocess import as_image, prepare
 
 
 @pytest.fixture(scope="module")
 def detector(bundle: Bundle) -> OpenVinoDetector:
-    """Give the compiled graphs of the taught bundle."""
+    """Give the compiled graphs of the trained bundle."""
     return open_detector(bundle, 1)
 
 
-def prepared(bundle: Bundle, seed: int) -> Picture:
+def prepared(bundle: Bundle, seed: int) -> ModelInput:
     """Return a drawn part as the detector sees it."""
     return prepare(as_image(png(a_part(seed)), 1), bundle.recipe)[0]
 
 
-def test_a_map_is_as_large_as_the_picture(bundle: Bundle, detector: OpenVinoDetector) -> None:
+def test_a_map_is_as_large_as_the_image(bundle: Bundle, detector: OpenVinoDetector) -> None:
     """float32, finite, nothing below 0."""
-    picture = prepared(bundle, 0)
-    features = detector.network(picture)
-    amap = detector.residual(picture, features)
+    image = prepared(bundle, 0)
+    features = detector.network(image)
+    amap = detector.residual(image, features)
 
     assert features.shape == (1, 1, 64, 64)
     assert amap.shape == (64, 64)
@@ -40,11 +40,11 @@ def test_a_map_is_as_large_as_the_picture(bundle: Bundle, detector: OpenVinoDete
 
 def test_the_next_part_does_not_overwrite_an_earlier_map(bundle: Bundle, detector: OpenVinoDetector) -> None:
     """The engine reuses its memory; what it gave out is a copy."""
-    pictures = [prepared(bundle, seed) for seed in (0, 1)]
-    features = [detector.network(picture) for picture in pictures]
-    maps = [detector.residual(*pair) for pair in zip(pictures, features, strict=True)]
+    images = [prepared(bundle, seed) for seed in (0, 1)]
+    features = [detector.network(image) for image in images]
+    maps = [detector.residual(*pair) for pair in zip(images, features, strict=True)]
     kept = [amap.copy() for amap in maps]
-    again = detector.residual(pictures[1], detector.network(pictures[1]))
+    again = detector.residual(images[1], detector.network(images[1]))
 
     assert np.array_equal(maps, kept)
     assert not np.array_equal(features[0], features[1])
@@ -53,9 +53,9 @@ def test_the_next_part_does_not_overwrite_an_earlier_map(bundle: Bundle, detecto
 
 def test_the_answer_does_not_depend_on_the_number_of_threads(bundle: Bundle, detector: OpenVinoDetector) -> None:
     """A smaller PC gives the same verdicts, only later."""
-    picture = prepared(bundle, 2)
+    image = prepared(bundle, 2)
     other = open_detector(bundle, 2)
-    maps = [one.residual(picture, one.network(picture)) for one in (detector, other)]
+    maps = [one.residual(image, one.network(image)) for one in (detector, other)]
 
     assert np.abs(maps[0] - maps[1]).max() < 1e-3 * bundle.recipe.decision.threshold
 
@@ -64,12 +64,12 @@ def test_stations_with_one_bundle_share_its_compiled_graphs_and_get_their_own_an
     """What ten stations compile is compiled once; their requests do not see each other."""
     cache = GraphCache()
     detectors = [open_detector(bundle, 2, cache) for _ in range(3)]
-    pictures = [prepared(bundle, number) for number in range(3)]
-    expected = [one.residual(picture, one.network(picture)) for one, picture in zip(detectors, pictures, strict=True)]
+    images = [prepared(bundle, number) for number in range(3)]
+    expected = [one.residual(image, one.network(image)) for one, image in zip(detectors, images, strict=True)]
 
     def judge_often(place: int) -> bool:
-        one, picture = detectors[place], pictures[place]
-        return all(np.array_equal(one.residual(picture, one.network(picture)), expected[place]) for _ in range(20))
+        one, image = detectors[place], images[place]
+        return all(np.array_equal(one.residual(image, one.network(image)), expected[place]) for _ in range(20))
 
     with ThreadPoolExecutor(3) as pool:
         assert list(pool.map(judge_often, range(3))) == [True, True, True]
@@ -91,9 +91,9 @@ def test_graphs_that_nobody_uses_are_forgotten(bundle: Bundle) -> None:
 
 def test_throughput_gives_the_answers_of_latency(bundle: Bundle, detector: OpenVinoDetector) -> None:
     """The mode says how processors are shared, not what is computed."""
-    picture = prepared(bundle, 2)
+    image = prepared(bundle, 2)
     other = open_detector(bundle, 2, GraphCache(mode="throughput"))
-    maps = [one.residual(picture, one.network(picture)) for one in (detector, other)]
+    maps = [one.residual(image, one.network(image)) for one in (detector, other)]
 
     assert np.abs(maps[0] - maps[1]).max() < 1e-3 * bundle.recipe.decision.threshold
 

@@ -48,9 +48,9 @@ def takes_a_limit() -> bool:
 
 @pytest.fixture(scope="module")
 def carried(
-    bundle: Bundle, teach_washer: Callable[..., Bundle], tmp_path_factory: pytest.TempPathFactory, good_parts: Path
+    bundle: Bundle, train_washer: Callable[..., Bundle], tmp_path_factory: pytest.TempPathFactory, good_parts: Path
 ) -> Mapping[Precision, Bundle]:
-    """Give a bundle of each precision, each with its golden pictures as they came out where it was trained.
+    """Give a bundle of each precision, each with its golden images as they came out where it was trained.
 
     No processor without units for bf16 can make such a bundle: there it is one of float32 that says so.
     """
@@ -58,9 +58,9 @@ def carried(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(precision, "LARGEST_SHIFT", 1.0)
         patch.setattr(precision, "LARGEST_LOSS", 1.0)
-        int8 = teach_washer(good_parts, folder / "int8", precision="int8")
+        int8 = train_washer(good_parts, folder / "int8", precision="int8")
         if can_run("bf16"):
-            return {"f32": bundle, "int8": int8, "bf16": teach_washer(good_parts, folder / "bf16", precision="bf16")}
+            return {"f32": bundle, "int8": int8, "bf16": train_washer(good_parts, folder / "bf16", precision="bf16")}
     card = bundle.manifest.detector.model_copy(update={"precision": "bf16"})
     return {"f32": bundle, "int8": int8, "bf16": a_twin(bundle, folder / "bf16", 1, detector=card)}
 
@@ -103,7 +103,7 @@ def is_as_it_should(found: dict[str, Any]) -> bool:
 def test_within_fewer_units_it_judges_or_is_refused(
     carried: Mapping[Precision, Bundle], parts: tuple[Path, Path], asked: Precision, limit: str, beyond: str
 ) -> None:
-    """In float32 it judges; in bf16 and int8 its golden pictures come out again, or it says to recalibrate."""
+    """In float32 it judges; in bf16 and int8 its golden images come out again, or it says to recalibrate."""
     found = judge(carried[asked], parts, ONEDNN_MAX_CPU_ISA=limit, OV_CPU_MAX_ISA=limit)
 
     assert is_as_it_should(found), found

@@ -47,7 +47,7 @@ class Rig:
         self._begun = len(self.scada.results)
 
     def part(self, *, bad: bool | None = None) -> tuple[str, bytes]:
-        """Return the next part's serial and picture, and have the PLC wait for it."""
+        """Return the next part's serial and image, and have the PLC wait for it."""
         number = len(self.sent)
         serial = f"{self._row}-{number:04d}"
         is_bad = number % 4 == 3 if bad is None else bad
@@ -65,7 +65,7 @@ class Rig:
             pass_time(every_s)
 
     def put(self, serial: str, content: bytes) -> None:
-        """Have a picture appear whole, written on the inbox's own file system as a camera on a share does."""
+        """Have an image appear whole, written on the inbox's own file system as a camera on a share does."""
         beside = self.inbox / f".{serial}.part"
         beside.write_bytes(content)
         beside.rename(self.inbox / f"{serial}.png")

@@ -26,7 +26,7 @@ def _mount(folder: Path, how: str) -> None:
 @pytest.mark.slow
 @pytest.mark.fault("disk full for the inbox")
 def test_a_full_inbox(bundle: Bundle, small_disk: Path, tmp_path: Path, record_property: Record) -> None:
-    """A picture of which the disk took half is not OK; those that the camera could not write come when it can."""
+    """An image of which the disk took half is not OK; those that the camera could not write come when it can."""
     inbox = small_disk / "inbox"
     inbox.mkdir()
     with running(tmp_path, bundle, inbox=inbox) as line:
@@ -70,12 +70,12 @@ def test_a_full_database(bundle: Bundle, small_disk: Path, tmp_path: Path, recor
 @pytest.mark.slow
 @pytest.mark.fault("disk full for the archive (no bytes, then no names left)")
 def test_a_full_archive(bundle: Bundle, small_disk: Path, tmp_path: Path, record_property: Record) -> None:
-    """It costs pictures and never a verdict: ready all the time, an alarm while it lasts, and kept again after it."""
+    """It costs images and never a verdict: ready all the time, an alarm while it lasts, and kept again after it."""
     keys = f'[archive]\noverlays = "all"\nmin_free_mb = 1\npath = "{small_disk}"'
     with running(tmp_path, bundle, keys=keys) as line:
         line.begin("archive")
         line.send(4)
-        until(lambda: list(small_disk.rglob("*-overlay.jpg")), "pictures are kept")
+        until(lambda: list(small_disk.rglob("*-overlay.jpg")), "images are kept")
         filler = small_disk / "filler"
         _fill(filler)
         line.send(8)
@@ -100,7 +100,7 @@ def test_a_full_archive(bundle: Bundle, small_disk: Path, tmp_path: Path, record
 
 
 def _until_kept_again(line: Rig) -> float:
-    """Return the seconds until a picture is kept again: only that ends the alarm."""
+    """Return the seconds until an image is kept again: only that ends the alarm."""
     begun = time.monotonic()
 
     def is_kept() -> bool:
@@ -109,7 +109,7 @@ def _until_kept_again(line: Rig) -> float:
         line.scada.wait_for_results([serial])
         return "archive" not in line.scada.last("alarms")["active"]
 
-    until(is_kept, "pictures are kept again")
+    until(is_kept, "images are kept again")
     return time.monotonic() - begun
 
 
@@ -135,7 +135,7 @@ def test_a_read_only_database(bundle: Bundle, small_disk: Path, tmp_path: Path, 
 @pytest.mark.slow
 @pytest.mark.fault("read-only file system for the inbox")
 def test_a_read_only_inbox(bundle: Bundle, small_disk: Path, tmp_path: Path, record_property: Record) -> None:
-    """A picture that cannot be claimed is not judged; it waits."""
+    """An image that cannot be claimed is not judged; it waits."""
     inbox = small_disk / "inbox"
     inbox.mkdir()
     with running(tmp_path, bundle, inbox=inbox) as line:
@@ -190,13 +190,13 @@ def _use_up_names(folder: Path) -> list[Path]:
 
 
 def _write_in_place(line: Rig) -> tuple[str, bool]:
-    """Have a camera without manners write a good part's picture; return its serial, and whether all of it is there."""
+    """Have a camera without manners write a good part's image; return its serial, and whether all of it is there."""
     serial, content = line.part(bad=False)
     try:
         with (line.inbox / f"{serial}.png").open("wb", buffering=0) as file:
             for at in range(0, len(content), 1024):
                 file.write(content[at : at + 1024])
     except OSError:
-        line.bad.add(serial)  # whoever says OK to half a picture is wrong
+        line.bad.add(serial)  # whoever says OK to half an image is wrong
         return serial, False
     return serial, True

@@ -1,4 +1,4 @@
-"""Faults of the folder and of the pictures in it, on the real process."""
+"""Faults of the folder and of the images in it, on the real process."""
 
 import ctypes
 import os
@@ -46,7 +46,7 @@ def test_an_inbox_that_goes_away(line: Rig, record_property: Record) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.fault("inbox moved away with pictures in it and brought back")
+@pytest.mark.fault("inbox moved away with images in it and brought back")
 def test_an_inbox_that_is_moved_away(line: Rig, record_property: Record) -> None:
     """What was in it is judged when it is back."""
     line.begin("moved")
@@ -66,7 +66,7 @@ def test_an_inbox_that_is_moved_away(line: Rig, record_property: Record) -> None
 @pytest.mark.slow
 @pytest.mark.fault("files growing slowly")
 def test_files_that_grow_slowly(line: Rig, record_property: Record) -> None:
-    """A picture is taken when it is whole, not when it appears."""
+    """An image is taken when it is whole, not when it appears."""
     line.begin("growing")
     for _ in range(3):
         serial, content = line.part()
@@ -108,8 +108,8 @@ def test_the_same_name_again(line: Rig, record_property: Record) -> None:
 
 
 @pytest.mark.fault("`image.jpg` overwritten in place while being read")
-def test_a_picture_that_is_overwritten(line: Rig, record_property: Record) -> None:
-    """A half picture is INVALID, never OK by luck; the last one that was written is judged."""
+def test_an_image_that_is_overwritten(line: Rig, record_property: Record) -> None:
+    """A half image is INVALID, never OK by luck; the last one that was written is judged."""
     count, before = 40, line.in_ledger()
     with line.news:
         line.plc.expect(time.monotonic(), serial="image")

@@ -23,9 +23,9 @@ _GROUPS = Path("/sys/fs/cgroup")
 
 
 @pytest.mark.slow
-@pytest.mark.fault("no memory: allocations fail while pictures are judged")
+@pytest.mark.fault("no memory: allocations fail while images are judged")
 def test_allocations_fail(bundle: Bundle, tmp_path: Path, record_property: Record) -> None:
-    """A picture for which there is no memory is ERROR and says so; the small ones between them are judged or ERROR."""
+    """An image for which there is no memory is ERROR and says so; the small ones between them are judged or ERROR."""
     with running(tmp_path, bundle) as line:
         line.begin("memory")
         line.send(4)
@@ -54,7 +54,7 @@ def test_allocations_fail(bundle: Bundle, tmp_path: Path, record_property: Recor
 @pytest.mark.slow
 @pytest.mark.fault("no memory: the kernel kills the process while it judges")
 def test_the_kernel_kills_for_memory(bundle: Bundle, tmp_path: Path, record_property: Record) -> None:
-    """The picture that it was judging is ERROR, not a crash loop; all others are judged after the start."""
+    """The image that it was judging is ERROR, not a crash loop; all others are judged after the start."""
     with running(tmp_path, bundle) as line:
         line.begin("killed")
         line.send(4)
@@ -72,7 +72,7 @@ def test_the_kernel_kills_for_memory(bundle: Bundle, tmp_path: Path, record_prop
 
 
 def _put_large(line: Rig) -> str:
-    """Send a bad part's picture as a large camera shows it."""
+    """Send a bad part's image as a large camera shows it."""
     serial, _ = line.part(bad=True)
     line.put(serial, LARGE)
     return serial

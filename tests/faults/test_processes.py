@@ -28,7 +28,7 @@ def line(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Iterator[R
 @pytest.mark.slow
 @pytest.mark.fault("SIGKILL of the daemon, three times")
 def test_the_daemon_is_killed(line: Rig, record_property: Record) -> None:
-    """The picture that it was judging is ERROR, all others are judged after the start."""
+    """The image that it was judging is ERROR, all others are judged after the start."""
     rng = Random(1)  # noqa: S311 - when
     line.begin("kill")
     for _ in range(3):
@@ -152,8 +152,8 @@ def test_a_broker_that_refuses(bundle: Bundle, tmp_path: Path, record_property: 
         acl.write_text("topic readwrite #\n")
         broker.signal(signal.SIGHUP)
         begun = time.monotonic()
-        wish = {"correlation_id": "r1", "by": "me", "args": {"from_seq": 1, "to_seq": 6}}
-        line.scada.send("cmd/resend", json.dumps(wish))
+        request = {"correlation_id": "r1", "by": "me", "args": {"from_seq": 1, "to_seq": 6}}
+        line.scada.send("cmd/resend", json.dumps(request))
 
         line.account(record_property, line.recovered(begun))
 
@@ -161,7 +161,7 @@ def test_a_broker_that_refuses(bundle: Bundle, tmp_path: Path, record_property: 
 @pytest.mark.slow
 @pytest.mark.fault("oversize messages: a broker that takes 2,000 bytes and disconnects whoever sends more")
 def test_a_broker_with_small_packets(bundle: Bundle, tmp_path: Path, record_property: Record) -> None:
-    """It says so when we connect: pictures are left out with an alarm, results come, no connection is lost."""
+    """It says so when we connect: images are left out with an alarm, results come, no connection is lost."""
     with running(tmp_path, bundle, broker=_remembering(tmp_path, "max_packet_size 2000\n")) as line:
         line.begin("packets")
         line.send(12)

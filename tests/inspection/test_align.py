@@ -1,4 +1,4 @@
-"""A part is found wherever it lies, or the picture is refused with a reason of its own."""
+"""A part is found wherever it lies, or the image is refused with a reason of its own."""
 
 from typing import Any
 
@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from edge_inspector.inspection.align import Aligner, make_aligner, reference_size
-from edge_inspector.inspection.header import UnreadablePictureError
+from edge_inspector.inspection.header import UnreadableImageError
 from edge_inspector.inspection.inspector import Features, Inspector
-from edge_inspector.inspection.model import AnomalyMap, Picture, Reason
+from edge_inspector.inspection.model import AnomalyMap, ModelInput, Reason
 from edge_inspector.inspection.preprocess import prepare, reduce
 from edge_inspector.inspection.recipe import Align, Recipe, Region, Window
 
@@ -21,10 +21,10 @@ REGION = Region(x=56, y=46, width=88, height=68)
 HOLE = Region(x=64, y=53, width=26, height=26)
 
 
-def an_aligned_recipe(kind: str = "rotate", most_turn: float = 25, **changes: Any) -> Recipe:  # noqa: ANN401
+def an_aligned_recipe(kind: str = "rotate", max_rotation: float = 25, **changes: Any) -> Recipe:  # noqa: ANN401
     """Return a recipe for brackets that lie as they like."""
     template = HOLE if kind == "template" else None
-    align = Align(kind=kind, most_turn=most_turn, template=template, least=0.7)  # type: ignore[arg-type]
+    align = Align(kind=kind, max_rotation=max_rotation, template=template, least=0.7)  # type: ignore[arg-type]
     values = {"camera_width": 200, "camera_height": 160, "region": REGION, "align": align, **changes}
     return a_recipe(**values)
 
@@ -36,7 +36,7 @@ def an_aligner(recipe: Recipe, image: NDArray[Any] | None = None) -> Aligner:
 
 
 def pose_of(image: NDArray[Any], recipe: Recipe) -> tuple[float, float, float, float]:
-    """Return turn, shift and correlation of a part in a camera picture."""
+    """Return turn, shift and correlation of a part in a camera image."""
     pose = prepare(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), recipe, an_aligner(recipe))[1].pose
     assert pose is not None
     return pose.turn, pose.shift_x, pose.shift_y, pose.correlation
@@ -69,7 +69,7 @@ def test_a_part_may_lie_at_any_angle(turn: float, plain: bool) -> None:  # noqa:
     if not plain:
         image[:20] = 200
         image[:, 180:] = 220
-    found = pose_of(image, an_aligned_recipe(most_turn=180))
+    found = pose_of(image, an_aligned_recipe(max_rotation=180))
 
     assert found[0] == pytest.approx(turn, abs=0.5)
     assert found[1:3] == pytest.approx((3, -4), abs=0.4)
@@ -98,11 +98,11 @@ def test_light_depth_and_a_defect_do_not_move_the_part(change: str) -> None:
 
 NOISE = np.random.default_rng(0).integers(0, 255, (160, 200, 3)).astype(np.uint8)
 BAD: dict[str, tuple[NDArray[Any], str]] = {
-    "flat": (np.full((160, 200, 3), 128, np.uint8), "the picture is flat (contrast 0.0)"),
-    "black": (np.zeros((160, 200, 3), np.uint8), "the picture is flat (contrast 0.0)"),
-    "noise": (NOISE, "the part is nowhere in the picture"),
-    "another part": (cv2.resize(a_part(0), (200, 160)), "the part is nowhere in the picture"),
-    "at the edge": (a_bracket(1, shift=(70, 0)), "the part is too near the picture's edge: shifted by +70."),
+    "flat": (np.full((160, 200, 3), 128, np.uint8), "the image is flat (contrast 0.0)"),
+    "black": (np.zeros((160, 200, 3), np.uint8), "the image is flat (contrast 0.0)"),
+    "noise": (NOISE, "the part is nowhere in the image"),
+    "another part": (cv2.resize(a_part(0), (200, 160)), "the part is nowhere in the image"),
+    "at the edge": (a_bracket(1, shift=(70, 0)), "the part is too near the image's edge: shifted by +70."),
     "over the corner": (a_bracket(1, shift=(-62, -30)), "px of it are outside"),
 }
 
@@ -123,21 +123,21 @@ def test_what_cannot_be_aligned_is_invalid_and_says_why(case: str, kind: str) ->
 
 def test_a_part_that_is_upside_down_is_not_found_where_it_may_not_be() -> None:
     """The largest turn is kept."""
-    recipe = an_aligned_recipe(most_turn=25)
+    recipe = an_aligned_recipe(max_rotation=25)
 
-    with pytest.raises(UnreadablePictureError, match="the part is nowhere in the picture"):
+    with pytest.raises(UnreadableImageError, match="the part is nowhere in the image"):
         pose_of(a_bracket(1, turn=150), recipe)
 
 
 @pytest.mark.parametrize("size", [(199, 160), (100, 80), (40, 30), (400, 320), (1, 1)])
-def test_a_picture_of_another_size_than_the_reference_is_invalid(size: tuple[int, int]) -> None:
+def test_an_image_of_another_size_than_the_reference_is_invalid(size: tuple[int, int]) -> None:
     """Smaller, larger, or of one pixel: the part would be looked for at a wrong scale."""
     image = cv2.resize(a_bracket(1), size)
     recipe = an_aligned_recipe()
     judgement = Inspector(recipe, _Good(), None, lambda: 0, aligner=an_aligner(recipe)).inspect(png(image)).judgement
 
     assert judgement.reason is Reason.WRONG_FORMAT
-    assert f"{size[0]}x{size[1]} pixels, the part was taught from 200x160" in judgement.detail
+    assert f"{size[0]}x{size[1]} pixels, the part was trained from 200x160" in judgement.detail
 
 
 def test_nothing_is_aligned_by_mistake_or_left_unaligned() -> None:
@@ -162,7 +162,7 @@ def test_a_reference_that_shows_nothing_is_refused(reference: NDArray[np.uint8],
 
 
 def test_what_was_found_is_published_with_the_result() -> None:
-    """Shift, turn and correlation stand beside the picture's quality; boxes are in the camera picture."""
+    """Shift, turn and correlation stand beside the image's quality; boxes are in the camera image."""
     recipe = an_aligned_recipe(decision=a_decision(threshold=1.0, min_area=4))
     inspector = Inspector(recipe, _Good(spot=3), None, lambda: 0, aligner=an_aligner(recipe))
     inspection = inspector.inspect(png(a_bracket(2, turn=20, shift=(10, 5))))
@@ -185,11 +185,11 @@ class _Good:
         self._amap = np.zeros((64, 64), np.float32)
         self._amap[43:55, 22:28] = spot  # y 92 to 104, x 86 to 94 of the region
 
-    def network(self, picture: Picture) -> Features:
+    def network(self, image: ModelInput) -> Features:
         """Return nothing of interest."""
-        return np.zeros((1, *picture.shape), np.float32)
+        return np.zeros((1, *image.shape), np.float32)
 
-    def residual(self, picture: Picture, features: Features) -> AnomalyMap:
+    def residual(self, image: ModelInput, features: Features) -> AnomalyMap:
         """Return the map."""
-        assert picture.shape[:2] == features.shape[1:3]
+        assert image.shape[:2] == features.shape[1:3]
         return self._amap

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image as Pillow
 
-from edge_inspector.inspection.header import Header, UnreadablePictureError, read_header
+from edge_inspector.inspection.header import Header, UnreadableImageError, read_header
 from edge_inspector.inspection.model import Image, Reason, Verdict
 from edge_inspector.inspection.preprocess import decode
 
@@ -112,16 +112,16 @@ def a_bmp_that_claims(width: int, height: int) -> bytes:
 
 
 def a_tiff(*tags: tuple[int, int]) -> bytes:
-    """Return a TIFF directory of LONG tags, followed by a few bytes of picture."""
+    """Return a TIFF directory of LONG tags, followed by a few bytes of image."""
     rows = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags)
     return b"II*\0" + struct.pack("<IH", 8, len(tags)) + rows + bytes(200)
 
 
 def decoded(data: bytes, channels: int) -> Image | Reason:
-    """Return the picture, or why there is none; any other exception is a fault."""
+    """Return the image, or why there is none; any other exception is a fault."""
     try:
         return decode(data, channels)
-    except UnreadablePictureError as error:
+    except UnreadableImageError as error:
         return error.reason
 
 
@@ -133,13 +133,13 @@ def test_a_complete_file_tells_its_size(name: str) -> None:
 
 @pytest.mark.parametrize("name", FILES)
 def test_a_file_cut_off_anywhere_is_never_judged_as_if_it_were_whole(name: str) -> None:
-    """A camera that is still writing, or died: refused at every byte, or nothing of the picture is missing."""
+    """A camera that is still writing, or died: refused at every byte, or nothing of the image is missing."""
     data = FILES[name]
     whole = decode(data, 3)
     for length in range(len(data)):
         try:
             found = decode(data[:length], 3)
-        except UnreadablePictureError:
+        except UnreadableImageError:
             continue
 
         assert np.array_equal(found, whole), f"accepted when cut after {length} of {len(data)} bytes"
@@ -148,7 +148,7 @@ def test_a_file_cut_off_anywhere_is_never_judged_as_if_it_were_whole(name: str) 
 @pytest.mark.parametrize("name", ["jpeg", "progressive jpeg", "png", "bmp", "webp", "webp without losses"])
 def test_a_file_without_its_last_byte_is_truncated(name: str) -> None:
     """The reason says what to do: write elsewhere, then rename."""
-    with pytest.raises(UnreadablePictureError) as caught:
+    with pytest.raises(UnreadableImageError) as caught:
         read_header(FILES[name][:-1])
 
     assert caught.value.reason is Reason.TRUNCATED
@@ -168,7 +168,7 @@ def test_a_file_without_its_last_byte_is_truncated(name: str) -> None:
 def test_a_header_bomb_is_refused_before_it_is_decoded(data: bytes) -> None:
     """A thousand bytes that claim 400 million pixels cost neither memory nor time."""
     start = time.process_time()
-    with pytest.raises(UnreadablePictureError) as caught:
+    with pytest.raises(UnreadableImageError) as caught:
         decode(data, 1)
 
     assert caught.value.reason is Reason.TOO_LARGE
@@ -178,18 +178,18 @@ def test_a_header_bomb_is_refused_before_it_is_decoded(data: bytes) -> None:
 @pytest.mark.parametrize(("first", "second"), [(20_000, 8), (8, 20_000)])
 def test_a_tiff_that_claims_two_sizes_is_refused(first: int, second: int) -> None:
     """Decoders take the first, so a header bomb must not hide behind a second."""
-    with pytest.raises(UnreadablePictureError):
+    with pytest.raises(UnreadableImageError):
         read_header(a_tiff((256, first), (256, second), (257, first), (257, second)))
 
 
-def test_the_end_of_a_thumbnail_is_not_the_end_of_the_picture() -> None:
-    """EXIF holds a complete little JPEG; a picture cut off behind it is still cut off."""
+def test_the_end_of_a_thumbnail_is_not_the_end_of_the_image() -> None:
+    """EXIF holds a complete little JPEG; an image cut off behind it is still cut off."""
     thumbnail = b"Exif\0\0" + jpeg(a_part(1, width=16, height=16))
     segment = b"\xff\xe1" + struct.pack(">H", len(thumbnail) + 2) + thumbnail
     whole = FILES["jpeg"][:2] + segment + FILES["jpeg"][2:]
 
     assert read_header(whole) == Header(24, 16)
-    with pytest.raises(UnreadablePictureError) as caught:
+    with pytest.raises(UnreadableImageError) as caught:
         read_header(whole[:-2])
     assert caught.value.reason is Reason.TRUNCATED
 
@@ -203,15 +203,15 @@ def test_bytes_behind_the_end_do_no_harm() -> None:
     ("data", "reason"),
     [
         (b"", Reason.EMPTY),
-        (b"serial;verdict\n4711;OK\n", Reason.NOT_A_PICTURE),
-        (b"GIF89a" + bytes(50), Reason.NOT_A_PICTURE),
+        (b"serial;verdict\n4711;OK\n", Reason.NOT_AN_IMAGE),
+        (b"GIF89a" + bytes(50), Reason.NOT_AN_IMAGE),
         (b"\xff\xd8", Reason.TRUNCATED),
         (b"\xff\xd8\xff", Reason.TRUNCATED),
-        (b"\xff\xd8not a marker", Reason.NOT_A_PICTURE),
+        (b"\xff\xd8not a marker", Reason.NOT_AN_IMAGE),
         (b"BM", Reason.TRUNCATED),
-        (a_jpeg_that_claims(0, 16), Reason.NOT_A_PICTURE),
-        (a_png_that_claims(16, 0), Reason.NOT_A_PICTURE),
-        (a_tiff((258, 8)), Reason.NOT_A_PICTURE),
+        (a_jpeg_that_claims(0, 16), Reason.NOT_AN_IMAGE),
+        (a_png_that_claims(16, 0), Reason.NOT_AN_IMAGE),
+        (a_tiff((258, 8)), Reason.NOT_AN_IMAGE),
     ],
     ids=[
         "empty",
@@ -226,9 +226,9 @@ def test_bytes_behind_the_end_do_no_harm() -> None:
         "no size",
     ],
 )
-def test_what_is_no_picture_is_refused_by_name(data: bytes, reason: Reason) -> None:
+def test_what_is_no_image_is_refused_by_name(data: bytes, reason: Reason) -> None:
     """A renamed text file, a format that is not taken, a header without a size: each says what it is."""
-    with pytest.raises(UnreadablePictureError) as caught:
+    with pytest.raises(UnreadableImageError) as caught:
         read_header(data)
 
     assert caught.value.reason is reason
@@ -240,7 +240,7 @@ def test_a_damaged_chunk_is_found() -> None:
     data = bytearray(FILES["png"])
     data[len(data) // 2] ^= 1
 
-    with pytest.raises(UnreadablePictureError, match="damaged"):
+    with pytest.raises(UnreadableImageError, match="damaged"):
         read_header(bytes(data))
 
 
@@ -258,7 +258,7 @@ def test_random_bytes_are_refused_and_crash_nothing(start: bytes, rest: bytes) -
     name=st.sampled_from(sorted(FILES)),
     changes=st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), min_size=1, max_size=6),
 )
-def test_a_damaged_picture_crashes_nothing(name: str, changes: list[tuple[float, int]]) -> None:
+def test_a_damaged_image_crashes_nothing(name: str, changes: list[tuple[float, int]]) -> None:
     """Bytes changed at random in a real file: decoded or refused."""
     data = bytearray(FILES[name])
     for place, value in changes:
@@ -270,14 +270,14 @@ def test_a_damaged_picture_crashes_nothing(name: str, changes: list[tuple[float,
 
 def test_a_png_with_rows_missing_is_refused() -> None:
     """All chunks are there and their checksums right, but the packed data ends early."""
-    with pytest.raises(UnreadablePictureError):
+    with pytest.raises(UnreadableImageError):
         decode(a_png_that_claims(24, 16), 1)
 
 
-def test_the_largest_allowed_picture_is_allowed() -> None:
-    """100 million pixels are a picture, one row more is not."""
+def test_the_largest_allowed_image_is_allowed() -> None:
+    """100 million pixels are an image, one row more is not."""
     assert read_header(a_png_that_claims(10_000, 10_000)) == Header(10_000, 10_000)
-    with pytest.raises(UnreadablePictureError, match="at most 100,000,000"):
+    with pytest.raises(UnreadableImageError, match="at most 100,000,000"):
         read_header(a_png_that_claims(10_000, 10_001))
 
 
@@ -290,7 +290,7 @@ def test_a_real_png_is_not_refused() -> None:
 def test_a_file_of_several_images_is_invalid(name: str) -> None:
     """A decoder shows the first alone; the defect may be on the second."""
     data, count = SEVERAL[name]
-    with pytest.raises(UnreadablePictureError) as caught:
+    with pytest.raises(UnreadableImageError) as caught:
         decode(data, 3)
 
     assert caught.value.reason is Reason.WRONG_FORMAT
@@ -321,7 +321,7 @@ def test_a_reduced_copy_in_a_tiff_is_no_second_image(tag: int, value: int) -> No
         return first + a_tiff(*marks, (256, 12), (257, 8))[8:]
 
     assert read_header(two([(tag, value)])) == Header(24, 16)
-    with pytest.raises(UnreadablePictureError, match="holds 2 images"):
+    with pytest.raises(UnreadableImageError, match="holds 2 images"):
         read_header(two([]))
 
 
@@ -331,7 +331,7 @@ def test_a_tiff_that_begins_with_its_thumbnail_is_refused() -> None:
     size = 2 + 12 * len(rows) + 4
     first = a_tiff(*rows)[: 8 + size - 4] + struct.pack("<I", 8 + size)
 
-    with pytest.raises(UnreadablePictureError, match="holds 2 images"):
+    with pytest.raises(UnreadableImageError, match="holds 2 images"):
         read_header(first + a_tiff((256, 24), (257, 16))[8:])
 
 
@@ -354,7 +354,7 @@ def test_a_jpeg_without_some_of_its_bits_is_refused(damage: str, options: tuple[
         assert decode(data, 3).shape == (120, 160, 3)
         start, length = len(data) // 3, len(data) // 4
         damaged = data[:start] + (bytes(length) if damage == "zeroed" else b"") + data[start + length :]
-        with pytest.raises(UnreadablePictureError) as caught:
+        with pytest.raises(UnreadableImageError) as caught:
             decode(damaged, 3)
 
         assert caught.value.reason.verdict is Verdict.INVALID
@@ -382,7 +382,7 @@ def test_what_others_write_on_standard_error_while_a_jpeg_is_decoded_is_not_lost
     talker.start()
     while talker.is_alive():
         decode(data, 3)
-        with pytest.raises(UnreadablePictureError):
+        with pytest.raises(UnreadableImageError):
             decode(data[: len(data) // 2] + data[3 * len(data) // 4 :], 3)
     talker.join()
 

@@ -1,4 +1,4 @@
-"""One picture in, one judgement out; a picture that cannot be judged is INVALID, never an exception."""
+"""One image in, one judgement out; an image that cannot be judged is INVALID, never an exception."""
 
 import itertools
 
@@ -9,7 +9,7 @@ from factories import a_decision, a_part, a_recipe, jpeg, png
 from numpy.typing import NDArray
 
 from edge_inspector.inspection.inspector import Features, Inspector
-from edge_inspector.inspection.model import AnomalyMap, Picture, Reason, Verdict
+from edge_inspector.inspection.model import AnomalyMap, ModelInput, Reason, Verdict
 from edge_inspector.inspection.recipe import Recipe, Region, Window
 
 
@@ -19,13 +19,13 @@ class Painted:
     def __init__(self, amap: AnomalyMap) -> None:
         self._amap = amap
 
-    def network(self, picture: Picture) -> Features:
+    def network(self, model_input: ModelInput) -> Features:
         """Return nothing of interest."""
-        return np.zeros((1, *picture.shape), np.float32)
+        return np.zeros((1, *model_input.shape), np.float32)
 
-    def residual(self, picture: Picture, features: Features) -> AnomalyMap:
+    def residual(self, model_input: ModelInput, features: Features) -> AnomalyMap:
         """Return the map that was given."""
-        assert picture.dtype == np.uint8
+        assert model_input.dtype == np.uint8
         assert features.dtype == np.float32
         return self._amap
 
@@ -46,7 +46,7 @@ def an_inspector(amap: AnomalyMap, recipe: Recipe | None = None, ignore: NDArray
     ("image", "reason"),
     [
         (b"", Reason.EMPTY),
-        (b"part;verdict\n", Reason.NOT_A_PICTURE),
+        (b"part;verdict\n", Reason.NOT_AN_IMAGE),
         (jpeg(a_part(0))[:-2], Reason.TRUNCATED),
         (png(a_part(0))[:100], Reason.TRUNCATED),
         (png(np.zeros((8, 8), np.uint16)), Reason.WRONG_FORMAT),
@@ -55,7 +55,7 @@ def an_inspector(amap: AnomalyMap, recipe: Recipe | None = None, ignore: NDArray
     ],
     ids=["empty", "text", "cut jpeg", "cut png", "16 bits", "float", "16-bit pixels"],
 )
-def test_a_bad_picture_is_invalid_and_says_why(image: bytes | NDArray[np.uint16], reason: Reason) -> None:
+def test_a_bad_image_is_invalid_and_says_why(image: bytes | NDArray[np.uint16], reason: Reason) -> None:
     """The line goes on, the part does not pass."""
     inspection = an_inspector(a_map()).inspect(image)
 
@@ -71,7 +71,7 @@ def test_a_bad_picture_is_invalid_and_says_why(image: bytes | NDArray[np.uint16]
     [a_recipe(region=Region(x=100, y=100, width=100, height=100)), a_recipe(window=Window(low=0, high=4095))],
     ids=["region outside", "8 bits under a 16-bit recipe"],
 )
-def test_a_picture_of_another_format_than_the_recipe_s_is_invalid(recipe: Recipe) -> None:
+def test_an_image_of_another_format_than_the_recipe_s_is_invalid(recipe: Recipe) -> None:
     """A camera with other settings than at training is found out."""
     assert an_inspector(a_map(), recipe).inspect(jpeg(a_part(0))).judgement.reason is Reason.WRONG_FORMAT
 
@@ -101,7 +101,7 @@ def test_the_map_decides(spot: float, verdict: Verdict, blobs: int) -> None:
 
 
 def test_a_box_is_in_camera_pixels() -> None:
-    """Columns 40 to 50 and rows 20 to 30 of the 64 x 64 map are there in the 160 x 120 picture."""
+    """Columns 40 to 50 and rows 20 to 30 of the 64 x 64 map are there in the 160 x 120 image."""
     (blob,) = an_inspector(a_map(spot=2)).inspect(jpeg(a_part(0))).judgement.blobs
 
     assert (blob.x, blob.y, blob.width, blob.height) == (100, 37, 25, 20)

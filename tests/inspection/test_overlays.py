@@ -22,7 +22,7 @@ def comment_of(data: bytes) -> bytes:
 @settings(deadline=None, max_examples=20)
 @given(limit=st.integers(2_000, 500_000), noisy=st.booleans())
 def test_a_thumbnail_never_has_more_bytes_than_allowed(limit: int, *, noisy: bool) -> None:
-    """A picture of pure noise too, down to the smallest limit that the settings allow."""
+    """An image of pure noise too, down to the smallest limit that the settings allow."""
     data, width, height = thumbnail(NOISE if noisy else a_part(0), (a_blob(),), "0" * 32, limit)
     shown = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
 
@@ -31,7 +31,7 @@ def test_a_thumbnail_never_has_more_bytes_than_allowed(limit: int, *, noisy: boo
 
 
 def test_a_thumbnail_names_its_part() -> None:
-    """Where MQTT 5 properties are lost, the JPEG comment still joins picture and verdict."""
+    """Where MQTT 5 properties are lost, the JPEG comment still joins image and verdict."""
     data, width, height = thumbnail(a_part(0), (), "4711", 20_000)
 
     assert comment_of(data) == b"id=4711"
@@ -49,7 +49,7 @@ def test_a_thumbnail_names_its_part() -> None:
     ],
     ids=["one pixel", "a column", "a row", "16 bits", "16 bits, colour"],
 )
-def test_every_picture_has_a_thumbnail(image: np.ndarray) -> None:
+def test_every_image_has_a_thumbnail(image: np.ndarray) -> None:
     """However thin, small or deep it is."""
     data, width, height = thumbnail(image, (), "a", 20_000)
 
@@ -58,7 +58,7 @@ def test_every_picture_has_a_thumbnail(image: np.ndarray) -> None:
 
 
 def test_a_box_is_drawn_where_the_blob_is() -> None:
-    """Red over the limit, amber over the review limit only; the camera's picture itself is left as it was."""
+    """Red over the limit, amber over the review limit only; the camera's image itself is left as it was."""
     image = np.full((100, 200), 50, np.uint8)
     blobs = a_blob(x=20, y=30, width=40, height=30), a_blob(x=120, y=40, width=20, height=20, over_threshold=False)
     shown = draw_boxes(image, blobs, 200)
@@ -80,7 +80,7 @@ def test_the_colours_of_a_heat_map_mean_the_same_for_every_part() -> None:
 
 
 def test_the_heat_lies_over_the_inspected_region_only() -> None:
-    """Outside the region the picture is the camera's, and the camera's own picture is not painted on."""
+    """Outside the region the image is the camera's, and the camera's own image is not painted on."""
     image = a_part(0)
     before = image.copy()
     shown = overlay(image, np.ones((8, 8), np.float32), 1.0, Placement(40, 20, 64, 64, 8, 8))

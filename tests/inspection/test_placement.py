@@ -1,4 +1,4 @@
-"""The map and the camera picture agree about places, however the part lies."""
+"""The map and the camera image agree about places, however the part lies."""
 
 import cv2
 import numpy as np
@@ -19,7 +19,7 @@ def a_place(pose: Pose | None, *, map_width: int = 100, map_height: int = 80) ->
 
 @pytest.mark.parametrize("size", [(100, 80), (50, 40), (32, 64), (200, 160)])
 def test_a_part_that_was_moved_is_seen_as_if_it_had_not(size: tuple[int, int]) -> None:
-    """Turned back and shifted back, at every size of the detector's picture."""
+    """Turned back and shifted back, at every size of the detector's image."""
     width, height = size
     still = cut_out(a_bracket(1), a_place(None, map_width=width, map_height=height)).astype(float)
     moved = a_bracket(2, turn=17, shift=(9, -6))
@@ -31,8 +31,8 @@ def test_a_part_that_was_moved_is_seen_as_if_it_had_not(size: tuple[int, int]) -
     assert np.abs(not_aligned - still).mean() > 20
 
 
-def test_a_large_picture_is_seen_without_noise() -> None:
-    """Each pixel of a picture much larger than the map counts, aligned or not: their noise averages out alike."""
+def test_a_large_image_is_seen_without_noise() -> None:
+    """Each pixel of an image much larger than the map counts, aligned or not: their noise averages out alike."""
     rng = np.random.default_rng(0)
     noise = rng.normal(128, 30, (800, 1000)).clip(0, 255).astype(np.uint8)
     pose = Pose(5, 3, 4, 500, 400, 1)
@@ -48,7 +48,7 @@ def test_a_large_picture_is_seen_without_noise() -> None:
     st.tuples(st.integers(1, 30), st.integers(1, 25)),
 )
 def test_the_box_of_a_blob_holds_what_was_there(turn: float, corner: tuple[int, int], size: tuple[int, int]) -> None:
-    """A spot in the camera picture, found on the map, lies in the box that the map gives back, inside the picture."""
+    """A spot in the camera image, found on the map, lies in the box that the map gives back, inside the image."""
     pose = Pose(turn, 4, -3, 100, 80, 1)
     placement = a_place(pose)
     x, y, width, height = placement.to_camera(*corner, *size)
@@ -70,7 +70,7 @@ def test_a_part_that_lies_as_in_the_reference_has_the_boxes_of_one_that_is_not_a
 
 @pytest.mark.parametrize("pose", [None, POSE], ids=["still", "moved"])
 def test_a_map_is_brought_back_to_where_it_was_cut(pose: Pose | None) -> None:
-    """What is spread over the camera picture and cut out again is the same; beside it there is nothing."""
+    """What is spread over the camera image and cut out again is the same; beside it there is nothing."""
     rng = np.random.default_rng(0)
     amap = cv2.GaussianBlur(rng.random((80, 100), np.float32), (0, 0), 4)
     placement = a_place(pose)
@@ -82,7 +82,7 @@ def test_a_map_is_brought_back_to_where_it_was_cut(pose: Pose | None) -> None:
     assert np.abs(cut_out(whole, placement) - amap)[2:-2, 2:-2].max() < 0.02
 
 
-def test_a_mask_is_turned_as_its_picture() -> None:
+def test_a_mask_is_rotated_as_its_image() -> None:
     """White where the defect is drawn, nothing between black and white."""
     drawn = np.zeros((160, 200), np.uint8)
     outline = a_place(POSE).corners(36, 52, 8, 12)

@@ -1,4 +1,4 @@
-"""The same part gives the detector the same picture, whatever the file is like."""
+"""The same part gives the detector the same image, whatever the file is like."""
 
 import io
 import resource
@@ -11,7 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image as Pillow
 
-from edge_inspector.inspection.header import UnreadablePictureError
+from edge_inspector.inspection.header import UnreadableImageError
 from edge_inspector.inspection.model import Reason
 from edge_inspector.inspection.placement import Placement, resize
 from edge_inspector.inspection.preprocess import as_image, decode, place, prepare
@@ -36,7 +36,7 @@ def turned(orientation: int) -> bytes:
 
 @pytest.mark.parametrize("suffix", [".png", ".bmp", ".tiff"])
 def test_lossless_formats_give_the_camera_s_pixels(suffix: str) -> None:
-    """PNG, BMP and TIFF of one part are one picture, blue-green-red."""
+    """PNG, BMP and TIFF of one part are one image, blue-green-red."""
     found = decode(bytes(cv2.imencode(suffix, PART)[1]), 3)
 
     assert found.dtype == np.uint8
@@ -72,7 +72,7 @@ def test_sixteen_bits_stay_sixteen_bits(channels: int) -> None:
 
 
 @pytest.mark.parametrize(("orientation", "turns"), [(1, 0), (3, 2), (6, -1), (8, 1)])
-def test_a_picture_is_turned_as_its_exif_says(orientation: int, turns: int) -> None:
+def test_an_image_is_rotated_as_its_exif_says(orientation: int, turns: int) -> None:
     """A camera mounted on its side gives upright parts."""
     found = decode(turned(orientation), 3)
     expected = np.rot90(decode(turned(1), 3), turns)
@@ -86,7 +86,7 @@ def test_a_depth_that_no_camera_gives_is_refused(dtype: type[np.floating]) -> No
     """A TIFF of floating-point numbers has no white and no black."""
     data = bytes(cv2.imencode(".tiff", np.ones((8, 8), dtype))[1])
 
-    with pytest.raises(UnreadablePictureError) as caught:
+    with pytest.raises(UnreadableImageError) as caught:
         decode(data, 1)
     assert caught.value.reason is Reason.WRONG_FORMAT
 
@@ -102,14 +102,14 @@ def test_a_camera_s_own_pixels_get_the_channels_asked_for(shape: tuple[int, ...]
 
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("size", [(64, 64), (160, 120), (320, 96)])
-def test_the_detector_s_picture_has_the_recipe_s_size(size: tuple[int, int], channels: int) -> None:
+def test_the_detector_s_image_has_the_recipe_s_size(size: tuple[int, int], channels: int) -> None:
     """Smaller, equal or larger than the camera's."""
     image = as_image(png(PART), channels)
-    picture, placement = prepare(image, a_recipe(width=size[0], height=size[1], channels=channels))
+    model_input, placement = prepare(image, a_recipe(width=size[0], height=size[1], channels=channels))
 
-    assert picture.shape == (size[1], size[0], channels)
-    assert picture.dtype == np.uint8
-    assert picture.flags.c_contiguous
+    assert model_input.shape == (size[1], size[0], channels)
+    assert model_input.dtype == np.uint8
+    assert model_input.flags.c_contiguous
     assert placement == Placement(0, 0, 160, 120, *size)
 
 
@@ -117,9 +117,9 @@ def test_a_colour_detector_sees_red_first() -> None:
     """OpenCV's blue-green-red ends here."""
     image = np.zeros((64, 64, 3), np.uint8)
     image[..., 2] = 200
-    picture, _ = prepare(image, a_recipe(channels=3, camera_width=64, camera_height=64))
+    model_input, _ = prepare(image, a_recipe(channels=3, camera_width=64, camera_height=64))
 
-    assert picture[0, 0].tolist() == [200, 0, 0]
+    assert model_input[0, 0].tolist() == [200, 0, 0]
 
 
 def test_only_the_region_is_looked_at() -> None:
@@ -136,36 +136,38 @@ def test_only_the_region_is_looked_at() -> None:
 
 
 @pytest.mark.parametrize("region", [(100, 0, 64, 64), (0, 57, 64, 64), (0, 0, 161, 10), (160, 0, 8, 8)])
-def test_a_region_outside_the_picture_is_refused(region: tuple[int, int, int, int]) -> None:
+def test_a_region_outside_the_image_is_refused(region: tuple[int, int, int, int]) -> None:
     """A camera set to another size is named as the cause, with both sizes."""
     x, y, width, height = region
     recipe = a_recipe(region=Region(x=x, y=y, width=width, height=height))
 
-    with pytest.raises(UnreadablePictureError, match="is outside 160x120 pixels") as caught:
+    with pytest.raises(UnreadableImageError, match="is outside 160x120 pixels") as caught:
         place(PART, recipe)
     assert caught.value.reason is Reason.WRONG_FORMAT
 
 
-def test_a_sixteen_bit_picture_goes_through_the_learned_window() -> None:
-    """Low becomes 0, high 255, beyond is cut: the same grey value means the same in every picture."""
+def test_a_sixteen_bit_image_goes_through_the_learned_window() -> None:
+    """Low becomes 0, high 255, beyond is cut: the same grey value means the same in every image."""
     image = np.full((64, 64), 2000, np.uint16)
     image[0, :5] = 0, 1000, 1500, 3000, 65535
-    picture, _ = prepare(image, a_recipe(camera_width=64, camera_height=64, window=Window(low=1000, high=3000)))
+    model_input, _ = prepare(image, a_recipe(camera_width=64, camera_height=64, window=Window(low=1000, high=3000)))
 
-    assert picture[0, :6, 0].tolist() == [0, 0, 64, 255, 255, 128]
+    assert model_input[0, :6, 0].tolist() == [0, 0, 64, 255, 255, 128]
 
 
 @pytest.mark.parametrize(("dtype", "window"), [(np.uint16, None), (np.uint8, Window(low=0, high=4095))])
-def test_another_depth_than_the_part_was_taught_with_is_refused(dtype: type[np.integer], window: Window | None) -> None:
-    """An 8-bit picture under a 16-bit recipe would be almost black, and nothing would look unusual."""
-    with pytest.raises(UnreadablePictureError) as caught:
+def test_another_depth_than_the_part_was_trained_with_is_refused(
+    dtype: type[np.integer], window: Window | None
+) -> None:
+    """An 8-bit image under a 16-bit recipe would be almost black, and nothing would look unusual."""
+    with pytest.raises(UnreadableImageError) as caught:
         prepare(np.zeros((64, 64), dtype), a_recipe(window=window))
 
     assert caught.value.reason is Reason.WRONG_FORMAT
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_the_camera_s_picture_is_left_as_it_was(channels: int) -> None:
+def test_the_camera_s_image_is_left_as_it_was(channels: int) -> None:
     """The archive and the thumbnail show what the camera gave."""
     image = PART.copy()
     prepare(as_image(image, channels), a_recipe(channels=channels))
@@ -176,7 +178,7 @@ def test_the_camera_s_picture_is_left_as_it_was(channels: int) -> None:
 @settings(deadline=None)
 @given(camera=st.integers(1, 2000), start=st.integers(0, 200), length=st.integers(1, 200), rest=st.integers(0, 200))
 @example(camera=115, start=96, length=2, rest=0)
-def test_a_box_on_the_map_lies_inside_the_camera_picture(camera: int, start: int, length: int, rest: int) -> None:
+def test_a_box_on_the_map_lies_inside_the_camera_image(camera: int, start: int, length: int, rest: int) -> None:
     """Boxes are never empty, never stick out, and hold all of what they stand for, to the exact fraction."""
     side = start + length + rest
     x, y, width, height = Placement(7, 9, camera, camera, side, side).to_camera(start, start, length, length)
@@ -188,30 +190,30 @@ def test_a_box_on_the_map_lies_inside_the_camera_picture(camera: int, start: int
 
 
 def test_jpeg_and_png_of_one_part_look_the_same_to_the_detector() -> None:
-    """The compression of a good JPEG moves the detector's picture by a grey value or so."""
-    pictures = [prepare(as_image(data, 1), a_recipe())[0].astype(float) for data in (jpeg(PART), png(PART))]
+    """The compression of a good JPEG moves the detector's image by a grey value or so."""
+    model_inputs = [prepare(as_image(data, 1), a_recipe())[0].astype(float) for data in (jpeg(PART), png(PART))]
 
-    assert np.abs(pictures[0] - pictures[1]).mean() < 1
+    assert np.abs(model_inputs[0] - model_inputs[1]).mean() < 1
 
 
 @pytest.mark.parametrize(("width", "height"), [(8, 8), (120, 160), (79, 59), (160, 100)])
-def test_a_picture_of_another_size_or_shape_is_refused(width: int, height: int) -> None:
-    """Stretched to fit, the picture of another camera could look like a good part."""
-    with pytest.raises(UnreadablePictureError) as caught:
+def test_an_image_of_another_size_or_shape_is_refused(width: int, height: int) -> None:
+    """Stretched to fit, the image of another camera could look like a good part."""
+    with pytest.raises(UnreadableImageError) as caught:
         prepare(np.zeros((height, width), np.uint8), a_recipe())
 
     assert caught.value.reason is Reason.WRONG_FORMAT
 
 
 def test_a_sharper_camera_of_the_same_shape_is_taken() -> None:
-    """Twice the pixels of the same view are the same view; and where sizes varied in teaching, any size is taken."""
+    """Twice the pixels of the same view are the same view; and where sizes varied in training, any size is taken."""
     doubled, _ = prepare(np.zeros((240, 320), np.uint8), a_recipe())
     other, _ = prepare(np.zeros((50, 90), np.uint8), a_recipe(sizes_vary=True))
 
     assert doubled.shape == other.shape == (64, 64, 1)
 
 
-def test_slow_light_is_taken_out_of_a_picture() -> None:
+def test_slow_light_is_taken_out_of_an_image() -> None:
     """With `normalise = local` a part lit from the left looks like the part lit from the right."""
     detail = np.random.default_rng(0).integers(100, 130, (256, 256)).astype(np.float32)
     left, right = (
@@ -231,8 +233,8 @@ def test_slow_light_is_taken_out_of_a_picture() -> None:
 
 @pytest.mark.parametrize("camera", [(1944, 2592), (1000, 1000), (401, 640), (300, 200), (256, 256)])
 @pytest.mark.parametrize("channels", [1, 3])
-def test_a_smaller_picture_has_the_means_of_the_areas_it_covers(camera: tuple[int, int], channels: int) -> None:
-    """Whatever way is quick: hardly off the exact mean, and the camera's picture stays as it is."""
+def test_a_smaller_image_has_the_means_of_the_areas_it_covers(camera: tuple[int, int], channels: int) -> None:
+    """Whatever way is quick: hardly off the exact mean, and the camera's image stays as it is."""
     noise = np.random.default_rng(0).integers(0, 256, (*camera, channels), np.uint8).squeeze()
     image = cv2.GaussianBlur(noise, (0, 0), 2)
     before = image.copy()
@@ -246,13 +248,13 @@ def test_a_smaller_picture_has_the_means_of_the_areas_it_covers(camera: tuple[in
     assert np.array_equal(image, before)
 
 
-def test_a_picture_for_which_there_is_no_memory_is_no_bad_picture() -> None:
+def test_an_image_for_which_there_is_no_memory_is_no_bad_image() -> None:
     """INVALID would send somebody to the camera; what fails is this PC."""
     large = png(np.zeros((8000, 8000, 3), np.uint8))
     limits = resource.getrlimit(resource.RLIMIT_DATA)
     resource.setrlimit(resource.RLIMIT_DATA, (1, limits[1]))
     try:
-        with pytest.raises(MemoryError, match="no memory for a picture"):
+        with pytest.raises(MemoryError, match="no memory for an image"):
             decode(large, 3)
     finally:
         resource.setrlimit(resource.RLIMIT_DATA, limits)

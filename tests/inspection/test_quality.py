@@ -1,4 +1,4 @@
-"""A picture that may not be judged is INVALID, says why with numbers, and hides no score."""
+"""An image that may not be judged is INVALID, says why with numbers, and hides no score."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,7 +10,7 @@ from factories import a_part, a_recipe
 from numpy.typing import NDArray
 
 from edge_inspector.inspection.inspector import Features, Inspection, Inspector
-from edge_inspector.inspection.model import AnomalyMap, Picture, Reason, Verdict
+from edge_inspector.inspection.model import AnomalyMap, ModelInput, Reason, Verdict
 from edge_inspector.inspection.preprocess import prepare, shrink
 from edge_inspector.inspection.quality import Gate, Quality, make_gate, miniature_of
 from edge_inspector.inspection.recipe import QualityLimits
@@ -23,14 +23,14 @@ def grey(seed: int) -> NDArray[np.uint8]:
     return np.asarray(cv2.cvtColor(a_part(seed), cv2.COLOR_BGR2GRAY))
 
 
-def picture_of(image: NDArray[np.uint8]) -> Picture:
+def image_of(image: NDArray[np.uint8]) -> ModelInput:
     """Return what the detector sees of it."""
     return prepare(image, a_recipe())[0]
 
 
 def a_gate(limits: QualityLimits = LIMITS) -> Gate:
     """Return the gate of the drawn part."""
-    return make_gate(limits, picture_of(grey(0)), [miniature_of(picture_of(grey(seed))) for seed in range(4)])
+    return make_gate(limits, image_of(grey(0)), [miniature_of(image_of(grey(seed))) for seed in range(4)])
 
 
 def a_map(level: float) -> AnomalyMap:
@@ -44,20 +44,20 @@ class _Painted:
     def __init__(self, amap: AnomalyMap) -> None:
         self._amap = amap
 
-    def network(self, picture: Picture) -> Features:
-        return np.zeros((1, *picture.shape), np.float32)
+    def network(self, model_input: ModelInput) -> Features:
+        return np.zeros((1, *model_input.shape), np.float32)
 
-    def residual(self, _picture: Picture, _features: Features) -> AnomalyMap:
+    def residual(self, _image: ModelInput, _features: Features) -> AnomalyMap:
         return self._amap
 
 
 def inspect(image: NDArray[np.uint8], amap: AnomalyMap, gate: Gate | None = None) -> Inspection:
-    """Inspect a picture whose anomaly map is given."""
+    """Inspect an image whose anomaly map is given."""
     return Inspector(a_recipe(), _Painted(amap), None, lambda: 0, gate or a_gate()).inspect(image)
 
 
 def moved(image: NDArray[np.uint8], right: int, down: int) -> NDArray[np.uint8]:
-    """Return the picture as a camera that was knocked sees it."""
+    """Return the image as a camera that was knocked sees it."""
     shift = np.array([[1, 0, right], [0, 1, down]], np.float32)
     return np.asarray(cv2.warpAffine(image, shift, image.shape[::-1], borderMode=cv2.BORDER_REPLICATE))
 
@@ -99,7 +99,7 @@ def test_what_cannot_be_judged_is_invalid_and_keeps_its_score(
 @pytest.mark.parametrize("seed", range(4, 12))
 @pytest.mark.parametrize("scratched", [False, True])
 def test_a_part_at_its_place_is_judged(seed: int, *, scratched: bool) -> None:
-    """A defect is no reason to refuse the picture."""
+    """A defect is no reason to refuse the image."""
     image = np.asarray(cv2.cvtColor(a_part(seed, scratched=scratched), cv2.COLOR_BGR2GRAY))
 
     assert inspect(image, a_map(0.5)).judgement.verdict is Verdict.OK
@@ -108,7 +108,7 @@ def test_a_part_at_its_place_is_judged(seed: int, *, scratched: bool) -> None:
 
 @pytest.mark.parametrize("name", SPOILED)
 def test_each_limit_can_be_switched_off(name: str) -> None:
-    """With its own limit off, a picture is refused for another reason or not at all."""
+    """With its own limit off, an image is refused for another reason or not at all."""
     reason, spoil = SPOILED[name]
     gate = a_gate(LIMITS.without([reason.name.lower()]))
 
@@ -125,7 +125,7 @@ def test_without_limits_everything_is_judged_and_measured() -> None:
 
 
 def test_a_fault_of_the_system_stays_an_error() -> None:
-    """A bad picture does not excuse a map that is not finite."""
+    """A bad image does not excuse a map that is not finite."""
     broken = a_map(0.5)
     broken[0, 0] = np.nan
 
@@ -134,9 +134,9 @@ def test_a_fault_of_the_system_stays_an_error() -> None:
 
 @pytest.mark.parametrize(("right", "down"), [(0, 0), (10, 0), (-20, 0), (0, 15), (-15, -9)])
 def test_the_offset_is_measured_to_two_sixty_fourths(right: int, down: int) -> None:
-    """To the right and down are positive; in shares of the camera picture's sides."""
+    """To the right and down are positive; in shares of the camera image's sides."""
     image = moved(grey(0), right, down)
-    quality = a_gate().measure(shrink(image, a_recipe())[0], picture_of(image))
+    quality = a_gate().measure(shrink(image, a_recipe())[0], image_of(image))
 
     assert quality.offset_x == pytest.approx(right / 160, abs=2 / 64)
     assert quality.offset_y == pytest.approx(down / 120, abs=2 / 64)
@@ -146,13 +146,13 @@ def test_light_does_not_pass_for_sharpness() -> None:
     """A dimmer lamp changes the brightness, not the focus."""
     gate, image = a_gate(), grey(3)
     dimmed = (image * 0.6).astype(np.uint8)
-    bright, dim = (gate.measure(shrink(i, a_recipe())[0], picture_of(i)) for i in (image, dimmed))
+    bright, dim = (gate.measure(shrink(i, a_recipe())[0], image_of(i)) for i in (image, dimmed))
 
     assert dim.brightness == pytest.approx(0.6 * bright.brightness, rel=0.02)
     assert dim.focus == pytest.approx(bright.focus, rel=0.1)
 
 
-def test_a_colour_picture_is_measured_too() -> None:
+def test_a_colour_image_is_measured_too() -> None:
     """Three channels or one: the same part has the same quality."""
     colour = a_recipe(channels=3)
     seen, placement = shrink(a_part(3), colour)

@@ -59,9 +59,9 @@ def test_the_smallest_blob_is_converted_once_from_camera_to_map(
     assert a_recipe(decision=a_decision(min_area=min_area), **changes).min_area_px == expected
 
 
-def test_a_smallest_blob_larger_than_the_picture_is_refused() -> None:
+def test_a_smallest_blob_larger_than_the_image_is_refused() -> None:
     """Nothing could ever be rejected."""
-    with pytest.raises(ValidationError, match="larger than the picture"):
+    with pytest.raises(ValidationError, match="larger than the image"):
         a_recipe(decision=a_decision(min_area=19_300))
 
 
@@ -98,7 +98,7 @@ def test_a_recipe_from_before_parts_were_aligned_keeps_its_digest() -> None:
     assert not {"align", "units"} & a_recipe().model_dump().keys()
 
 
-ALIGN = Align(kind="rotate", most_turn=20, least=0.4)
+ALIGN = Align(kind="rotate", max_rotation=20, least=0.4)
 REGION = Region(x=40, y=30, width=80, height=60)
 
 
@@ -109,8 +109,8 @@ def a_unit(x: int, y: int, width: int, height: int, min_area: float = 9) -> Unit
 
 def test_alignment_and_regions_come_back_from_json() -> None:
     """A bundle keeps them."""
-    align = Align(kind="template", most_turn=0, template=Region(x=1, y=2, width=9, height=9), least=0.3)
-    units = (a_unit(40, 30, 20, 20), Unit(region=Region(x=60, y=30, width=20, height=20), min_area=50, usual=0.37))
+    align = Align(kind="template", max_rotation=0, template=Region(x=1, y=2, width=9, height=9), least=0.3)
+    units = (a_unit(40, 30, 20, 20), Unit(region=Region(x=60, y=30, width=20, height=20), min_area=50, typical=0.37))
     recipe = a_recipe(region=REGION, align=align, units=units)
 
     assert Recipe.model_validate_json(recipe.model_dump_json()) == recipe
@@ -120,7 +120,7 @@ def test_alignment_and_regions_come_back_from_json() -> None:
     ("changes", "words"),
     [
         ({"align": ALIGN}, "aligned by a region of it"),
-        ({"align": ALIGN, "region": REGION, "sizes_vary": True}, "in pictures of one size"),
+        ({"align": ALIGN, "region": REGION, "sizes_vary": True}, "in images of one size"),
         ({"align": ALIGN, "region": Region(x=100, y=0, width=61, height=60)}, "61x60 at 100,0 is outside 160x120"),
         ({"units": (a_unit(150, 0, 20, 20),)}, "20x20 at 150,0 is outside the inspected 160x120"),
         ({"units": (a_unit(30, 30, 20, 20),), "region": REGION}, "outside the inspected 80x60 at 40,30"),
@@ -139,10 +139,12 @@ def test_regions_that_make_no_sense_are_refused(changes: dict[str, object], word
     ("kind", "most_turn", "template"),
     [("rotate", 0, None), ("translate", 5, None), ("template", 0, None), ("rotate", 5, REGION), ("rotate", 181, None)],
 )
-def test_an_alignment_that_contradicts_itself_is_refused(kind: str, most_turn: float, template: Region | None) -> None:
+def test_an_alignment_that_contradicts_itself_is_refused(
+    kind: str, max_rotation: float, template: Region | None
+) -> None:
     """A turn where nothing may turn, a template that nobody looks for."""
     with pytest.raises(ValidationError):
-        Align(kind=kind, most_turn=most_turn, template=template, least=0.4)  # type: ignore[arg-type]
+        Align(kind=kind, max_rotation=max_rotation, template=template, least=0.4)  # type: ignore[arg-type]
 
 
 @given(st.integers(1, 159), st.integers(1, 300))

@@ -17,7 +17,7 @@ from edge_inspector.inspection.units import as_judged, blobs_of, fields_of, leve
 
 Map = NDArray[np.float32]
 MAPS = hnp.arrays(np.float32, (12, 16), elements=st.sampled_from([np.float32(v) for v in (0, 0.1, 0.3, 0.7, 1.1, 2.2)]))
-USUAL = st.sampled_from([0.1, 0.3, 1.0, 1.7])
+TYPICAL = st.sampled_from([0.1, 0.3, 1.0, 1.7])
 
 
 def a_unit(x: int, y: int, width: int, height: int, **changes: Any) -> Unit:  # noqa: ANN401
@@ -27,19 +27,19 @@ def a_unit(x: int, y: int, width: int, height: int, **changes: Any) -> Unit:  # 
 
 
 def a_recipe_of(*units: Unit, **changes: Any) -> Recipe:  # noqa: ANN401
-    """Return a recipe whose map is the camera picture, 16 x 12."""
+    """Return a recipe whose map is the camera image, 16 x 12."""
     values = {"width": 16, "height": 12, "camera_width": 16, "camera_height": 12, "units": units, **changes}
     return a_recipe(**{"decision": a_decision(threshold=1.0, min_area=1), **values})
 
 
-@given(MAPS, USUAL, USUAL, st.integers(1, 9), st.sampled_from([0.999999, 1.0, 0.3000001, 7.0]))
+@given(MAPS, TYPICAL, TYPICAL, st.integers(1, 9), st.sampled_from([0.999999, 1.0, 0.3000001, 7.0]))
 def test_a_level_over_the_limit_means_a_blob_in_some_region(
     amap: Map, first: float, second: float, min_area: int, threshold: float
 ) -> None:
     """Exactly, whatever the regions are measured by; an NG part has a box, an OK part has none."""
     recipe = a_recipe_of(
-        a_unit(0, 0, 8, 12, usual=first, min_area=min_area),
-        a_unit(8, 2, 8, 6, usual=second),
+        a_unit(0, 0, 8, 12, typical=first, min_area=min_area),
+        a_unit(8, 2, 8, 6, typical=second),
         decision=a_decision(threshold=threshold, min_area=1),
     )
     judged = as_judged(amap, recipe, None)
@@ -53,7 +53,7 @@ def test_a_level_over_the_limit_means_a_blob_in_some_region(
 def test_each_region_has_its_own_minimum_area_and_measure() -> None:
     """The same spot is a defect in one region, too small in another, usual in a third and nobody's beside them."""
     recipe = a_recipe_of(
-        a_unit(0, 0, 4, 12), a_unit(4, 0, 4, 12, min_area=5), a_unit(8, 0, 4, 12, usual=10.0), a_unit(12, 0, 2, 12)
+        a_unit(0, 0, 4, 12), a_unit(4, 0, 4, 12, min_area=5), a_unit(8, 0, 4, 12, typical=10.0), a_unit(12, 0, 2, 12)
     )
     found = []
     for x in (1, 5, 9, 14):
@@ -80,7 +80,7 @@ def test_without_regions_all_of_the_map_is_judged_as_ever() -> None:
 
 def test_the_mask_and_the_regions_hold_together() -> None:
     """What is masked is silent in a region too."""
-    recipe = a_recipe_of(a_unit(2, 2, 8, 8, usual=2.0))
+    recipe = a_recipe_of(a_unit(2, 2, 8, 8, typical=2.0))
     amap = np.full((12, 16), 4, np.float32)
     ignore = np.zeros((12, 16), bool)
     ignore[:, :6] = True

@@ -1,4 +1,4 @@
-"""README's picture of a report, made anew: `python tests/lab/make_report_image.py`; the parts are drawn."""
+"""README's image of a report, made anew: `python tests/lab/make_report_image.py`; the parts are drawn."""
 
 import subprocess
 import sys
@@ -12,7 +12,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parents[1] / "nodered"))
 
 from factories import png
-from make_pictures import PICTURES, a_bracket
+from make_images import IMAGES, a_bracket
 from playwright.sync_api import sync_playwright
 
 CHROMIUM = Path("/usr/bin/chromium")
@@ -25,10 +25,10 @@ def write_brackets(folder: Path, count: int, *, first: int, bad: bool = False) -
         kind = "good" if not bad else "scratch" if seed % 2 == 0 else "stain"
         place = folder / "test" / kind / f"{seed}.png" if first else folder / f"{seed}.png"
         place.parent.mkdir(parents=True, exist_ok=True)
-        picture = a_bracket(seed, bad=bad)
-        place.write_bytes(png(picture))
+        image = a_bracket(seed, bad=bad)
+        place.write_bytes(png(image))
         if bad:
-            changed = cv2.absdiff(picture, a_bracket(seed)).max(2) > 12
+            changed = cv2.absdiff(image, a_bracket(seed)).max(2) > 12
             mask = folder / "ground_truth" / kind / f"{seed}_mask.png"
             mask.parent.mkdir(parents=True, exist_ok=True)
             mask.write_bytes(png(cv2.morphologyEx(np.uint8(255) * changed, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))))
@@ -40,7 +40,7 @@ def edge_inspector(*arguments: object) -> None:
 
 
 def main() -> None:
-    """Teach brackets, evaluate on good and bad ones, and take the picture of the report."""
+    """Train brackets, evaluate on good and bad ones, and take the image of the report."""
     with tempfile.TemporaryDirectory() as temporary, sync_playwright() as playwright:
         folder = Path(temporary)
         write_brackets(folder / "fit", 120, first=0)
@@ -57,14 +57,14 @@ def main() -> None:
 
 
 def save_small(shot: Path) -> None:
-    """Keep the picture in 256 colours: text stays sharp, and the file small.
+    """Keep the image in 256 colours: text stays sharp, and the file small.
 
     Raises:
-        ValueError: the file is larger than a README picture may be.
+        ValueError: the file is larger than a README image may be.
     """
     from PIL import Image  # noqa: PLC0415 - comes with matplotlib
 
-    out = PICTURES / "report.png"
+    out = IMAGES / "report.png"
     Image.open(shot).convert("RGB").quantize(256, method=Image.Quantize.MEDIANCUT).save(out, optimize=True)
     if out.stat().st_size > LARGEST:
         raise ValueError(f"{out} has {out.stat().st_size} bytes, at most {LARGEST} are wanted")

@@ -17,10 +17,10 @@ from factories import a_part, a_recipe, png
 
 from edge_inspector.bundle import Bundle
 from edge_inspector.inspection.inspector import Features, Inspector
-from edge_inspector.inspection.model import AnomalyMap, Picture
+from edge_inspector.inspection.model import AnomalyMap, ModelInput
 from edge_inspector.line.ledger.ledger import Ledger, open_ledger
 from edge_inspector.line.station.stage import PartLine
-from edge_inspector.line.station.station import Station, World
+from edge_inspector.line.station.station import Environment, Station
 from edge_inspector.line.station.supervisor import Restart, Signs
 from edge_inspector.settings import Settings
 
@@ -29,10 +29,10 @@ class _Detector:
     def __init__(self, residual: Callable[[], AnomalyMap]) -> None:
         self._residual = residual
 
-    def network(self, _picture: Picture) -> Features:
+    def network(self, _image: ModelInput) -> Features:
         return np.zeros((1, 1, 64, 64), np.float32)
 
-    def residual(self, _picture: Picture, _features: Features) -> AnomalyMap:
+    def residual(self, _image: ModelInput, _features: Features) -> AnomalyMap:
         return self._residual()
 
 
@@ -44,7 +44,7 @@ def a_map(level: float = 0.5) -> AnomalyMap:
 
 
 class Bench:
-    """Station st1 with part washer; `level` is what the detector finds in the next picture.
+    """Station st1 with part washer; `level` is what the detector finds in the next image.
 
     `bundles` is what the station knows of its parts; `golden` is what the next golden checks find, by part; `now_ns`
     is the station's clock; while `hold` is not set the detector does not come to an end. Below zero it fails.
@@ -88,7 +88,7 @@ class Bench:
         (self._folder / "state" / station.name).mkdir(parents=True, exist_ok=True)
         self.opens().__exit__()
         inspector = Inspector(a_recipe(), _Detector(self._look), None, time.perf_counter_ns)
-        world = World(self._now, time.monotonic_ns, self._new_id, Random(1))  # noqa: S311 - jitter
+        environment = Environment(self._now, time.monotonic_ns, self._new_id, Random(1))  # noqa: S311 - jitter
         running = Station(
             self._settings,
             station,
@@ -97,7 +97,7 @@ class Bench:
                 part.name: PartLine(inspector, None, golden=lambda name=part.name: self.golden.get(name, ()))
                 for part in station.part
             },
-            world=world,
+            environment=environment,
             stop=self._stop,
             signs=self.signs,
         )

@@ -23,7 +23,7 @@ REASONS = {
     "OK": "no blob of 40 px over the limit",
     "NG": "{n} blob(s) over the limit, largest {largest} px",
     "REVIEW": "one blob close to the limit",
-    "INVALID": "the picture ends after 4096 of 61337 bytes",
+    "INVALID": "the image ends after 4096 of 61337 bytes",
     "ERROR": "no answer within 500 ms",
 }
 THUMB_MESSAGE = {
@@ -51,28 +51,28 @@ def stamp(moment: dt.datetime | None = None) -> str:
 def draw_part(boxes: tuple[Box, ...], seed: int) -> NDArray[np.uint8]:
     """Return a rendered turned part, uint8 480x640x3, with a scratch inside each of the `boxes` (camera pixels)."""
     noise = np.random.default_rng(seed)
-    picture = np.full((THUMB[1], THUMB[0], 3), (58, 54, 50), np.uint8)
-    cv2.circle(picture, (320, 240), 196, (150, 148, 144), -1, cv2.LINE_AA)
+    image = np.full((THUMB[1], THUMB[0], 3), (58, 54, 50), np.uint8)
+    cv2.circle(image, (320, 240), 196, (150, 148, 144), -1, cv2.LINE_AA)
     for radius in range(186, 96, -6):
         shade = 150 + int(14 * np.sin(radius))
-        cv2.circle(picture, (320, 240), radius, (shade, shade, shade - 4), 3, cv2.LINE_AA)
-    cv2.circle(picture, (320, 240), 92, (120, 118, 114), -1, cv2.LINE_AA)
-    cv2.circle(picture, (320, 240), 62, (44, 42, 40), -1, cv2.LINE_AA)
+        cv2.circle(image, (320, 240), radius, (shade, shade, shade - 4), 3, cv2.LINE_AA)
+    cv2.circle(image, (320, 240), 92, (120, 118, 114), -1, cv2.LINE_AA)
+    cv2.circle(image, (320, 240), 62, (44, 42, 40), -1, cv2.LINE_AA)
     for turn in range(6):
         angle = turn * np.pi / 3 + 0.2
         centre = (int(320 + 140 * np.cos(angle)), int(240 + 140 * np.sin(angle)))
-        cv2.circle(picture, centre, 15, (52, 50, 48), -1, cv2.LINE_AA)
+        cv2.circle(image, centre, 15, (52, 50, 48), -1, cv2.LINE_AA)
     for x, y, width, height in boxes:
         start, end = (x // 2 + 4, y // 2 + 4), ((x + width) // 2 - 4, (y + height) // 2 - 4)
-        cv2.line(picture, start, end, (40, 40, 60), 3, cv2.LINE_AA)
-    grain = noise.normal(0, 5, picture.shape)
+        cv2.line(image, start, end, (40, 40, 60), 3, cv2.LINE_AA)
+    grain = noise.normal(0, 5, image.shape)
     blurred: NDArray[np.float64] = cv2.GaussianBlur(grain, (3, 3), 0)
-    return np.clip(picture + 2 * blurred, 0, 255).astype(np.uint8)
+    return np.clip(image + 2 * blurred, 0, 255).astype(np.uint8)
 
 
-def encode_thumb(picture: NDArray[np.uint8], part_id: str) -> bytes:
+def encode_thumb(image: NDArray[np.uint8], part_id: str) -> bytes:
     """Return a JPEG whose comment segment says which part it shows."""
-    jpeg: bytes = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 80])[1].tobytes()
+    jpeg: bytes = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 80])[1].tobytes()
     comment = f"id={part_id}".encode()
     return jpeg[:2] + b"\xff\xfe" + (len(comment) + 2).to_bytes(2, "big") + comment + jpeg[2:]
 
@@ -162,8 +162,8 @@ class Station:
         self.send("recipe", {"schema_version": 1, "active": active, "available": parts}, retain=True)
 
     def collection(self, state: str = "taking", *, last: dict[str, object] | None = None, **changes: object) -> None:
-        """Publish how collecting pictures of good parts goes."""
-        picture = {
+        """Publish how collecting images of good parts goes."""
+        image = {
             "id": "id-1",
             "file": "SN-1.png",
             "verdict": "OK",
@@ -187,7 +187,7 @@ class Station:
             "taken": 0,
             "not_ok": 0,
             "passed_over": 0,
-            "last": None if last is None else picture | last,
+            "last": None if last is None else image | last,
         }
         self.send("collection", message | changes, retain=True)
 
@@ -228,13 +228,13 @@ class Station:
         return message | changes
 
     def thumb(self, part_id: str, boxes: tuple[Box, ...] = (), *, leaf: str = "image/thumb") -> None:
-        """Publish the picture of one part."""
+        """Publish the image of one part."""
         self.send(
             leaf, encode_thumb(draw_part(boxes, self.seq), part_id), retain=leaf.startswith("last/"), part_id=part_id
         )
 
     def part(self, verdict: str = "OK", boxes: tuple[Box, ...] = (), **changes: object) -> dict[str, Any]:
-        """Judge one part: result, picture and counters, as a daemon sends them."""
+        """Judge one part: result, image and counters, as a daemon sends them."""
         message = self.result(verdict, boxes, **changes)
         self.counts["total"] += 1
         self.counts[verdict.lower()] += 1

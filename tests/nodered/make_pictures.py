@@ -1,4 +1,4 @@
-"""README's pictures, made anew: `python tests/nodered/make_pictures.py`. The parts are drawn, so they may be shown."""
+"""README's images, made anew: `python tests/nodered/make_pictures.py`. The parts are drawn, so they may be shown."""
 
 import subprocess
 import sys
@@ -21,7 +21,7 @@ from playwright.sync_api import sync_playwright
 from edge_inspector.bundle import read_bundle
 from edge_inspector.private_line import private_broker, private_daemon, watching, write_settings
 
-PICTURES = Path(__file__).parents[2] / "nodered" / "pictures"
+IMAGES = Path(__file__).parents[2] / "nodered" / "pictures"
 PAGES = ("line", "history", "control", "alarms")
 
 
@@ -58,8 +58,8 @@ def edge_inspector(*arguments: object) -> None:
 
 
 def main() -> None:
-    """Teach brackets, judge good and bad ones with dashboard and all, and take the pictures."""
-    PICTURES.mkdir(exist_ok=True)
+    """Train brackets, judge good and bad ones with dashboard and all, and take the images."""
+    IMAGES.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as temporary, ExitStack() as stack:
         folder = Path(temporary)
         (folder / "good").mkdir()
@@ -81,13 +81,13 @@ def main() -> None:
             if name == "control":
                 collect(page, folder / "inbox")
             page.wait_for_timeout(2500)
-            page.screenshot(path=PICTURES / f"{name}.png")
+            page.screenshot(path=IMAGES / f"{name}.png")
         browser.close()
         make_verdict(folder)
 
 
 def collect(page: Any, inbox: Path) -> None:  # noqa: ANN401
-    """Have pictures to teach from collected, and drop some parts."""
+    """Have images to train from collected, and drop some parts."""
     page.locator("[data-test=by]").fill("Maria")
     page.locator("[data-test=by]").blur()
     page.locator("[data-test=collect]").click()
@@ -97,10 +97,10 @@ def collect(page: Any, inbox: Path) -> None:  # noqa: ANN401
         page.wait_for_timeout(250)
 
 
-def drop(inbox: Path, serial: int, picture: NDArray[np.uint8]) -> None:
-    """Have a picture appear whole."""
+def drop(inbox: Path, serial: int, image: NDArray[np.uint8]) -> None:
+    """Have an image appear whole."""
     hidden = inbox / f".{serial}"
-    hidden.write_bytes(png(picture))
+    hidden.write_bytes(png(image))
     hidden.rename(inbox / f"SN-{serial}.png")
 
 
@@ -122,7 +122,7 @@ def make_verdict(folder: Path) -> None:
         cv2.resize(cv2.imread(str(folder / "look" / "bad" / f"{name}.png")), (480, 360))
         for name in ("boxes", "overlay")
     ]
-    cv2.imwrite(str(PICTURES / "verdict.png"), np.hstack(shown))
+    cv2.imwrite(str(IMAGES / "verdict.png"), np.hstack(shown))
 
 
 if __name__ == "__main__":

@@ -48,7 +48,7 @@ def test_a_known_alarm_comes_with_its_remedy(alarms_page: Page, station: Station
     """Whoever stands before the machine at night reads what to do."""
     raise_alarm(station, "source", "//nas/cam1: no such folder", active=True, codes=["source"])
 
-    expect(alarms_page.get_by_test_id("alarm")).to_contain_text("No pictures")
+    expect(alarms_page.get_by_test_id("alarm")).to_contain_text("No images")
     expect(alarms_page.get_by_test_id("alarm")).to_contain_text("Check the camera")
 
 

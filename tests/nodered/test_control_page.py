@@ -100,7 +100,7 @@ def test_the_operator_may_disagree_with_the_last_rejection(
     button: str,
     agree: bool,  # noqa: FBT001
 ) -> None:
-    """The opinion goes out with the id of the part whose picture was shown."""
+    """The opinion goes out with the id of the part whose image was shown."""
     part = station.part("NG", ((600, 400, 80, 40),))
     station.part("OK")
     expect(control_page.get_by_test_id("rejected")).to_have_attribute("data-id", part["id"])
@@ -151,7 +151,7 @@ def test_a_challenge_part_is_announced_and_monitor_mode_has_an_end(control_page:
     assert heard(station, "monitor")["args"] == {"minutes": 0}
 
 
-def test_pictures_are_asked_for_with_what_was_filled_in(control_page: Page, station: Station) -> None:
+def test_images_are_asked_for_with_what_was_filled_in(control_page: Page, station: Station) -> None:
     """What is left empty is the station's own choice."""
     control_page.get_by_test_id("collect").click()
     assert heard(station, "collect")["args"] == {"count": 50}
@@ -165,7 +165,7 @@ def test_pictures_are_asked_for_with_what_was_filled_in(control_page: Page, stat
 
 
 @pytest.mark.parametrize("count", ["", "0", "2001", "1.5"])
-def test_a_number_of_pictures_that_is_none_is_not_sent(control_page: Page, station: Station, count: str) -> None:
+def test_a_number_of_images_that_is_none_is_not_sent(control_page: Page, station: Station, count: str) -> None:
     """0 would end what another operator has begun."""
     control_page.get_by_test_id("collect-count").fill(count)
     control_page.get_by_test_id("collect").click()
@@ -175,7 +175,7 @@ def test_a_number_of_pictures_that_is_none_is_not_sent(control_page: Page, stati
     assert [name for name, _ in station.heard] == ["trigger"]
 
 
-def test_each_picture_is_told_to_whoever_stands_at_the_camera(control_page: Page, station: Station) -> None:
+def test_each_image_is_told_to_whoever_stands_at_the_camera(control_page: Page, station: Station) -> None:
     """How many, how sharp, how bright, what to mend; and at the end what to do with them."""
     station.collection(taken=12, last={"sharpness": 0.43, "brightness": 88.4, "flaws": ["blurred", "too_bright"]})
     expect(control_page.get_by_test_id("collected")).to_have_text("12 of 50")
@@ -198,7 +198,7 @@ def test_each_picture_is_told_to_whoever_stands_at_the_camera(control_page: Page
 
 
 def test_what_is_to_be_pasted_is_quoted(control_page: Page, station: Station) -> None:
-    """Who may send a command shall not write on whoever's command line; each view is taught by itself."""
+    """Who may send a command shall not write on whoever's command line; each view is trained by itself."""
     station.collection("complete", taken=2, part="a;b'c", views=["top", "si`de"])
 
     expect(control_page.get_by_test_id("next")).to_have_text(
@@ -210,14 +210,14 @@ def test_what_is_to_be_pasted_is_quoted(control_page: Page, station: Station) ->
 
 
 def test_a_part_that_is_new_is_named_while_it_is_collected(control_page: Page, station: Station) -> None:
-    """Whatever comes is taken as it; a picture that is sharp may still be of a part that did not come out OK."""
+    """Whatever comes is taken as it; an image that is sharp may still be of a part that did not come out OK."""
     station.collection(part="flange-b", is_new=True, taken=1, last={"verdict": "NG"})
 
     expect(control_page.get_by_test_id("new-part")).to_contain_text("every flange that comes is taken as it")
     expect(control_page.locator(".collect .chip")).to_have_text("NG")
 
 
-def test_why_pictures_are_no_longer_collected_is_shown(control_page: Page, station: Station) -> None:
+def test_why_images_are_no_longer_collected_is_shown(control_page: Page, station: Station) -> None:
     """And a station that collected nothing since its start shows nothing."""
     station.collection("failed", detail="12 MB of disk free, less than 2000 MB")
     expect(control_page.locator(".collect .how")).to_contain_text("Failed: 12 MB of disk free, less than 2000 MB")

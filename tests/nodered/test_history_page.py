@@ -15,7 +15,7 @@ def history_page(page: Page, dashboard: NodeRed, station: Station) -> Page:
     return show(page, dashboard, station, "history")
 
 
-def test_results_come_newest_first_with_pictures_of_what_was_not_ok(history_page: Page, station: Station) -> None:
+def test_results_come_newest_first_with_images_of_what_was_not_ok(history_page: Page, station: Station) -> None:
     """The table shows every part, and can leave out the good ones."""
     parts = [station.part(verdict, SCRATCH if verdict == "NG" else ()) for verdict in ("OK", "NG", "OK", "INVALID")]
     rows = history_page.get_by_test_id("results").locator("tbody tr")
@@ -43,7 +43,7 @@ def test_rates_and_reasons_are_counted_once(history_page: Page, station: Station
     expect(history_page.get_by_test_id("results").locator("tbody tr")).to_have_count(4)
     expect(history_page.get_by_test_id("hours")).to_contain_text("33.3")
     expect(history_page.get_by_test_id("reasons").locator("li")).to_have_text(
-        ["a blob of the minimum area over the limit1", "the picture ends too early1"]
+        ["a blob of the minimum area over the limit1", "the image ends too early1"]
     )
 
 
@@ -58,7 +58,7 @@ def test_the_gallery_keeps_the_last_ten_defects(history_page: Page, station: Sta
     expect(gallery.first).to_have_attribute("data-id", rejected[-1])
     until(
         lambda: all(gallery.locator("image").evaluate_all("all => all.map(each => each.getBBox().width > 0)")),
-        "the pictures of the gallery",
+        "the images of the gallery",
     )
     gallery.first.click()
     expect(history_page.locator(".dialog image")).to_be_visible()

@@ -22,10 +22,10 @@ COLOURS = "band => [getComputedStyle(band).color, getComputedStyle(band).backgro
 WATCH_PAIRS = """() => {
   window.mixed = []; window.seen = new Set()
   const look = () => {
-    const band = document.querySelector('[data-test=band]'), picture = document.querySelector('[data-test=picture]')
-    if (!band || !picture) return
-    const address = decodeURIComponent(picture.querySelector('image').getAttribute('href')).split('/').pop()
-    const ids = [band.dataset.id, picture.dataset.id, address]
+    const band = document.querySelector('[data-test=band]'), image = document.querySelector('[data-test=image]')
+    if (!band || !image) return
+    const address = decodeURIComponent(image.querySelector('image').getAttribute('href')).split('/').pop()
+    const ids = [band.dataset.id, image.dataset.id, address]
     window.seen.add(ids[0])
     if (new Set(ids).size > 1) window.mixed.push(ids)
   }
@@ -67,17 +67,17 @@ def test_a_rejected_part_appears_with_its_verdict_boxes_and_count(line_page: Pag
 
 
 def test_the_boxes_lie_on_the_defects(line_page: Page, station: Station) -> None:
-    """A box is in camera pixels and the picture is smaller: both fill the same frame."""
+    """A box is in camera pixels and the image is smaller: both fill the same frame."""
     station.part("NG", ((640, 480, 320, 240),))
     line_page.get_by_test_id("picture").wait_for()
 
-    picture = line_page.locator("[data-test=picture] image").bounding_box()
+    image = line_page.locator("[data-test=image] image").bounding_box()
     box = line_page.get_by_test_id("box").bounding_box()
-    assert picture is not None
+    assert image is not None
     assert box is not None
-    assert abs(box["x"] - (picture["x"] + picture["width"] / 2)) < 6
-    assert abs(box["y"] - (picture["y"] + picture["height"] / 2)) < 6
-    assert abs(box["width"] - picture["width"] / 4) < 6
+    assert abs(box["x"] - (image["x"] + image["width"] / 2)) < 6
+    assert abs(box["y"] - (image["y"] + image["height"] / 2)) < 6
+    assert abs(box["width"] - image["width"] / 4) < 6
 
 
 @pytest.mark.parametrize("theme", ["dark", "light"])
@@ -102,10 +102,10 @@ def test_every_verdict_is_read_from_across_the_hall(
 
 
 @pytest.mark.parametrize("version", [5, 4])
-def test_picture_and_verdict_are_always_of_the_same_part(
+def test_image_and_verdict_are_always_of_the_same_part(
     page: Page, broker: Mosquitto, node_red: Dashboards, version: int
 ) -> None:
-    """Whatever order results and pictures come in, and in MQTT 3.1.1 too, two parts are never mixed on the page."""
+    """Whatever order results and images come in, and in MQTT 3.1.1 too, two parts are never mixed on the page."""
     dashboard = node_red(broker.port, EDGE_INSPECTOR_MQTT_VERSION=str(version))
     with Station(broker.port, version=version) as station:
         station.health()
@@ -130,8 +130,8 @@ def test_picture_and_verdict_are_always_of_the_same_part(
         assert page.evaluate("window.seen.size") > 3
 
 
-def test_a_verdict_without_its_picture_shows_no_other(line_page: Page, station: Station) -> None:
-    """When a picture stays away the verdict comes all the same, and the old picture leaves."""
+def test_a_verdict_without_its_image_shows_no_other(line_page: Page, station: Station) -> None:
+    """When an image stays away the verdict comes all the same, and the old image leaves."""
     station.part("OK")
     line_page.get_by_test_id("picture").wait_for()
     lonely = station.result("NG", SCRATCHES)
@@ -203,9 +203,9 @@ BAD = {
     "an unknown verdict": ("result", {"schema_version": 1, "id": "x", "verdict": "FINE", "accept": True}),
     "an OK that is not accepted": ("result", {"schema_version": 1, "id": "x", "verdict": "OK", "accept": False}),
     "an unknown state": ("health", {"schema_version": 1, "state": "DANCING"}),
-    "a picture that is none": ("image/thumb", b"GIF89a........"),
-    "a picture of nobody": ("image/thumb", encode_thumb(draw_part((), 1), "")),
-    "a picture cut in its comment": ("image/thumb", b"\xff\xd8\xff\xfe\xff\xff"),
+    "an image that is none": ("image/thumb", b"GIF89a........"),
+    "an image of nobody": ("image/thumb", encode_thumb(draw_part((), 1), "")),
+    "an image cut in its comment": ("image/thumb", b"\xff\xd8\xff\xfe\xff\xff"),
     "a huge payload": ("result", b"[" * 950_000),
     "a strange availability": ("availability", b"perhaps"),
 }
@@ -253,7 +253,7 @@ def test_results_that_wait_are_told_when_they_wait_long(line_page: Page, station
     expect(line_page.get_by_test_id("notice")).to_contain_text("7 results wait for the broker, the oldest for 12 s")
 
 
-def test_a_broken_picture_says_so(line_page: Page, station: Station) -> None:
+def test_a_broken_image_says_so(line_page: Page, station: Station) -> None:
     """A JPEG that ends in its middle is not shown as the part."""
     part = station.result("NG", SCRATCHES)
     station.send("image/thumb", encode_thumb(draw_part((), 1), part["id"])[:300], part_id=part["id"])

@@ -21,12 +21,12 @@ WATCH_LONG_TASKS = """() => {
 
 def produce(station: Station, parts: int, *, a_minute: float) -> int:
     """Judge `parts` parts at an even pace; one in ten is bad. Return the bytes of what was published."""
-    picture = draw_part(SCRATCH, 1)
+    image = draw_part(SCRATCH, 1)
     published = 0
     started = time.monotonic()
     for number in range(parts):
         message = station.result(*(("NG", SCRATCH) if number % 10 == 0 else ("OK",)))
-        thumb = encode_thumb(picture, message["id"])
+        thumb = encode_thumb(image, message["id"])
         published += len(json.dumps(message)) + len(thumb)
         station.send("result", message)
         station.send("image/thumb", thumb, part_id=message["id"])

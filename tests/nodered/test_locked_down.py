@@ -67,11 +67,11 @@ def guarded(broker: Mosquitto, node_red: Callable[..., NodeRed]) -> Iterator[tup
         yield dashboard, station
 
 
-def test_without_the_password_there_is_no_page_no_picture_and_no_socket(guarded: tuple[NodeRed, Station]) -> None:
+def test_without_the_password_there_is_no_page_no_image_and_no_socket(guarded: tuple[NodeRed, Station]) -> None:
     """The dashboard's socket is behind the same login as its pages, which Node-RED's own login does not do."""
     dashboard, station = guarded
     wrong = "Basic " + base64.b64encode(f"{USER}:guess".encode()).decode()
-    for path in ("/", "/dashboard", "/dashboard/line", "/dashboard/_setup", "/operator", f"/picture/{station.name}/x"):
+    for path in ("/", "/dashboard", "/dashboard/line", "/dashboard/_setup", "/operator", f"/image/{station.name}/x"):
         assert dashboard.status(path) == 401
         assert dashboard.status(path, Authorization=wrong) == 401
     for headers in ({}, {"Authorization": wrong}, {"Authorization": "Basic !"}, {"Authorization": "Bearer x"}):
@@ -99,7 +99,7 @@ def test_a_page_of_another_origin_cannot_press_buttons(guarded: tuple[NodeRed, S
 
 
 def test_with_the_password_the_page_works(browser: Browser, guarded: tuple[NodeRed, Station]) -> None:
-    """Logged in, the operator sees parts and pictures."""
+    """Logged in, the operator sees parts and images."""
     dashboard, station = guarded
     context = browser.new_context(http_credentials={"username": USER, "password": PASSWORD})
     page = context.new_page()

@@ -25,4 +25,4 @@ def test_a_page_fits_a_phone(page: Page, dashboard: NodeRed, station: Station, n
     if name == "line":
         expect(page.get_by_test_id("verdict")).to_have_text("NG")
         assert page.get_by_test_id("band").evaluate("band => band.scrollHeight <= band.clientHeight")
-        assert page.get_by_test_id("picture").evaluate("picture => picture.clientHeight > 250")
+        assert page.get_by_test_id("picture").evaluate("image => image.clientHeight > 250")

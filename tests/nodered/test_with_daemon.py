@@ -1,4 +1,4 @@
-"""The whole line: a real picture in the folder, the real daemon, a real broker, the dashboard in a real browser."""
+"""The whole line: a real image in the folder, the real daemon, a real broker, the dashboard in a real browser."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -26,7 +26,7 @@ class Plant:
     heard: Subscriber
 
     def photograph(self, serial: str, seed: int, *, scratched: bool = False) -> dict[str, object]:
-        """Let the camera write a picture and return the part's result."""
+        """Let the camera write an image and return the part's result."""
         drop(self.folder / "inbox", f"{serial}.png", png(a_part(seed, scratched=scratched)))
         return self.heard.wait_for_results([serial])[serial]
 
@@ -73,7 +73,7 @@ def test_a_bad_part_in_the_folder_is_ng_on_the_page(plant: Plant, opened: Callab
     expect(page.get_by_test_id("box")).to_have_count(len(result["blobs"]))  # type: ignore[arg-type]
     expect(page.get_by_test_id("serial")).to_contain_text("bad-1")
     expect(page.get_by_test_id("count-NG")).to_have_text(str(plant.heard.last("counters")["ng"]))
-    assert page.locator("[data-test=picture] image").evaluate(_IS_DRAWN)
+    assert page.locator("[data-test=image] image").evaluate(_IS_DRAWN)
 
 
 def test_the_pause_button_reaches_the_daemon_and_its_answer_the_page(
@@ -96,7 +96,7 @@ def test_the_pause_button_reaches_the_daemon_and_its_answer_the_page(
     assert [(ack["command"], ack["status"]) for ack in acks] == [("pause", "done"), ("resume", "done")]
 
 
-def test_pictures_are_collected_from_the_page(plant: Plant, opened: Callable[[str], Page]) -> None:
+def test_images_are_collected_from_the_page(plant: Plant, opened: Callable[[str], Page]) -> None:
     """Asked for on the page, taken from the line at work, told on the page one by one, and there for `train`."""
     page = opened("control")
     page.get_by_test_id("collect-count").fill("2")

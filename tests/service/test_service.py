@@ -32,7 +32,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def stick(tmp_path_factory: pytest.TempPathFactory, bundle: Bundle) -> Path:
-    """Give what a technician carries: the offline folder, a bundle taught elsewhere, good pictures it never saw."""
+    """Give what a technician carries: the offline folder, a bundle trained elsewhere, good images it never saw."""
     folder = tmp_path_factory.mktemp("stick")
     offline = folder / "edge-inspector-offline"
     made = os.environ.get("EDGE_INSPECTOR_OFFLINE_BUNDLE")  # spares two minutes to who works on this test
@@ -68,7 +68,7 @@ def readme_commands() -> list[str]:
 
 
 def drop(machine: Machine, serial: str, *, scratched: bool = False) -> None:
-    """Put a picture into the inbox as an FTP server does: of another user, readable by the folder's group."""
+    """Put an image into the inbox as an FTP server does: of another user, readable by the folder's group."""
     inbox = machine.root / "srv/camera/press-1"
     part = inbox.with_name(f"{serial}.part")
     part.write_bytes(png(a_part(int(re.sub(r"\D", "", serial)), scratched=scratched)))
@@ -160,7 +160,7 @@ def test_the_service_is_locked_down_where_it_runs(machine: Machine) -> None:
 
 
 def test_a_pc_without_torch_can_check_inspect_and_calibrate(machine: Machine) -> None:
-    """Settings and broker are in order; a bad part is a finding; a new threshold needs no teaching PC."""
+    """Settings and broker are in order; a bad part is a finding; a new threshold needs no training PC."""
     machine.run(f"edge-inspector check --config {CONFIG}")
     inspected = machine.run(f"edge-inspector inspect {STICK}/bundles/bracket {STICK}/ng.png", check=False)
     machine.run(f"edge-inspector calibrate {STICK}/bundles/bracket --ok {STICK}/good --out /var/tmp/again", seconds=120)

@@ -93,7 +93,7 @@ class Cell:
     last_n: int = 0
     last_seq: int = 0
     promised: set[str] = field(default_factory=set)
-    """Triggers of which the PLC was told that their picture is being taken."""
+    """Triggers of which the PLC was told that their image is being taken."""
     cursor: int = 0
     words: int = 0
     plc_hears: bool = True
@@ -274,8 +274,8 @@ class Cell:
         return str(result["trigger_id"] if self.triggered else result["serial"])
 
     def let_go(self, arrival_id: str) -> None:
-        """A picture is about to be put away."""
-        must(arrival_id in self.answers, f"the picture of {arrival_id} is put away before it was answered")
+        """An image is about to be put away."""
+        must(arrival_id in self.answers, f"the image of {arrival_id} is put away before it was answered")
         self.told.add(arrival_id)
 
     def after_power_cut(self) -> None:
@@ -329,7 +329,7 @@ class Cell:
         must(self.strays <= self.operator.announcements, f"{self.strays} parts were taken for challenges")
         must(attempts == 0, "an attempt is open although everything is answered")
         left = [name for folder in (inbox, inbox / ".claimed") if folder.is_dir() for name in os.listdir(folder)]  # noqa: PTH208
-        must([n for n in left if not n.startswith(".")] == [], f"pictures are left: {left}")
+        must([n for n in left if not n.startswith(".")] == [], f"images are left: {left}")
 
     def _check_verdict(self, name: str, result: dict[str, Any]) -> None:
         kind, verdict, code = self.kinds[name], result["verdict"], result["reason_code"]
@@ -356,7 +356,7 @@ def _drop(inbox: Path, name: str, kind: str, mtime_ns: int) -> None:
 
 
 class SimInspector:
-    """Says what the picture says; takes its time, hangs, or kills the process."""
+    """Says what the image says; takes its time, hangs, or kills the process."""
 
     recipe = a_recipe()
 

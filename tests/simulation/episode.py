@@ -230,11 +230,19 @@ class _Story:
 
     def _main(self) -> None:
         scheduler = self.scheduler
-        world = station.World(scheduler.wall, lambda: scheduler.now, self._new_id, Random(self.rng.random()))  # noqa: S311
+        environment = station.Environment(
+            scheduler.wall, lambda: scheduler.now, self._new_id, Random(self.rng.random())
+        )  # noqa: S311
         one = self._settings.station[0]
         lines = {"washer": PartLine(SimInspector(scheduler), None)}  # type: ignore[arg-type]
         running = station.Station(
-            self._settings, one, {}, lines, world=world, stop=self.stop, signs=self._modules["queue"].SimpleQueue()
+            self._settings,
+            one,
+            {},
+            lines,
+            environment=environment,
+            stop=self.stop,
+            signs=self._modules["queue"].SimpleQueue(),
         )
         running.run()
         scheduler.current().process.dead = True

@@ -11,7 +11,7 @@ from typing import Any
 import paho.mqtt.client as mqtt
 from simulation.scheduler import Process, Scheduler
 
-from edge_inspector.line.broker.link import Dial
+from edge_inspector.line.broker.link import ConnectionOptions
 
 _GOOD = SimpleNamespace(value=0, is_failure=False)
 _SILENT_S = 1.5
@@ -85,7 +85,7 @@ class Broker:
 class Socket:
     """One connection and the paho client on it, as link.py uses it."""
 
-    def __init__(self, broker: Broker, dial: Dial) -> None:
+    def __init__(self, broker: Broker, dial: ConnectionOptions) -> None:
         self.client_id = dial.client_id
         self.will = dial.will
         self.keepalive_s = dial.keepalive_s

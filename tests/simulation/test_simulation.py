@@ -9,7 +9,7 @@ from simulation.episode import FailedError, run
 
 from edge_inspector.inspection.model import Image
 from edge_inspector.line.broker import publisher
-from edge_inspector.line.health.verdict_hold import Standing
+from edge_inspector.line.health.verdict_hold import VerdictHold
 from edge_inspector.line.ledger.ledger import Ledger
 from edge_inspector.line.ledger.monitor import PRODUCTION
 from edge_inspector.line.sources import camera
@@ -93,7 +93,7 @@ def test_power_cuts_lose_what_was_not_synced(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_a_challenge_that_counts_as_production_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As it did for a trigger that was answered before its picture was taken in."""
+    """As it did for a trigger that was answered before its image was taken in."""
     monkeypatch.setattr(Ledger, "_mark_challenge", lambda self, _id: self._set("challenge_announced", ""))
 
     with pytest.raises(FailedError, match=r"the (marked|announced) challenge part .* counts as production"):
@@ -110,7 +110,7 @@ def test_monitor_mode_that_nobody_marks_is_found(monkeypatch: pytest.MonkeyPatch
 
 def test_a_station_that_stays_ready_for_nothing_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """A failed or missing challenge says that the detector may be blind."""
-    monkeypatch.setattr(Standing, "withholds", False)
+    monkeypatch.setattr(VerdictHold, "withholds", False)
 
     with pytest.raises(FailedError, match="nobody may act on verdicts"):
         _run_seeds(60)

@@ -117,8 +117,8 @@ def test_a_published_score_is_on_the_side_of_the_limit_where_the_verdict_is(scor
     assert result.margin == pytest.approx(1 - result.score)
 
 
-def test_what_was_measured_of_the_picture_is_published() -> None:
-    """By name, also where the picture could not be judged: with its score."""
+def test_what_was_measured_of_the_image_is_published() -> None:
+    """By name, also where the image could not be judged: with its score."""
     result = result_of(
         an_identity(),
         a_judgement(Reason.BLURRED, quality=(("focus", 0.03), ("brightness", 120.5))),

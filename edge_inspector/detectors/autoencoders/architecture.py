@@ -14,7 +14,7 @@ class Sizes:
     squares: tuple[int, ...] = ()
 
     def take(self, height: int, width: int) -> bool:
-        """Say whether a picture of that size goes in."""
+        """Say whether an image of that size goes in."""
         if self.squares:
             return height == width and height in self.squares
         return height % self.multiple == 0 and width % self.multiple == 0

@@ -35,10 +35,10 @@ def build(channels: int, height: int, width: int) -> nn.Sequential:
 
 
 class TileRule(nn.Module):
-    """Picture and reconstruction to the anomaly map: mean absolute error of each tile beside that of good tiles.
+    """Image and reconstruction to the anomaly map: mean absolute error of each tile beside that of good tiles.
 
     A tile is anomalous where its error reaches mean + k * sd. The map counts in k * sd beyond the mean, so that this
-    is exactly where it reaches 1. System 002 took mean and sd from the pixels of the picture itself, so that something
+    is exactly where it reaches 1. System 002 took mean and sd from the pixels of the image itself, so that something
     was often flagged on a good part; here they are those of good tiles. Sides need not be multiples of the tile: the
     last row and column of tiles are smaller.
     """
@@ -51,14 +51,14 @@ class TileRule(nn.Module):
         self.register_buffer("mean", mean)
         self.register_buffer("spread", spread)
 
-    def raw(self, picture: Tensor, reconstruction: Tensor) -> Tensor:
+    def raw(self, image: Tensor, reconstruction: Tensor) -> Tensor:
         """Return the absolute error, the mean of the channels, float32 (batch, 1, height, width)."""
-        x = picture.permute(0, 3, 1, 2).float() / 255
+        x = image.permute(0, 3, 1, 2).float() / 255
         return (x - reconstruction).abs().mean(1, keepdim=True)
 
-    def forward(self, picture: Tensor, reconstruction: Tensor) -> Tensor:
+    def forward(self, image: Tensor, reconstruction: Tensor) -> Tensor:
         """Return the anomaly map, float32 (height, width)."""
-        return self.excess(self.raw(picture, reconstruction))[0, 0]
+        return self.excess(self.raw(image, reconstruction))[0, 0]
 
     def excess(self, raw: Tensor) -> Tensor:
         """Return the map of errors (batch, 1, height, width), the same shape, in k * sd of good tiles, at least 0.
@@ -102,7 +102,7 @@ def fit_tiles(rule: TileRule, raw: Tensor, *, each_place: bool) -> TileRule:
 
     Args:
         rule: gives tile and boxes.
-        raw: errors of good pictures that did not train the network, (count, 1, height, width).
+        raw: errors of good images that did not train the network, (count, 1, height, width).
         each_place: a tile beside the tiles at its own place, with the floor of `fit_tolerance`; otherwise beside all.
     """
     tiles = rule.errors(raw)

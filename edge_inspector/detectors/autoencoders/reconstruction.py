@@ -14,13 +14,13 @@ from torch.nn import functional
 from edge_inspector.detectors.autoencoders.ssim import Blur, Ssim
 from edge_inspector.detectors.pace import Pace, falling
 from edge_inspector.detectors.settings import AutoencoderSettings, Loss
-from edge_inspector.detectors.training_data import Lesson, Pictures
+from edge_inspector.detectors.training_data import Images, TrainingData
 from edge_inspector.detectors.workers import Workers
 from edge_inspector.errors import DataError
 
 DEFAULT_STEPS = 60
 FIRST_LOOK, LOOK_EVERY = 0.4, 1 / 10
-"""Shares of the training at which planted defects are looked for: not before the network has learned anything."""
+"""Shares of the training at which synthetic defects are looked for: not before the network has learned anything."""
 WARM_UP = 0.1
 LACK_COUNTS = 0.5
 """Of a residual below what is usual, against one above it."""
@@ -33,14 +33,14 @@ class ReconstructionNetwork(nn.Module):
         super().__init__()
         self.autoencoder = autoencoder
 
-    def forward(self, picture: Tensor) -> Tensor:
-        """Return the reconstruction of a picture."""
-        reconstruction: Tensor = self.autoencoder(as_input(picture))
+    def forward(self, image: Tensor) -> Tensor:
+        """Return the reconstruction of an image."""
+        reconstruction: Tensor = self.autoencoder(as_input(image))
         return reconstruction
 
 
 class ReconstructionResidual(nn.Module):
-    """Picture and reconstruction to the anomaly map: residual, smoothed, beyond what is usual at each place."""
+    """Image and reconstruction to the anomaly map: residual, smoothed, beyond what is usual at each place."""
 
     def __init__(self, kind: str, smoothing: float, mean: Tensor, spread: Tensor) -> None:
         super().__init__()
@@ -53,15 +53,15 @@ class ReconstructionResidual(nn.Module):
         self.register_buffer("mean", mean)
         self.register_buffer("spread", spread)
 
-    def raw(self, picture: Tensor, reconstruction: Tensor) -> Tensor:
+    def raw(self, image: Tensor, reconstruction: Tensor) -> Tensor:
         """Return the smoothed residual, float32 (batch, 1, height, width), before the tolerance."""
-        x = as_input(picture)
+        x = as_input(image)
         smoothed: Tensor = self.smooth(self._difference(x, reconstruction).mean(1, keepdim=True))
         return smoothed
 
-    def forward(self, picture: Tensor, reconstruction: Tensor) -> Tensor:
+    def forward(self, image: Tensor, reconstruction: Tensor) -> Tensor:
         """Return the anomaly map, float32 (height, width)."""
-        return self.excess(self.raw(picture, reconstruction))[0, 0]
+        return self.excess(self.raw(image, reconstruction))[0, 0]
 
     def excess(self, raw: Tensor) -> Tensor:
         """Return how far raw residuals are from what is usual, in units of the tolerance; the shape of `raw`.
@@ -85,9 +85,9 @@ class ReconstructionResidual(nn.Module):
         raise ValueError(f"expected ssim, l1, l2 or ssim+l1, got {self.kind}")
 
 
-def as_input(picture: Tensor) -> Tensor:
+def as_input(image: Tensor) -> Tensor:
     """Return uint8 (batch, height, width, channels) as float32 (batch, channels, height, width) in 0..1."""
-    return picture.permute(0, 3, 1, 2).float() / 255
+    return image.permute(0, 3, 1, 2).float() / 255
 
 
 def without_tolerance(kind: str, smoothing: float) -> ReconstructionResidual:
@@ -103,7 +103,7 @@ def fit_tolerance(residual: ReconstructionResidual, maps: Tensor, sigma: float) 
 
     Args:
         residual: gives the raw map.
-        maps: raw maps of good pictures that did not train the network, (count, 1, height, width).
+        maps: raw maps of good images that did not train the network, (count, 1, height, width).
         sigma: pixels by which mean and sd are spread, for parts that do not lie quite still.
     """
     blur = Blur(sigma, int(4 * sigma + 0.5))
@@ -127,36 +127,36 @@ class Step:
 
 def fit_network(
     network: ReconstructionNetwork,
-    lesson: Lesson,
+    data: TrainingData,
     settings: AutoencoderSettings,
     quality: Callable[[], float],
     rng: np.random.Generator,
 ) -> Iterator[Step]:
-    """Train within the lesson's budget and keep the weights of the highest quality.
+    """Train within the training data's budget and keep the weights of the highest quality.
 
-    The quality is the detection of planted defects, not the loss: a network of low loss has learned to copy defects
+    The quality is the detection of synthetic defects, not the loss: a network of low loss has learned to copy defects
     (ARCHITECTURE, decision 5). When the generator ends, or is closed, the network holds the best weights.
     Weights to go on from are looked at first, so that going on makes nothing worse.
 
     Raises:
         DataError: the loss is no number any more.
     """
-    workers = lesson.workers
+    workers = data.workers
     network.to(workers.device)
     autoencoder = network.autoencoder.to(memory_format=torch.channels_last)
     loss_of, optimiser = (
         loss_function(settings.loss, workers.device),
         torch.optim.Adam(autoencoder.parameters(), settings.rate),
     )
-    pace = Pace(_steps(lesson, settings.batch), lesson.budget, lesson.clock, lesson.stopping)
-    best, kept, next_look = quality() if lesson.weights else 0.0, _copy(autoencoder), FIRST_LOOK
+    pace = Pace(_steps(data, settings.batch), data.budget, data.clock, data.stopping)
+    best, kept, next_look = quality() if data.weights else 0.0, _copy(autoencoder), FIRST_LOOK
     try:
-        for number, chosen in enumerate(_batches(len(lesson.fit), settings.batch, rng), start=1):
+        for number, chosen in enumerate(_batches(len(data.fit), settings.batch, rng), start=1):
             share = workers.agreed(pace.share(number))
             optimiser.param_groups[0]["lr"] = settings.rate * _rate_share(share)
-            clean = lesson.augment(lesson.fit[chosen], rng)
+            clean = data.augment(data.fit[chosen], rng)
             mine = workers.share_of(np.arange(len(chosen)))
-            loss = _step(autoencoder, loss_of, optimiser, lesson.corrupt(clean, rng)[mine], clean[mine], workers)
+            loss = _step(autoencoder, loss_of, optimiser, data.corrupt(clean, rng)[mine], clean[mine], workers)
             if not math.isfinite(loss):
                 raise DataError(f"the training diverged at step {number}: lower the learning rate (--set rate=0.0003)")
             if share >= next_look:
@@ -172,9 +172,9 @@ def fit_network(
         network.cpu()
 
 
-def _steps(lesson: Lesson, batch: int) -> int:
-    epochs = lesson.budget.epochs
-    return DEFAULT_STEPS if epochs is None else max(1, epochs * max(1, len(lesson.fit) // batch))
+def _steps(data: TrainingData, batch: int) -> int:
+    epochs = data.budget.epochs
+    return DEFAULT_STEPS if epochs is None else max(1, epochs * max(1, len(data.fit) // batch))
 
 
 def _rate_share(share: float) -> float:
@@ -185,7 +185,7 @@ def _rate_share(share: float) -> float:
 
 
 def loss_function(kind: Loss, device: str = "cpu") -> Callable[[Tensor, Tensor], Tensor]:
-    """Return what training makes small, of a reconstruction and its picture."""
+    """Return what training makes small, of a reconstruction and its image."""
     match kind:
         case "ssim":
             return Ssim().to(device).loss
@@ -200,11 +200,11 @@ def _step(
     autoencoder: nn.Module,
     loss_of: Callable[[Tensor, Tensor], Tensor],
     optimiser: torch.optim.Optimizer,
-    corrupted: Pictures,
-    clean: Pictures,
+    corrupted: Images,
+    clean: Images,
     workers: Workers,
 ) -> float:
-    source, target = (as_input(torch.from_numpy(pictures).to(workers.device)) for pictures in (corrupted, clean))
+    source, target = (as_input(torch.from_numpy(images).to(workers.device)) for images in (corrupted, clean))
     optimiser.zero_grad(set_to_none=True)
     with light(workers.device):
         reconstruction = autoencoder(source.contiguous(memory_format=torch.channels_last))

@@ -64,11 +64,11 @@ class Ssim(nn.Module):
         return luminance * structure
 
     def loss(self, x: Tensor, y: Tensor) -> Tensor:
-        """Return 1 - mean SSIM for grey, 1 - MS-SSIM for colour pictures."""
+        """Return 1 - mean SSIM for grey, 1 - MS-SSIM for colour images."""
         return 1 - (self.forward(x, y).mean() if x.shape[1] == 1 else self.multi_scale(x, y))
 
     def multi_scale(self, x: Tensor, y: Tensor) -> Tensor:
-        """Return the mean MS-SSIM, with as many scales as the picture allows, their weights made to sum to 1."""
+        """Return the mean MS-SSIM, with as many scales as the image allows, their weights made to sum to 1."""
         scales = usable_scales(min(x.shape[-2:]))
         weights = torch.tensor(_SCALE_WEIGHTS[:scales])
         product = torch.ones(x.shape[0], x.shape[1])
@@ -83,7 +83,7 @@ class Ssim(nn.Module):
 
 
 def usable_scales(side: int) -> int:
-    """Return how many scales of MS-SSIM a picture of that side allows: all five from 176 pixels, at least one."""
+    """Return how many scales of MS-SSIM an image of that side allows: all five from 176 pixels, at least one."""
     scales = 1
     while scales < len(_SCALE_WEIGHTS) and side // 2**scales >= 2 * _RADIUS + 1:
         scales += 1
@@ -91,7 +91,7 @@ def usable_scales(side: int) -> int:
 
 
 def _symmetric(x: Tensor, radius: int, axis: int) -> Tensor:
-    """Pad one axis by repeating the edge (c b a | a b c), as often as the picture is short."""
+    """Pad one axis by repeating the edge (c b a | a b c), as often as the image is short."""
     size = x.shape[axis]
     places = [_mirrored(place, size) for place in range(-radius, size + radius)]
     return x.index_select(axis, torch.tensor(places))

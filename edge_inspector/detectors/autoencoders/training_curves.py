@@ -1,4 +1,4 @@
-"""Loss and SSIM over a training of an autoencoder, on pictures that train and on some that do not."""
+"""Loss and SSIM over a training of an autoencoder, on images that train and on some that do not."""
 
 import numpy as np
 import torch
@@ -15,22 +15,24 @@ from edge_inspector.detectors.autoencoders.ssim import Ssim
 from edge_inspector.detectors.history import History
 from edge_inspector.detectors.settings import DetectorSettings, Loss
 from edge_inspector.detectors.tiles import cut
-from edge_inspector.detectors.training_data import Lesson, Pictures
+from edge_inspector.detectors.training_data import Images, TrainingData
 
 _ROWS = 16
 _WATCHED = 3
-"""Pictures, or tiles, of either kind: few, since each row costs their reconstruction."""
+"""Images, or tiles, of either kind: few, since each row costs their reconstruction."""
 _COLUMNS = ("step", "loss", "val_loss", "ssim", "val_ssim", "quality")
 
 
 class TrainingCurves:
     """Collects the rows of a history. The loss is the mean over the steps since the last row."""
 
-    def __init__(self, network: ReconstructionNetwork, lesson: Lesson, settings: DetectorSettings, loss: Loss) -> None:
+    def __init__(
+        self, network: ReconstructionNetwork, data: TrainingData, settings: DetectorSettings, loss: Loss
+    ) -> None:
         self._network = network
         self._loss_of = loss_function(loss)
-        held_out = cut(lesson.tune[:_WATCHED], settings)[:_WATCHED]
-        self._pictures = tuple(_pair(lesson, pictures) for pictures in (lesson.fit[:_WATCHED], held_out))
+        held_out = cut(data.tune[:_WATCHED], settings)[:_WATCHED]
+        self._images = tuple(_pair(data, images) for images in (data.fit[:_WATCHED], held_out))
         self._losses: list[float] = []
         self._rows: list[tuple[float, ...]] = []
 
@@ -39,7 +41,7 @@ class TrainingCurves:
         self._losses.append(step.loss)
         if step.share < 1 and step.share * _ROWS < len(self._rows) + 1:
             return
-        (_, ssim), (val_loss, val_ssim) = (self._measure(*pair) for pair in self._pictures)
+        (_, ssim), (val_loss, val_ssim) = (self._measure(*pair) for pair in self._images)
         self._rows.append((step.number, float(np.mean(self._losses)), val_loss, ssim, val_ssim, step.quality))
         self._losses = []
 
@@ -48,7 +50,7 @@ class TrainingCurves:
         return History(_COLUMNS, tuple(self._rows))
 
     def _measure(self, spoiled: Tensor, clean: Tensor) -> tuple[float, float]:
-        """Return the loss, and the mean SSIM, of restoring spoiled pictures."""
+        """Return the loss, and the mean SSIM, of restoring spoiled images."""
         autoencoder = self._network.autoencoder
         autoencoder.eval()
         with torch.no_grad():
@@ -61,7 +63,7 @@ class TrainingCurves:
         return measured
 
 
-def _pair(lesson: Lesson, pictures: Pictures) -> tuple[Tensor, Tensor]:
-    """Return pictures spoiled and clean; the chance is its own, the training's stays as it was."""
-    spoiled = lesson.corrupt(pictures, np.random.default_rng(lesson.seed))
-    return as_input(torch.from_numpy(spoiled)), as_input(torch.from_numpy(pictures))
+def _pair(data: TrainingData, images: Images) -> tuple[Tensor, Tensor]:
+    """Return images spoiled and clean; the chance is its own, the training's stays as it was."""
+    spoiled = data.corrupt(images, np.random.default_rng(data.seed))
+    return as_input(torch.from_numpy(spoiled)), as_input(torch.from_numpy(images))

@@ -20,7 +20,7 @@ def build(channels: int, _height: int, _width: int) -> "UnetAutoencoder":
 class UnetAutoencoder(nn.Module):
     """One 3x3 convolution a stage, 64 to 512 channels; -1..1 inside with a tanh at the end, 0..1 outside.
 
-    The joins at full size let the network copy its input, defects and all. System 004 trained it on clean pictures,
+    The joins at full size let the network copy its input, defects and all. System 004 trained it on clean images,
     where copying is all there is to learn; here it is trained, as all are, to restore spoiled ones.
     """
 

@@ -17,7 +17,7 @@ from edge_inspector.detectors.settings import FeatureSettings
 from edge_inspector.errors import DataError, UsageError
 
 STRIDE = 8
-"""Pixels of the picture for one cell of the features."""
+"""Pixels of the image for one cell of the features."""
 MULTIPLE = 32
 LITE0 = "efficientnet-lite0"
 RESNETS = ("resnet18", "resnet50", "wide_resnet50_2")
@@ -50,15 +50,15 @@ class Backbone(nn.Module):
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1))
         self.register_buffer("spread", torch.tensor(spread).view(1, 3, 1, 1))
 
-    def forward(self, picture: Tensor) -> Tensor:
-        """Return the features of pictures."""
-        rows, columns = (side // STRIDE for side in picture.shape[1:3])
-        levels = (_averaged(level, self.neighbourhood) for level in self.trunk(self.normalised(picture)))
+    def forward(self, image: Tensor) -> Tensor:
+        """Return the features of images."""
+        rows, columns = (side // STRIDE for side in image.shape[1:3])
+        levels = (_averaged(level, self.neighbourhood) for level in self.trunk(self.normalised(image)))
         return torch.cat([_at_cells(level, rows, columns) for level in levels], 1)
 
-    def normalised(self, picture: Tensor) -> Tensor:
-        """Return pictures as the trunk was trained on them, float32 (batch, 3, height, width)."""
-        x = picture.permute(0, 3, 1, 2).float()
+    def normalised(self, image: Tensor) -> Tensor:
+        """Return images as the trunk was trained on them, float32 (batch, 3, height, width)."""
+        x = image.permute(0, 3, 1, 2).float()
         return (x.expand(-1, 3, -1, -1) - self.mean) / self.spread
 
 
@@ -227,7 +227,7 @@ def _from_rotation(path: Path, neighbourhood: int) -> Backbone:
 
 
 def seen_by(settings: FeatureSettings) -> tuple[str, ...]:
-    """Return the sha256 of the pictures that a backbone was pretrained on: they must not set a threshold."""
+    """Return the sha256 of the images that a backbone was pretrained on: they must not set a threshold."""
     path = Path(settings.backbone.removeprefix(ROTATION))
     if not settings.backbone.startswith(ROTATION) or not path.is_file():
         return ()

@@ -12,7 +12,7 @@ from edge_inspector.detectors.autoencoders.ssim import Blur
 from edge_inspector.detectors.features.backbones import MULTIPLE, load_backbone
 from edge_inspector.detectors.settings import FeatureSettings
 from edge_inspector.detectors.tiles import tiled
-from edge_inspector.detectors.training_data import Deployed, Lesson
+from edge_inspector.detectors.training_data import Deployed, TrainingData
 from edge_inspector.errors import DataError, UsageError
 
 _CHUNK = 256
@@ -20,16 +20,16 @@ _CHUNK = 256
 
 
 class CellResidual(nn.Module):
-    """Picture and features to the anomaly map: a distance for each cell, enlarged to the picture and smoothed."""
+    """Image and features to the anomaly map: a distance for each cell, enlarged to the image and smoothed."""
 
     def __init__(self, smoothing: float) -> None:
         super().__init__()
         self.smooth = Blur(smoothing, int(4 * smoothing + 0.5)) if smoothing else nn.Identity()
 
-    def forward(self, picture: Tensor, features: Tensor) -> Tensor:
+    def forward(self, image: Tensor, features: Tensor) -> Tensor:
         """Return the anomaly map, float32 (height, width)."""
         distances = self.distance(features)
-        enlarged = functional.interpolate(distances, size=picture.shape[1:3], mode="bilinear", align_corners=False)
+        enlarged = functional.interpolate(distances, size=image.shape[1:3], mode="bilinear", align_corners=False)
         smoothed: Tensor = self.smooth(enlarged)
         return smoothed[0, 0]
 
@@ -49,31 +49,31 @@ def cells_of(features: Tensor) -> Tensor:
     return features[0].flatten(1).transpose(0, 1)
 
 
-def good_features(lesson: Lesson, deployed: Deployed) -> NDArray[np.float32]:
-    """Return the deployed network's features of all good pictures that may teach, (count, channels, rows, columns).
+def good_features(data: TrainingData, deployed: Deployed) -> NDArray[np.float32]:
+    """Return the deployed network's features of all good images that may train, (count, channels, rows, columns).
 
-    With augmentations each picture comes a second time, changed.
+    With augmentations each image comes a second time, changed.
 
     Raises:
         DataError: they are all equal, or not finite.
     """
-    found = np.concatenate(list(_taught_from(lesson, deployed)))
+    found = np.concatenate(list(_trained_from(data, deployed)))
     if not np.isfinite(found).all():
         raise DataError("the backbone gives values that are no numbers: its weights are damaged")
     if len(found) > 1 and (found == found[0]).all():
-        raise DataError("the backbone sees no difference between the good pictures: are they all the same picture?")
+        raise DataError("the backbone sees no difference between the good images: are they all the same image?")
     return found
 
 
-def _taught_from(lesson: Lesson, deployed: Deployed) -> Iterator[NDArray[np.float32]]:
-    yield from deployed(lesson.good)
-    changed = lesson.augment(lesson.good, np.random.default_rng(lesson.seed))
-    if changed is not lesson.good and not np.array_equal(changed, lesson.good):
+def _trained_from(data: TrainingData, deployed: Deployed) -> Iterator[NDArray[np.float32]]:
+    yield from deployed(data.good)
+    changed = data.augment(data.good, np.random.default_rng(data.seed))
+    if changed is not data.good and not np.array_equal(changed, data.good):
         yield from deployed(changed)
 
 
 def by_cell(features: NDArray[np.float32]) -> Iterator[NDArray[np.float64]]:
-    """Yield the features of good pictures for some cells at a time, float64 (cells, count, channels)."""
+    """Yield the features of good images for some cells at a time, float64 (cells, count, channels)."""
     count, channels = features.shape[:2]
     flat = features.reshape(count, channels, -1)
     for start in range(0, flat.shape[2], _CHUNK):
@@ -89,23 +89,23 @@ class Selected(nn.Module):
         self.channels: Tensor
         self.register_buffer("channels", torch.from_numpy(channels))
 
-    def forward(self, picture: Tensor) -> Tensor:
-        """Return the features of pictures, (batch, len(channels), rows, columns)."""
-        features: Tensor = self.backbone(picture)
+    def forward(self, image: Tensor) -> Tensor:
+        """Return the features of images, (batch, len(channels), rows, columns)."""
+        features: Tensor = self.backbone(image)
         return features.index_select(1, self.channels)
 
 
-def count_channels(backbone: nn.Module, lesson: Lesson) -> int:
+def count_channels(backbone: nn.Module, data: TrainingData) -> int:
     """Return how many channels a backbone gives."""
     with torch.no_grad():
-        return int(backbone(torch.from_numpy(lesson.tune[:1])).shape[1])
+        return int(backbone(torch.from_numpy(data.tune[:1])).shape[1])
 
 
-def backbone_of(settings: FeatureSettings, lesson: Lesson) -> nn.Module:
+def backbone_of(settings: FeatureSettings, data: TrainingData) -> nn.Module:
     """Return the settings' backbone, on tiles where they want it so.
 
     Raises:
         UsageError: no such backbone.
         DataError: its weights are missing or damaged.
     """
-    return tiled(load_backbone(settings, lesson.seed), settings)
+    return tiled(load_backbone(settings, data.seed), settings)

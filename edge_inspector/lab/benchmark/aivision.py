@@ -1,4 +1,4 @@
-"""The prior system's decision rule, for comparison (reference 1.3): relative to each picture's own maximum."""
+"""The prior system's decision rule, for comparison (reference 1.3): relative to each image's own maximum."""
 
 import cv2
 import numpy as np

@@ -1,4 +1,4 @@
-"""What is lost when parts do not lie still, and what alignment brings back: a set of pictures, moved on purpose."""
+"""What is lost when parts do not lie still, and what alignment brings back: a set of images, moved on purpose."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -16,11 +16,11 @@ from edge_inspector.inspection.model import Image
 from edge_inspector.inspection.placement import Pose, between_pixels, rotation
 from edge_inspector.inspection.recipe import Region
 from edge_inspector.lab.benchmark.rules import CALIBRATED
-from edge_inspector.lab.data.dataset import find_pictures, find_tests, read_picture
+from edge_inspector.lab.data.dataset import find_images, find_tests, read_image
 from edge_inspector.lab.evaluation.compare import Gain, auroc_gain
 from edge_inspector.lab.evaluation.evaluate import evaluate
 from edge_inspector.lab.evaluation.evaluation import Evaluation
-from edge_inspector.lab.training.recipe_draft import AlignWish
+from edge_inspector.lab.training.recipe_draft import AlignmentRequest
 from edge_inspector.native import native_path
 
 _SPARE_SHIFT, _SPARE_TURN = 0.1, 10.0
@@ -28,25 +28,25 @@ _SPARE_SHIFT, _SPARE_TURN = 0.1, 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class MovedOrder:
+class MovedRequest:
     """What is to be measured."""
 
     data: Path
     """Folder with train/good, test/good and test/<defect>."""
     shift: float
-    """At most, in shares of the picture's sides."""
+    """At most, in shares of the image's sides."""
     turn: float
     """At most, degrees."""
     seed: int
-    teach: Callable[[Path, Region, AlignWish, Path], Bundle] = field(repr=False)
-    """Teaches a folder of good pictures and writes the bundle: what is inspected of them, and how they are aligned."""
+    train_detector: Callable[[Path, Region, AlignmentRequest, Path], Bundle] = field(repr=False)
+    """Trains a folder of good images and writes the bundle: what is inspected of them, and how they are aligned."""
     clock_ns: Callable[[], int] = field(repr=False)
     report: Callable[[str, float], None] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class MovedRow:
-    """One way of looking at the test pictures, beside the parts where they were and not aligned."""
+    """One way of looking at the test images, beside the parts where they were and not aligned."""
 
     data: str
     moved: bool
@@ -57,59 +57,61 @@ class MovedRow:
     """Of finding a part, median; 0 where nothing is aligned."""
 
 
-def measure_moved(order: MovedOrder) -> tuple[MovedRow, ...]:
-    """Teach a set twice, without and with alignment, and judge its test pictures where they were, and moved.
+def measure_moved(request: MovedRequest) -> tuple[MovedRow, ...]:
+    """Train a set twice, without and with alignment, and judge its test images where they were, and moved.
 
-    Every picture is laid on a larger one whose rim repeats its edge, so that a part that is moved stays in view; the
-    region is where the picture lay. The test parts are moved at random, evenly up to the limits, by the seed.
+    Every image is laid on a larger one whose rim repeats its edge, so that a part that is moved stays in view; the
+    region is where the image lay. The test parts are moved at random, evenly up to the limits, by the seed.
 
     Raises:
-        DataError: another layout, or pictures that cannot be read.
+        DataError: another layout, or images that cannot be read.
         UsageError: a turn or shift that is none.
     """
-    if not (0 < order.shift < 1 and 0 < order.turn <= 90):
-        raise UsageError(f"expected a shift of 0 to 1 and a turn of 0 to 90, got {order.shift:g} and {order.turn:g}")
+    if not (0 < request.shift < 1 and 0 < request.turn <= 90):
+        raise UsageError(
+            f"expected a shift of 0 to 1 and a turn of 0 to 90, got {request.shift:g} and {request.turn:g}"
+        )
     with TemporaryDirectory(prefix="edge-inspector-moved-") as temporary:
         root = Path(temporary)
-        region = _write(order, root)
-        still = {aligned: _judge(order, root, region, aligned=aligned) for aligned in (False, True)}
+        region = _write(request, root)
+        still = {aligned: _judge(request, root, region, aligned=aligned) for aligned in (False, True)}
     before = still[False][0][0]
     rows = []
     for moved in (False, True):
         for aligned in (False, True):
             found, milliseconds = still[aligned][moved]
-            gain = auroc_gain(before, found, np.random.default_rng(order.seed))
-            rows.append(MovedRow(order.data.name, moved, aligned, found, gain, milliseconds))
+            gain = auroc_gain(before, found, np.random.default_rng(request.seed))
+            rows.append(MovedRow(request.data.name, moved, aligned, found, gain, milliseconds))
     return tuple(rows)
 
 
-def _write(order: MovedOrder, root: Path) -> Region:
-    """Write the pictures with their new rim: to teach, to test, and to test moved; return where they lay."""
-    rng = np.random.default_rng(order.seed)
-    good = [(path, "train") for path in find_pictures(order.data / "train" / "good")]
-    tests = [(one.path, f"test/{one.defect}") for one in find_tests(order.data)]
-    height, width = read_picture(good[0][0], 3).shape[:2]
-    room = _room(width, height, order.shift + _SPARE_SHIFT, order.turn + _SPARE_TURN)
+def _write(request: MovedRequest, root: Path) -> Region:
+    """Write the images with their new rim: to train, to test, and to test moved; return where they lay."""
+    rng = np.random.default_rng(request.seed)
+    good = [(path, "train") for path in find_images(request.data / "train" / "good")]
+    tests = [(one.path, f"test/{one.defect}") for one in find_tests(request.data)]
+    height, width = read_image(good[0][0], 3).shape[:2]
+    room = _room(width, height, request.shift + _SPARE_SHIFT, request.turn + _SPARE_TURN)
     for place, (path, folder) in enumerate(good + tests):
-        image = read_picture(path, 3)
+        image = read_image(path, 3)
         _save(root / "still" / folder / f"{path.stem}.png", lay(image, room, 0.0, (0.0, 0.0)))
         if folder != "train":
-            shift = rng.uniform(-order.shift, order.shift, 2) * [width, height]
-            turned = lay(image, room, rng.uniform(-order.turn, order.turn), (float(shift[0]), float(shift[1])))
+            shift = rng.uniform(-request.shift, request.shift, 2) * [width, height]
+            turned = lay(image, room, rng.uniform(-request.turn, request.turn), (float(shift[0]), float(shift[1])))
             _save(root / "moved" / folder / f"{path.stem}.png", turned)
-        order.report(f"move {order.data.name}", (place + 1) / len(good + tests))
+        request.report(f"move {request.data.name}", (place + 1) / len(good + tests))
     return Region(x=room[0], y=room[1], width=width, height=height)
 
 
 def _room(width: int, height: int, shift: float, turn: float) -> tuple[int, int]:
-    """Return how wide a rim must be, left and right, above and below, for the moved picture to stay inside."""
+    """Return how wide a rim must be, left and right, above and below, for the moved image to stay inside."""
     size = np.array([width, height])
     needed = (np.abs(rotation(turn)) @ size - size) / 2 + shift * size
     return int(np.ceil(needed[0])), int(np.ceil(needed[1]))
 
 
 def lay(image: Image, room: tuple[int, int], turn: float, shift: tuple[float, float]) -> Image:
-    """Return a picture with a rim that repeats its edge, turned about its middle (degrees clockwise) and shifted."""
+    """Return an image with a rim that repeats its edge, turned about its middle (degrees clockwise) and shifted."""
     height, width = image.shape[0] + 2 * room[1], image.shape[1] + 2 * room[0]
     pose = Pose(turn, *shift, width / 2, height / 2, 1.0).matrix()
     matrix = between_pixels(np.c_[pose[:, :2], pose[:, 2] + pose[:, :2] @ room])
@@ -124,16 +126,18 @@ def _save(path: Path, image: Image) -> None:
 
 
 def _judge(
-    order: MovedOrder, root: Path, region: Region, *, aligned: bool
+    request: MovedRequest, root: Path, region: Region, *, aligned: bool
 ) -> tuple[tuple[Evaluation, float], tuple[Evaluation, float]]:
-    """Teach the set once, and judge the test pictures where they were and moved."""
-    wish = AlignWish("rotate", min(180.0, order.turn + _SPARE_TURN)) if aligned else AlignWish()
-    bundle = order.teach(root / "still" / "train", region, wish, root / ("aligned" if aligned else "not-aligned"))
-    inspector = open_inspector(bundle, threads=usable_processors(), clock_ns=order.clock_ns)
+    """Train the set once, and judge the test images where they were and moved."""
+    alignment = AlignmentRequest("rotate", min(180.0, request.turn + _SPARE_TURN)) if aligned else AlignmentRequest()
+    bundle = request.train_detector(
+        root / "still" / "train", region, alignment, root / ("aligned" if aligned else "not-aligned")
+    )
+    inspector = open_inspector(bundle, threads=usable_processors(), clock_ns=request.clock_ns)
     found = []
     for name in ("still", "moved"):
-        evaluation = evaluate(bundle, inspector, root / name, CALIBRATED, order.report)
-        paths = [one.picture.path for one in evaluation.judged]
+        evaluation = evaluate(bundle, inspector, root / name, CALIBRATED, request.report)
+        paths = [one.image.path for one in evaluation.judged]
         laps = (dict(inspector.inspect(path.read_bytes()).timing_ms) for path in paths)
         found.append((evaluation, float(np.median([lap.get("align", 0.0) for lap in laps])) if aligned else 0.0))
     return found[0], found[1]

@@ -1,7 +1,7 @@
 """The rules by which other systems decide, on our maps: for comparison only, never for a verdict on the line.
 
 Each rule becomes a score of one anomaly map, and a part is rejected from 1 on; so ROC curves and rates are comparable.
-Rules that need good parts take the levels of the calibration card: the same pictures, the same maps, another rule.
+Rules that need good parts take the levels of the calibration card: the same images, the same maps, another rule.
 """
 
 import re
@@ -36,7 +36,7 @@ def prior_rule(name: str, levels: Sequence[float], min_area_px: int) -> Score:
             `percentile-P`: the P-th percentile of good levels (system 003).
             `max-area`: the threshold at which no region of good maps has the minimum area (Bergmann et al. 2019).
             `otsu`: Otsu's limit within this map, scaled from its minimum to its maximum (system 004).
-        levels: of good parts that taught nothing.
+        levels: of good parts that trained nothing.
         min_area_px: smallest region that counts, map pixels.
 
     Raises:

@@ -1,4 +1,4 @@
-"""What the rules of other systems did and what ours does, on whole sets: same maps, same pictures."""
+"""What the rules of other systems did and what ours does, on whole sets: same maps, same images."""
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
@@ -8,7 +8,7 @@ from pathlib import Path
 from edge_inspector.bundle import Bundle
 from edge_inspector.inspection.inspector import Inspection, Inspector
 from edge_inspector.lab.benchmark.rules import CALIBRATED, Score, prior_rule
-from edge_inspector.lab.data.dataset import TestPicture, find_tests
+from edge_inspector.lab.data.dataset import TestImage, find_tests
 from edge_inspector.lab.evaluation.evaluate import UNREADABLE, refuse_seen
 from edge_inspector.lab.evaluation.metrics import Rate
 
@@ -39,37 +39,37 @@ def compare_rules(
     rules: Sequence[str],
     report: Callable[[str, float], None],
 ) -> tuple[RuleRow, ...]:
-    """Judge the test pictures below `folder` once, and by every rule.
+    """Judge the test images below `folder` once, and by every rule.
 
     Raises:
         UsageError: a rule that does not exist.
-        DataError: another layout than test/good and test/<defect>, or pictures that made the bundle.
+        DataError: another layout than test/good and test/<defect>, or images that made the bundle.
     """
     levels, min_area = bundle.manifest.calibration.levels, bundle.recipe.min_area_px
     scores = {rule: prior_rule(rule, levels, min_area) for rule in rules if rule != CALIBRATED}
-    pictures = find_tests(folder)
-    refuse_seen(bundle, pictures)
-    rejected: list[tuple[TestPicture, dict[str, bool]]] = []
-    for place, picture in enumerate(pictures):
-        inspection = inspector.inspect(picture.path.read_bytes())
-        report(f"judge {folder.name}", (place + 1) / len(pictures))
+    images = find_tests(folder)
+    refuse_seen(bundle, images)
+    rejected: list[tuple[TestImage, dict[str, bool]]] = []
+    for place, image in enumerate(images):
+        inspection = inspector.inspect(image.path.read_bytes())
+        report(f"judge {folder.name}", (place + 1) / len(images))
         if inspection.judgement.reason in UNREADABLE:
-            logger.warning("%s cannot be read: %s", picture.path, inspection.judgement.detail)
+            logger.warning("%s cannot be read: %s", image.path, inspection.judgement.detail)
             continue
-        rejected.append((picture, {rule: _rejects(inspection, scores.get(rule)) for rule in rules}))
+        rejected.append((image, {rule: _rejects(inspection, scores.get(rule)) for rule in rules}))
     return tuple(_row(folder.name, rule, rejected) for rule in rules)
 
 
 def _rejects(inspection: Inspection, score: Score | None) -> bool:
-    """Say whether the part is not accepted; a picture without a map is accepted by no rule."""
+    """Say whether the part is not accepted; an image without a map is accepted by no rule."""
     if score is None or inspection.evidence is None:
         return not inspection.judgement.accept
     return score(inspection.evidence.amap) >= 1
 
 
-def _row(data: str, rule: str, rejected: Sequence[tuple[TestPicture, dict[str, bool]]]) -> RuleRow:
-    good = [verdicts[rule] for picture, verdicts in rejected if picture.good]
-    defective = [verdicts[rule] for picture, verdicts in rejected if not picture.good]
+def _row(data: str, rule: str, rejected: Sequence[tuple[TestImage, dict[str, bool]]]) -> RuleRow:
+    good = [verdicts[rule] for image, verdicts in rejected if image.good]
+    defective = [verdicts[rule] for image, verdicts in rejected if not image.good]
     return RuleRow(data, rule, Rate(sum(good), len(good)), Rate(len(defective) - sum(defective), len(defective)))
 
 

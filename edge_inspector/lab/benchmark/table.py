@@ -1,4 +1,4 @@
-"""Every kind of detector on every set of pictures: one row each, kept in a file, so that the work can be resumed."""
+"""Every kind of detector on every set of images: one row each, kept in a file, so that the work can be resumed."""
 
 import json
 from collections.abc import Callable, Iterator, Sequence
@@ -19,7 +19,7 @@ from edge_inspector.errors import DataError
 from edge_inspector.inspection.inspector import Inspector
 from edge_inspector.lab.data.sets import find_sets
 from edge_inspector.lab.evaluation.evaluate import evaluate
-from edge_inspector.lab.training.train import Order, train
+from edge_inspector.lab.training.train import TrainingRequest, train
 
 Row: TypeAlias = dict[str, Any]
 """JSON: what was measured of one kind on one set, or why nothing came of it."""
@@ -29,7 +29,7 @@ _TIMED = 20
 
 
 @dataclass(frozen=True, slots=True)
-class TableOrder:
+class TableRequest:
     """What is to be measured."""
 
     root: Path
@@ -46,64 +46,64 @@ class TableOrder:
     local: bool = False
 
 
-def measure(order: TableOrder) -> Iterator[Row]:
+def measure(request: TableRequest) -> Iterator[Row]:
     """Yield one row after the other, set by set; those that are done come at once.
 
     Raises:
         DataError: no sets below the root.
     """
-    order.rows.mkdir(parents=True, exist_ok=True)
-    for folder in find_sets(order.root):
-        for kind in order.kinds:
-            file = order.rows / f"{folder.name}-{kind.replace(':', '-')}.json"
+    request.rows.mkdir(parents=True, exist_ok=True)
+    for folder in find_sets(request.root):
+        for kind in request.kinds:
+            file = request.rows / f"{folder.name}-{kind.replace(':', '-')}.json"
             if not file.is_file():
-                row = {"set": folder.name, "kind": kind, "budget": order.seconds, **_figures(order, folder, kind)}
+                row = {"set": folder.name, "kind": kind, "budget": request.seconds, **_figures(request, folder, kind)}
                 atomic.write_file(file, json.dumps(row, indent=1).encode())
             yield json.loads(file.read_bytes())
 
 
-def _figures(order: TableOrder, folder: Path, kind: str) -> Row:
+def _figures(request: TableRequest, folder: Path, kind: str) -> Row:
     settings = parse_settings(kind, {})
     with TemporaryDirectory(prefix="edge-inspector-table-") as temporary:
         try:
             bundle = train(
-                Order(
-                    pictures=folder / "train" / "good",
+                TrainingRequest(
+                    images=folder / "train" / "good",
                     part="part",  # no line will see it
                     out=Path(temporary) / "bundle",
                     detector=settings,
-                    created=order.now(),
-                    clock=lambda: order.clock_ns() / 1e9,
-                    report=lambda words, share: order.report(f"{folder.name} {kind}: {words}", share),
-                    width=order.size,
-                    height=order.size,
+                    created=request.now(),
+                    clock=lambda: request.clock_ns() / 1e9,
+                    report=lambda words, share: request.report(f"{folder.name} {kind}: {words}", share),
+                    width=request.size,
+                    height=request.size,
                     channels=settings.CHANNELS,
-                    normalise="local" if order.local else "none",
-                    budget=Budget(_EPOCHS, order.seconds),
+                    normalise="local" if request.local else "none",
+                    budget=Budget(_EPOCHS, request.seconds),
                 )
             )
-            inspector = open_inspector(bundle, threads=usable_processors(), clock_ns=order.clock_ns)
-            found = evaluate(bundle, inspector, folder, "calibrated", order.report).as_json()
+            inspector = open_inspector(bundle, threads=usable_processors(), clock_ns=request.clock_ns)
+            found = evaluate(bundle, inspector, folder, "calibrated", request.report).as_json()
         except DataError as error:
             return {"failed": str(error)}
         return {
             **{name: found[name] for name in ("image_auroc", "pixel_auroc", "aupro", "miss_rate", "false_reject_rate")},
             "steps": bundle.manifest.provenance.steps,
             "seconds": bundle.manifest.provenance.seconds,
-            "graph_ms": _graph_ms(bundle, inspector, order.clock_ns),
+            "graph_ms": _graph_ms(bundle, inspector, request.clock_ns),
             "bundle_mb": sum(file.stat().st_size for file in bundle.path.rglob("*") if file.is_file()) / 1e6,
         }
 
 
 def _graph_ms(bundle: Bundle, inspector: Inspector, clock_ns: Callable[[], int]) -> float:
     """Return the median time of both graphs, milliseconds."""
-    evidence = inspector.inspect((bundle.path / bundle.manifest.golden[0].picture).read_bytes()).evidence
+    evidence = inspector.inspect((bundle.path / bundle.manifest.golden[0].image).read_bytes()).evidence
     if evidence is None:
-        raise DataError("a golden picture cannot be judged")
+        raise DataError("a golden image cannot be judged")
     times = []
     for _ in range(_TIMED):
         start = clock_ns()
-        inspector.detector.residual(evidence.picture, inspector.detector.network(evidence.picture))
+        inspector.detector.residual(evidence.model_input, inspector.detector.network(evidence.model_input))
         times.append((clock_ns() - start) / 1e6)
     return float(np.median(times))
 

@@ -1,4 +1,4 @@
-"""Set the threshold: from good pictures that nothing else has used, for a stated rate at a stated confidence."""
+"""Set the threshold: from good images that nothing else has used, for a stated rate at a stated confidence."""
 
 import hashlib
 import itertools
@@ -14,43 +14,43 @@ from edge_inspector.bundle import (
     AreaPair,
     Bundle,
     CalibrationCard,
+    ExcludedImage,
     Manifest,
-    PlantedRate,
     Provenance,
-    ScoredPicture,
-    TakenOut,
+    ScoredImage,
+    SyntheticDefectRate,
     write_bundle,
 )
 from edge_inspector.errors import DataError
 from edge_inspector.inspection.preprocess import prepare
 from edge_inspector.inspection.units import as_judged, level_of
-from edge_inspector.lab.calibration.outliers import rank_suspects
+from edge_inspector.lab.calibration.outliers import rank_outliers
 from edge_inspector.lab.calibration.threshold import Groups, Target, decide_limits, gather_groups
-from edge_inspector.lab.data.dataset import GoodPicture, Split, read_picture
+from edge_inspector.lab.data.dataset import GoodImage, Split, read_image
 from edge_inspector.lab.training import synthetic_defects as defects
 from edge_inspector.lab.training.golden import make_golden
-from edge_inspector.lab.training.trained_model import Material
+from edge_inspector.lab.training.trained_model import TrainedModel
 
 STATED_DEFECT = (0.08, 60.0)
 """Size (share of the shorter side) and contrast (grey values) of a defect that must be found half the time."""
-_PLANTED_SIZES = (0.04, 0.08, 0.16)
-_PLANTED_CONTRASTS = (20.0, 60.0)
-_PLANTED_EACH = 8
+_SYNTHETIC_SIZES = (0.04, 0.08, 0.16)
+_SYNTHETIC_CONTRASTS = (20.0, 60.0)
+_SYNTHETIC_EACH = 8
 _OUTLIER = 1.5
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
-    """What NG pictures say of the minimum area."""
+class MinAreaChoice:
+    """What NG images say of the minimum area."""
 
     pairs: tuple[AreaPair, ...]
     levels: tuple[float, ...]
-    """Of the NG pictures, at the chosen minimum area."""
+    """Of the NG images, at the chosen minimum area."""
     digests: tuple[str, ...]
 
 
 def calibrate(
-    material: Material,
+    model: TrainedModel,
     sets: Split,
     *,
     target: Target,
@@ -58,35 +58,35 @@ def calibrate(
     rng: np.random.Generator,
     out: Path,
     report: Callable[[str, float], None],
-    taken_out: Sequence[TakenOut] = (),
-    choice: Choice | None = None,
+    excluded: Sequence[ExcludedImage] = (),
+    choice: MinAreaChoice | None = None,
 ) -> Bundle:
-    """Set the threshold on the calibrate set, state what planted defects it finds in the tune set, write the bundle.
+    """Set the threshold on the calibrate set, state what synthetic defects it finds in the tune set, write the bundle.
 
     Args:
-        material: what was taught.
-        sets: `fit` and `tune` may be empty where their pictures are not at hand.
+        model: what was trained.
+        sets: `fit` and `tune` may be empty where their images are not at hand.
         target: the rates to promise.
         created: now.
-        rng: for planted defects.
+        rng: for synthetic defects.
         out: a folder that does not exist.
         report: called with what is being done and its share.
-        taken_out: pictures that belong to the calibrate set and are not in it; each counts as an exceedance unless
+        excluded: images that belong to the calibrate set and are not in it; each counts as an exceedance unless
             somebody marked it defective.
-        choice: where NG pictures chose the minimum area.
+        choice: where NG images chose the minimum area.
 
     Raises:
-        DataError: pictures that the detector was taught from, too few of them, or `out` exists.
+        DataError: images that the detector was trained from, too few of them, or `out` exists.
         UsageError: a review rate that is not above the rate of NG.
     """
     good = sets.calibrate
-    _refuse_seen(good, material.provenance)
-    levels = _levels(material, good, report)
-    groups = gather_groups(levels, good, taken_out)
-    threshold, decision, bounds = decide_limits(groups, target, material.recipe.decision.min_area)
-    recipe = material.recipe.model_copy(update={"decision": decision})
-    valid = [(picture, level) for picture, level in zip(good, levels, strict=True) if level is not None]
-    planted = _planted_rates(material, sets.tune or [picture for picture, _ in valid], decision.lowest, rng, report)
+    _refuse_seen(good, model.provenance)
+    levels = _levels(model, good, report)
+    groups = gather_groups(levels, good, excluded)
+    threshold, decision, bounds = decide_limits(groups, target, model.recipe.decision.min_area)
+    recipe = model.recipe.model_copy(update={"decision": decision})
+    valid = [(image, level) for image, level in zip(good, levels, strict=True) if level is not None]
+    synthetic = _synthetic_rates(model, sets.tune or [image for image, _ in valid], decision.lowest, rng, report)
     card = CalibrationCard(
         id=hashlib.sha256(json.dumps([groups.levels, decision.threshold]).encode()).hexdigest()[:12],
         created=created,
@@ -97,111 +97,113 @@ def calibrate(
         exceedances=threshold.exceedances,
         threshold=decision.threshold,
         levels=tuple(sorted(groups.levels, reverse=True)),
-        digests=(*(picture.digest for picture in good), *(one.digest for one in taken_out)),
-        planted=planted,
-        notes=_notes(groups, planted, decision.threshold, choice),
-        unfit=_is_unfit(planted),
+        digests=(*(image.digest for image in good), *(one.digest for one in excluded)),
+        synthetic=synthetic,
+        notes=_notes(groups, synthetic, decision.threshold, choice),
+        unfit=_is_unfit(synthetic),
         bounds=bounds,
-        pictures=_scored(good, levels),
-        taken_out=tuple(taken_out),
-        suspects=(
-            *rank_suspects("calibrate", good, levels, decision.threshold),
-            *rank_suspects("tune", sets.tune, _levels(material, sets.tune, report), decision.threshold),
-            *rank_suspects("fit", sets.fit, _levels(material, sets.fit, report), decision.threshold),
+        images=_scored(good, levels),
+        excluded=tuple(excluded),
+        outliers=(
+            *rank_outliers("calibrate", good, levels, decision.threshold),
+            *rank_outliers("tune", sets.tune, _levels(model, sets.tune, report), decision.threshold),
+            *rank_outliers("fit", sets.fit, _levels(model, sets.fit, report), decision.threshold),
         ),
         area_pairs=choice.pairs if choice else (),
         ng_digests=choice.digests if choice else (),
     )
-    cases, golden_files = make_golden(material, recipe, [p for p, _ in valid], [level for _, level in valid], rng)
+    cases, golden_files = make_golden(model, recipe, [p for p, _ in valid], [level for _, level in valid], rng)
     manifest = Manifest(
         recipe=recipe,
-        detector=material.detector_card,
+        detector=model.detector_card,
         calibration=card,
-        provenance=material.provenance,
+        provenance=model.provenance,
         golden=cases,
         files={},
     )
-    return write_bundle(out, manifest, {**material.contents, **golden_files})
+    return write_bundle(out, manifest, {**model.contents, **golden_files})
 
 
-def _scored(pictures: Sequence[GoodPicture], levels: Sequence[float | None]) -> tuple[ScoredPicture, ...]:
+def _scored(images: Sequence[GoodImage], levels: Sequence[float | None]) -> tuple[ScoredImage, ...]:
     return tuple(
-        ScoredPicture(picture=str(picture.path), digest=picture.digest, group=picture.group, level=level)
-        for picture, level in zip(pictures, levels, strict=True)
+        ScoredImage(image=str(image.path), digest=image.digest, group=image.group, level=level)
+        for image, level in zip(images, levels, strict=True)
     )
 
 
-def _refuse_seen(good: Sequence[GoodPicture], provenance: Provenance) -> None:
-    taught = {*provenance.fit_digests, *provenance.tune_digests}
-    seen = [picture.path for picture in good if picture.digest in taught]
+def _refuse_seen(good: Sequence[GoodImage], provenance: Provenance) -> None:
+    trained = {*provenance.fit_digests, *provenance.tune_digests}
+    seen = [image.path for image in good if image.digest in trained]
     if seen:
         raise DataError(
-            f"{len(seen)} of {len(good)} pictures taught the detector (for instance {seen[0]}): a threshold from them "
-            "would be too low. Calibrate with pictures that were not used; where this folder taught the bundle, say "
-            "--again to use the pictures that calibrated it"
+            f"{len(seen)} of {len(good)} images trained the detector (for instance {seen[0]}): a threshold from them "
+            "would be too low. Calibrate with images that were not used; where this folder trained the bundle, say "
+            "--again to use the images that calibrated it"
         )
 
 
 def _levels(
-    material: Material, pictures: Sequence[GoodPicture], report: Callable[[str, float], None]
+    model: TrainedModel, images: Sequence[GoodImage], report: Callable[[str, float], None]
 ) -> tuple[float | None, ...]:
     levels = []
-    for place, picture in enumerate(pictures):
-        levels.append(material.level(picture.path.read_bytes()))
-        report("score good parts", (place + 1) / len(pictures))
+    for place, image in enumerate(images):
+        levels.append(model.level(image.path.read_bytes()))
+        report("score good parts", (place + 1) / len(images))
     return tuple(levels)
 
 
-def _planted_rates(
-    material: Material,
-    pictures: Sequence[GoodPicture],
+def _synthetic_rates(
+    model: TrainedModel,
+    images: Sequence[GoodImage],
     limit: float,
     rng: np.random.Generator,
     report: Callable[[str, float], None],
-) -> tuple[PlantedRate, ...]:
-    """Return how many planted defects reach `limit`, by kind, size and contrast."""
-    kinds = list(itertools.product(defects.PLANTERS, _PLANTED_SIZES, _PLANTED_CONTRASTS))
+) -> tuple[SyntheticDefectRate, ...]:
+    """Return how many synthetic defects reach `limit`, by kind, size and contrast."""
+    kinds = list(itertools.product(defects.DEFECT_KINDS, _SYNTHETIC_SIZES, _SYNTHETIC_CONTRASTS))
     rates = []
     for place, (kind, size, contrast) in enumerate(kinds):
-        chosen = rng.permutation(len(pictures))[:_PLANTED_EACH]
-        found = sum(_level_of_planted(material, pictures[i], kind, size, contrast, rng) >= limit for i in chosen)
-        rates.append(PlantedRate(kind=kind, size=size, contrast=contrast, planted=len(chosen), found=found))
-        report("plant defects", (place + 1) / len(kinds))
+        chosen = rng.permutation(len(images))[:_SYNTHETIC_EACH]
+        found = sum(_level_with_defect(model, images[i], kind, size, contrast, rng) >= limit for i in chosen)
+        rates.append(SyntheticDefectRate(kind=kind, size=size, contrast=contrast, synthetic=len(chosen), found=found))
+        report("draw synthetic defects", (place + 1) / len(kinds))
     return tuple(rates)
 
 
-def _level_of_planted(
-    material: Material, picture: GoodPicture, kind: str, size: float, contrast: float, rng: np.random.Generator
+def _level_with_defect(
+    model: TrainedModel, image: GoodImage, kind: str, size: float, contrast: float, rng: np.random.Generator
 ) -> float:
-    image = read_picture(picture.path, material.recipe.channels)
-    prepared, _ = prepare(image, material.recipe, material.aligner)
-    spoiled = defects.plant(prepared, kind, size, contrast, rng).picture
-    amap = material.detector.residual(spoiled, material.detector.network(spoiled))
-    return level_of(as_judged(amap, material.recipe, material.ignore), material.recipe)
+    pixels = read_image(image.path, model.recipe.channels)
+    prepared, _ = prepare(pixels, model.recipe, model.aligner)
+    spoiled = defects.draw_defect(prepared, kind, size, contrast, rng).image
+    amap = model.detector.residual(spoiled, model.detector.network(spoiled))
+    return level_of(as_judged(amap, model.recipe, model.ignore), model.recipe)
 
 
-def _is_unfit(planted: Sequence[PlantedRate]) -> bool:
-    stated = [rate for rate in planted if (rate.size, rate.contrast) == STATED_DEFECT]
-    return sum(rate.found for rate in stated) * 2 < sum(rate.planted for rate in stated)
+def _is_unfit(synthetic: Sequence[SyntheticDefectRate]) -> bool:
+    stated = [rate for rate in synthetic if (rate.size, rate.contrast) == STATED_DEFECT]
+    return sum(rate.found for rate in stated) * 2 < sum(rate.synthetic for rate in stated)
 
 
-def _notes(groups: Groups, planted: Sequence[PlantedRate], threshold: float, choice: Choice | None) -> tuple[str, ...]:
+def _notes(
+    groups: Groups, synthetic: Sequence[SyntheticDefectRate], threshold: float, choice: MinAreaChoice | None
+) -> tuple[str, ...]:
     first, second = sorted(groups.levels, reverse=True)[:2]
     notes = []
     if first >= _OUTLIER * second:
         notes.append(
-            f"the highest level among the good parts is {first:.3g}, the second {second:.3g}: look at that picture"
+            f"the highest level among the good parts is {first:.3g}, the second {second:.3g}: look at that image"
         )
     if groups.invalid:
         notes.append(f"{groups.invalid} good parts are INVALID: look at them")
-    if _is_unfit(planted):
-        stated = [rate for rate in planted if (rate.size, rate.contrast) == STATED_DEFECT]
-        found, count = sum(rate.found for rate in stated), sum(rate.planted for rate in stated)
+    if _is_unfit(synthetic):
+        stated = [rate for rate in synthetic if (rate.size, rate.contrast) == STATED_DEFECT]
+        found, count = sum(rate.found for rate in stated), sum(rate.synthetic for rate in stated)
         notes.append(
-            f"UNFIT: {found} of {count} planted defects of {STATED_DEFECT[0]:.0%} of the shorter side and "
+            f"UNFIT: {found} of {count} synthetic defects of {STATED_DEFECT[0]:.0%} of the shorter side and "
             f"{STATED_DEFECT[1]:.0f} grey values are found; less than half"
         )
     if choice is not None:
         missed = sum(level < threshold for level in choice.levels)
-        notes.append(f"{missed} of the {len(choice.levels)} NG pictures that chose the minimum area are missed")
+        notes.append(f"{missed} of the {len(choice.levels)} NG images that chose the minimum area are missed")
     return tuple(notes)

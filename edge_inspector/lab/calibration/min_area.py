@@ -1,8 +1,8 @@
-"""Choose the minimum area by pictures of defective parts: a table of pairs, and the one that misses fewest.
+"""Choose the minimum area by images of defective parts: a table of pairs, and the one that misses fewest.
 
-The thresholds of the table come from tune pictures, so that the calibrate pictures are still used once, for one
-setting. The detector knows tune pictures, hence these thresholds are a little low; they only rank the areas.
-Idea of the pairs: the fine-tuning of the MVTec re-implementations (reference 1.8), there chosen on test pictures.
+The thresholds of the table come from tune images, so that the calibrate images are still used once, for one
+setting. The detector knows tune images, hence these thresholds are a little low; they only rank the areas.
+Idea of the pairs: the fine-tuning of the MVTec re-implementations (reference 1.8), there chosen on test images.
 """
 
 import math
@@ -15,13 +15,13 @@ from edge_inspector.errors import DataError, UsageError
 from edge_inspector.inspection.model import AnomalyMap
 from edge_inspector.inspection.recipe import Recipe
 from edge_inspector.inspection.score import area_level
-from edge_inspector.lab.calibration.calibrate import Choice
+from edge_inspector.lab.calibration.calibrate import MinAreaChoice
 from edge_inspector.lab.calibration.threshold import HEADROOM
-from edge_inspector.lab.data.dataset import GoodPicture, digest_of, find_pictures
-from edge_inspector.lab.training.trained_model import Material
+from edge_inspector.lab.data.dataset import GoodImage, digest_of, find_images
+from edge_inspector.lab.training.trained_model import TrainedModel
 
 _SHARES = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02)
-"""Of the inspected picture: the areas that are tried, beside the one that the bundle has."""
+"""Of the inspected image: the areas that are tried, beside the one that the bundle has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class _Tried:
     """Camera pixels."""
     threshold: float
     levels: tuple[float, ...]
-    """Of the NG pictures."""
+    """Of the NG images."""
 
     @property
     def missed(self) -> int:
@@ -42,48 +42,48 @@ class _Tried:
         return sorted(self.levels)[len(self.levels) // 2] / self.threshold
 
 
-def with_min_area(material: Material, min_area: float) -> Material:
+def with_min_area(model: TrainedModel, min_area: float) -> TrainedModel:
     """Return the material with another minimum area, camera pixels.
 
     Raises:
-        UsageError: larger than the picture, or the bundle has several regions, each with its own.
+        UsageError: larger than the image, or the bundle has several regions, each with its own.
     """
-    if material.recipe.units:
-        raise UsageError("each region of this bundle has a minimum area of its own: teach the part anew to change them")
-    if min_area * material.recipe.map_per_camera_area > material.recipe.width * material.recipe.height:
-        raise UsageError(f"--min-area {min_area:g} is larger than the inspected picture")
-    decision = material.recipe.decision.model_copy(update={"min_area": min_area})
-    recipe = Recipe.model_validate({**material.recipe.model_dump(), "decision": decision.model_dump()})
-    return replace(material, recipe=recipe)
+    if model.recipe.units:
+        raise UsageError("each region of this bundle has a minimum area of its own: retrain the part to change them")
+    if min_area * model.recipe.map_per_camera_area > model.recipe.width * model.recipe.height:
+        raise UsageError(f"--min-area {min_area:g} is larger than the inspected image")
+    decision = model.recipe.decision.model_copy(update={"min_area": min_area})
+    recipe = Recipe.model_validate({**model.recipe.model_dump(), "decision": decision.model_dump()})
+    return replace(model, recipe=recipe)
 
 
 def choose_min_area(
-    material: Material,
-    tune: Sequence[GoodPicture],
+    model: TrainedModel,
+    tune: Sequence[GoodImage],
     ng: Path,
     share: float,
     report: Callable[[str, float], None],
-) -> tuple[Material, Choice]:
-    """Return the material with the area that misses fewest NG pictures, and the table.
+) -> tuple[TrainedModel, MinAreaChoice]:
+    """Return the material with the area that misses fewest NG images, and the table.
 
-    Of areas that miss as many, the one over whose threshold the NG pictures stand highest.
+    Of areas that miss as many, the one over whose threshold the NG images stand highest.
 
     Args:
-        material: what was taught.
-        tune: good pictures that chose the weights.
-        ng: folder of pictures of defective parts.
+        model: what was trained.
+        tune: good images that chose the weights.
+        ng: folder of images of defective parts.
         share: of good parts that may be above the threshold.
         report: called with what is being done and its share.
 
     Raises:
-        DataError: no NG pictures, or none that can be judged.
+        DataError: no NG images, or none that can be judged.
     """
-    paths = find_pictures(ng)
-    good_maps = _maps(material, [picture.path for picture in tune], "look at tune pictures", report)
-    ng_maps = _maps(material, paths, "look at NG pictures", report)
+    paths = find_images(ng)
+    good_maps = _maps(model, [image.path for image in tune], "look at tune images", report)
+    ng_maps = _maps(model, paths, "look at NG images", report)
     if not ng_maps or not good_maps:
-        raise DataError(f"no picture in {ng} can be judged: expected pictures as the camera takes them")
-    tried = [_try(material, area, good_maps, ng_maps, share) for area in _areas(material.recipe)]
+        raise DataError(f"no image in {ng} can be judged: expected images as the camera takes them")
+    tried = [_try(model, area, good_maps, ng_maps, share) for area in _areas(model.recipe)]
     usable = [one for one in tried if one.threshold > 0]
     if not usable:
         raise DataError(f"no good part has a level at any minimum area: {ng} cannot choose one")
@@ -98,7 +98,7 @@ def choose_min_area(
         )
         for one in usable
     )
-    return with_min_area(material, best.min_area), Choice(pairs, best.levels, tuple(map(digest_of, paths)))
+    return with_min_area(model, best.min_area), MinAreaChoice(pairs, best.levels, tuple(map(digest_of, paths)))
 
 
 def _areas(recipe: Recipe) -> tuple[float, ...]:
@@ -110,20 +110,22 @@ def _areas(recipe: Recipe) -> tuple[float, ...]:
 
 
 def _maps(
-    material: Material, paths: Sequence[Path], words: str, report: Callable[[str, float], None]
+    model: TrainedModel, paths: Sequence[Path], words: str, report: Callable[[str, float], None]
 ) -> tuple[AnomalyMap, ...]:
-    """Return the maps of the pictures that are not INVALID: an INVALID part is not missed."""
+    """Return the maps of the images that are not INVALID: an INVALID part is not missed."""
     maps = []
     for place, path in enumerate(paths):
-        amap = material.map_of(path.read_bytes())
+        amap = model.map_of(path.read_bytes())
         report(words, (place + 1) / len(paths))
         if amap is not None:
             maps.append(amap)
     return tuple(maps)
 
 
-def _try(material: Material, area: float, good: Sequence[AnomalyMap], ng: Sequence[AnomalyMap], share: float) -> _Tried:
-    pixels = with_min_area(material, area).recipe.min_area_px
+def _try(
+    model: TrainedModel, area: float, good: Sequence[AnomalyMap], ng: Sequence[AnomalyMap], share: float
+) -> _Tried:
+    pixels = with_min_area(model, area).recipe.min_area_px
     ranked = sorted((area_level(amap, pixels) for amap in good), reverse=True)
     limit = ranked[min(int(share * len(ranked)), len(ranked) - 1)]
     return _Tried(area, limit * HEADROOM, tuple(area_level(amap, pixels) for amap in ng))

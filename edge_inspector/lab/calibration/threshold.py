@@ -5,10 +5,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from edge_inspector.bundle import SCORE_TOLERANCE, Bound, TakenOut
+from edge_inspector.bundle import SCORE_TOLERANCE, Bound, ExcludedImage
 from edge_inspector.errors import DataError, UsageError
 from edge_inspector.inspection.recipe import Decision
-from edge_inspector.lab.data.dataset import LEAST_TO_CALIBRATE, GoodPicture
+from edge_inspector.lab.data.dataset import LEAST_TO_CALIBRATE, GoodImage
 from edge_inspector.lab.evaluation.metrics import binomial_cdf
 
 CONFIDENCE = 0.95
@@ -18,7 +18,7 @@ HEADROOM = 1 + SCORE_TOLERANCE
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What the user asks for; no false-reject rate means the best that the pictures support."""
+    """What the user asks for; no false-reject rate means the best that the images support."""
 
     false_reject: float | None = None
     confidence: float = CONFIDENCE
@@ -97,7 +97,7 @@ def set_threshold(levels: Sequence[float], target: Target, counted: int = 0) -> 
     """
     ranked = sorted(levels, reverse=True)
     if not all(map(math.isfinite, ranked)):
-        raise DataError("a calibration picture has no finite level; the network is damaged, teach the part anew")
+        raise DataError("a calibration image has no finite level; the network is damaged, retrain the part")
     if len(ranked) < LEAST_TO_CALIBRATE:
         raise DataError(f"{len(ranked)} good parts to calibrate with, at least {LEAST_TO_CALIBRATE} are needed")
     if ranked[0] == ranked[-1]:
@@ -113,7 +113,7 @@ def set_threshold(levels: Sequence[float], target: Target, counted: int = 0) -> 
 
 
 def check_target(groups: int, target: Target) -> None:
-    """Refuse a target that so many good parts cannot show, before hours go into teaching.
+    """Refuse a target that so many good parts cannot show, before hours go into training.
 
     Raises:
         DataError: too few groups.
@@ -148,7 +148,7 @@ def _too_many_counted(groups: int, rate: float, confidence: float, allowed: int,
         f"rate of {rate:.1%} at {confidence:.0%} confidence {allowed} may be so. Look at them; add "
         f"{groups_needed(rate, confidence, counted) - groups} good parts, ask for --false-reject "
         f"{math.ceil(1000 * supported_rate(groups, counted, confidence)) / 1000:g}, "
-        "or let a named person mark what is defective: --take-out PICTURE --by NAME"
+        "or let a named person mark what is defective: --take-out IMAGE --by NAME"
     )
 
 
@@ -159,34 +159,34 @@ class Groups:
     levels: tuple[float, ...]
     """The highest level of each part that has one and is not counted below."""
     invalid_levels: tuple[float, ...]
-    """The highest level of each part with an INVALID picture, 0 where it has none."""
-    taken_out: int
+    """The highest level of each part with an INVALID image, 0 where it has none."""
+    excluded: int
     """Parts taken out that nobody marked defective."""
 
     @property
     def invalid(self) -> int:
-        """Parts with an INVALID picture."""
+        """Parts with an INVALID image."""
         return len(self.invalid_levels)
 
     @property
     def count(self) -> int:
         """All parts."""
-        return len(self.levels) + self.invalid + self.taken_out
+        return len(self.levels) + self.invalid + self.excluded
 
 
 def gather_groups(
-    levels: Sequence[float | None], pictures: Sequence[GoodPicture], taken_out: Sequence[TakenOut] = ()
+    levels: Sequence[float | None], images: Sequence[GoodImage], excluded: Sequence[ExcludedImage] = ()
 ) -> Groups:
-    """Return one entry for each part: ten pictures of one part prove no more than one."""
+    """Return one entry for each part: ten images of one part prove no more than one."""
     highest: dict[str, float] = {}
-    invalid = {picture.group for level, picture in zip(levels, pictures, strict=True) if level is None}
-    gone = {one.group for one in taken_out if not one.marked_by}
-    for level, picture in zip(levels, pictures, strict=True):
-        highest[picture.group] = max(level or 0.0, highest.get(picture.group, -math.inf))
+    invalid = {image.group for level, image in zip(levels, images, strict=True) if level is None}
+    gone = {one.group for one in excluded if not one.marked_by}
+    for level, image in zip(levels, images, strict=True):
+        highest[image.group] = max(level or 0.0, highest.get(image.group, -math.inf))
     return Groups(
         levels=tuple(level for group, level in highest.items() if group not in invalid | gone),
         invalid_levels=tuple(level for group, level in highest.items() if group in invalid - gone),
-        taken_out=len(gone),
+        excluded=len(gone),
     )
 
 
@@ -207,13 +207,13 @@ def decide_limits(groups: Groups, target: Target, min_area: float) -> tuple[Thre
         exceedances=groups.invalid,
     )
     if target.review is None:
-        found = set_threshold(groups.levels, target, groups.invalid + groups.taken_out)
+        found = set_threshold(groups.levels, target, groups.invalid + groups.excluded)
         both = {"rate": found.false_reject, "exceedances": found.exceedances}
         bounds = (Bound(of="NG", **both), Bound(of="not OK", **both), invalid)
         return found, Decision(threshold=found.value, min_area=min_area), bounds
-    found = set_threshold((*groups.levels, *groups.invalid_levels), target, groups.taken_out)
+    found = set_threshold((*groups.levels, *groups.invalid_levels), target, groups.excluded)
     _check_review(target, found.false_reject)
-    lower = set_threshold(groups.levels, Target(target.review, target.confidence), groups.invalid + groups.taken_out)
+    lower = set_threshold(groups.levels, Target(target.review, target.confidence), groups.invalid + groups.excluded)
     bounds = (
         Bound(of="NG", rate=found.false_reject, exceedances=found.exceedances),
         Bound(of="not OK", rate=lower.false_reject, exceedances=lower.exceedances),

@@ -1,4 +1,4 @@
-"""Is this a fit training set? What is wrong with a folder of pictures, before hours go into it."""
+"""Is this a fit training set? What is wrong with a folder of images, before hours go into it."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
@@ -14,26 +14,26 @@ from edge_inspector.lab.data.dataset import (
     LEAST_TO_FIT,
     LEAST_TO_TUNE,
     NEAR,
-    TestPicture,
+    TestImage,
     class_folders,
     digest_of,
-    find_pictures,
+    find_images,
     find_tests,
     merge_names,
     namer,
     near_pairs,
-    read_picture,
+    read_image,
 )
 from edge_inspector.lab.data.drawn import looks_inverted, read_drawn
 from edge_inspector.lab.data.folders import list_images
 from edge_inspector.lab.data.traits import Traits, miniatures_of, traits_of
 
 _BRIGHTNESS_STEP = 20.0
-"""Grey values of the mean by which one picture may differ from the middle one at least."""
+"""Grey values of the mean by which one image may differ from the middle one at least."""
 _BRIGHTNESS_SPREAD = 40.0
 """Grey values between the 5th and the 95th percentile of the means from which exposures are mixed."""
 _EXPECTED = (
-    "expected a folder of pictures of good parts, or train/good (and test/good, test/<defect>, ground_truth/<defect>)"
+    "expected a folder of images of good parts, or train/good (and test/good, test/<defect>, ground_truth/<defect>)"
 )
 
 Kind = Literal[
@@ -43,20 +43,20 @@ Kind = Literal[
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something that is wrong, and with which pictures."""
+    """Something that is wrong, and with which images."""
 
     kind: Kind
     words: str
-    pictures: tuple[str, ...]
+    images: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class DataCheck:
     """What was found in a folder."""
 
-    layout: Literal["good pictures", "train and test"]
+    layout: Literal["good images", "train and test"]
     good: int
-    """Training pictures, corrupt ones included."""
+    """Training images, corrupt ones included."""
     groups: int
     """Different parts among them."""
     calibrate: int
@@ -75,23 +75,23 @@ class _Look:
 
 
 def check_data(folder: Path, group: str | None, report: Callable[[str, float], None]) -> DataCheck:
-    """Look at every picture below `folder`.
+    """Look at every image below `folder`.
 
     Args:
-        folder: of good pictures, or with train/good and perhaps test.
+        folder: of good images, or with train/good and perhaps test.
         group: regular expression that finds the part's serial in a path, as `train --group`.
         report: called with what is being done and its share.
 
     Raises:
-        DataError: another layout, or no pictures.
+        DataError: another layout, or no images.
         UsageError: `group` is no regular expression.
     """
     good_folder, has_test = _layout(folder)
     name_of = namer(good_folder, group)
-    paths = find_pictures(good_folder)
+    paths = find_images(good_folder)
     tests = find_tests(folder) if has_test else ()
-    looks, corrupt = _look(paths, "look at training pictures", report)
-    test_looks, test_corrupt = _look([test.path for test in tests], "look at test pictures", report)
+    looks, corrupt = _look(paths, "look at training images", report)
+    test_looks, test_corrupt = _look([test.path for test in tests], "look at test images", report)
     names = [name_of(look.path) for look in looks]
     groups = len(set(merge_names(names, _near(looks, NEAR if group is None else 0.0)))) if looks else 0
     defects = {test.path: test.defect for test in tests}
@@ -108,7 +108,7 @@ def check_data(folder: Path, group: str | None, report: Callable[[str, float], N
         *_masks(folder, tests),
     )
     return DataCheck(
-        layout="train and test" if has_test else "good pictures",
+        layout="train and test" if has_test else "good images",
         good=len(paths),
         groups=groups,
         calibrate=max(LEAST_TO_CALIBRATE, groups // 3),
@@ -119,7 +119,7 @@ def check_data(folder: Path, group: str | None, report: Callable[[str, float], N
 
 
 def _layout(folder: Path) -> tuple[Path, bool]:
-    """Return where the good pictures are, and whether there are test pictures."""
+    """Return where the good images are, and whether there are test images."""
     if not folder.is_dir():
         raise DataError(f"{folder} is no folder: {_EXPECTED}")
     found = [path.name for path in class_folders(folder)]
@@ -130,7 +130,7 @@ def _layout(folder: Path) -> tuple[Path, bool]:
             raise DataError(f"{folder}: {_EXPECTED}; found train with {inside}, but no train/good")
         return folder / "train" / "good", "test" in found
     if "test" in found or ("good" in found and len(found) > 1):
-        raise DataError(f"{folder}: {_EXPECTED}; found {shown}. Name the folder of the good pictures alone")
+        raise DataError(f"{folder}: {_EXPECTED}; found {shown}. Name the folder of the good images alone")
     return folder, False
 
 
@@ -139,7 +139,7 @@ def _look(paths: Sequence[Path], words: str, report: Callable[[str, float], None
     for place, path in enumerate(paths):
         report(words, (place + 1) / len(paths))
         try:
-            image = read_picture(path, 1)
+            image = read_image(path, 1)
         except DataError as error:
             corrupt.append(Finding("corrupt", str(error), (str(path),)))
             continue
@@ -150,11 +150,11 @@ def _look(paths: Sequence[Path], words: str, report: Callable[[str, float], None
 def _duplicates(looks: Sequence[_Look]) -> Iterator[Finding]:
     for same in _by_digest(looks).values():
         if len(same) > 1:
-            yield Finding("duplicate", f"{len(same)} files are the same picture: keep one", tuple(map(str, same)))
+            yield Finding("duplicate", f"{len(same)} files are the same image: keep one", tuple(map(str, same)))
 
 
 def _near_duplicates(looks: Sequence[_Look], names: Sequence[str]) -> Iterator[Finding]:
-    """Find pictures that hardly differ though they are said to show different parts."""
+    """Find images that hardly differ though they are said to show different parts."""
     pairs = [
         (first, second)
         for first, second in _near(looks, NEAR)
@@ -165,7 +165,7 @@ def _near_duplicates(looks: Sequence[_Look], names: Sequence[str]) -> Iterator[F
         concerned = sorted({str(looks[place].path) for pair in pairs for place in pair})
         yield Finding(
             "near-duplicate",
-            f"{len(concerned)} pictures hardly differ from another one (for instance {first.name} and {second.name}): "
+            f"{len(concerned)} images hardly differ from another one (for instance {first.name} and {second.name}): "
             "they count as shots of one part. Put shots of one part in one sub-folder, or name the part with --group",
             tuple(concerned),
         )
@@ -177,9 +177,9 @@ def _sizes(looks: Sequence[_Look]) -> Iterator[Finding]:
         sizes[f"{look.traits.width}x{look.traits.height}"].append(look)
         depths[look.traits.depth].append(look)
     if len(sizes) > 1:
-        yield Finding("size", f"pictures of {_counts(sizes)} pixels: one camera gives one size", _fewest(sizes))
+        yield Finding("size", f"images of {_counts(sizes)} pixels: one camera gives one size", _fewest(sizes))
     if len(depths) > 1:
-        yield Finding("depth", f"pictures of {_counts(depths)}: keep those of the station's camera", _fewest(depths))
+        yield Finding("depth", f"images of {_counts(depths)}: keep those of the station's camera", _fewest(depths))
 
 
 def _counts(kinds: dict[str, list[_Look]]) -> str:
@@ -189,7 +189,7 @@ def _counts(kinds: dict[str, list[_Look]]) -> str:
 
 
 def _fewest(kinds: dict[str, list[_Look]]) -> tuple[str, ...]:
-    """Return all pictures but those of the commonest kind."""
+    """Return all images but those of the commonest kind."""
     ranked = sorted(kinds.values(), key=len)
     return tuple(str(look.path) for members in ranked[:-1] for look in members)
 
@@ -205,7 +205,7 @@ def _exposures(looks: Sequence[_Look]) -> Iterator[Finding]:
         yield Finding(
             "exposure",
             f"mixed exposures: the mean grey value goes from {means.min():.0f} to {means.max():.0f} (middle "
-            f"{middle:.0f}). Fix exposure and light, or teach with --normalise-local",
+            f"{middle:.0f}). Fix exposure and light, or train with --normalise-local",
             tuple(str(looks[place].path) for place in far),
         )
         return
@@ -214,7 +214,7 @@ def _exposures(looks: Sequence[_Look]) -> Iterator[Finding]:
     if far:
         yield Finding(
             "exposure",
-            f"{len(far)} pictures are brighter or darker than the middle one ({middle:.0f}) by more than {limit:.0f} "
+            f"{len(far)} images are brighter or darker than the middle one ({middle:.0f}) by more than {limit:.0f} "
             "grey values: look at them",
             tuple(str(looks[place].path) for place in far),
         )
@@ -230,43 +230,43 @@ def _leakage(train: Sequence[_Look], test: Sequence[_Look]) -> Iterator[Finding]
     known = _by_digest(train)
     leaked = tuple(str(look.path) for look in test if look.digest in known)
     if leaked:
-        yield Finding("leakage", f"{len(leaked)} test pictures are training pictures too: figures flatter", leaked)
+        yield Finding("leakage", f"{len(leaked)} test images are training images too: figures flatter", leaked)
 
 
 def _contradictions(test: Sequence[_Look], defects: dict[Path, str]) -> Iterator[Finding]:
     for same in _by_digest(test).values():
         truths = sorted({defects[path] for path in same})
         if len(truths) > 1:
-            yield Finding("contradiction", f"one picture is in test/{' and test/'.join(truths)}", tuple(map(str, same)))
+            yield Finding("contradiction", f"one image is in test/{' and test/'.join(truths)}", tuple(map(str, same)))
 
 
-def _masks(folder: Path, tests: Sequence[TestPicture]) -> Iterator[Finding]:
-    """Find masks without a picture or unfit for it, and pictures without a mask where their kind has masks."""
+def _masks(folder: Path, tests: Sequence[TestImage]) -> Iterator[Finding]:
+    """Find masks without an image or unfit for it, and images without a mask where their kind has masks."""
     root = folder / "ground_truth"
     if not root.is_dir():
         return
-    pictures = {test.mask: test for test in tests if test.mask is not None}
+    images = {test.mask: test for test in tests if test.mask is not None}
     for mask in list_images(root).images:
-        kind, test = mask.relative_to(root).parts[0], pictures.get(mask)
-        words = f"has no picture in test/{kind}" if test is None else _unfit(mask, test)
+        kind, test = mask.relative_to(root).parts[0], images.get(mask)
+        words = f"has no image in test/{kind}" if test is None else _unfit(mask, test)
         if words:
             yield Finding("mask", f"{mask} {words}", (str(mask),) if test is None else (str(mask), str(test.path)))
     bare = tuple(str(test.path) for test in tests if test.mask is None and (root / test.defect).is_dir())
     if bare:
-        yield Finding("mask", f"{len(bare)} defective pictures have no mask though their kind has masks", bare)
+        yield Finding("mask", f"{len(bare)} defective images have no mask though their kind has masks", bare)
 
 
-def _unfit(mask: Path, test: TestPicture) -> str:
+def _unfit(mask: Path, test: TestImage) -> str:
     """Say what is wrong with a mask; empty where nothing is."""
     try:
         drawn = read_drawn(mask)
-        height, width = read_picture(test.path, 1).shape[:2]
+        height, width = read_image(test.path, 1).shape[:2]
     except DataError as error:
         return "" if str(test.path) in str(error) else f"cannot be used: {error}"
     if drawn.size != (width, height):
-        return f"has {drawn.size[0]}x{drawn.size[1]} pixels, its picture {width}x{height}"
+        return f"has {drawn.size[0]}x{drawn.size[1]} pixels, its image {width}x{height}"
     if test.good:
-        return "marks a defect in a good picture" if drawn.marked.any() else ""
+        return "marks a defect in a good image" if drawn.marked.any() else ""
     if not drawn.marked.any():
         return "is all black: it marks nothing"
     return "is mostly white: white marks the defect, is it inverted?" if looks_inverted(drawn.marked) else ""

@@ -1,4 +1,4 @@
-"""Folders of pictures: find them, group them by part, split the good ones into three sets that share no part."""
+"""Folders of images: find them, group them by part, split the good ones into three sets that share no part."""
 
 import hashlib
 import logging
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from edge_inspector.errors import DataError, UsageError
 from edge_inspector.image_names import ENDINGS, is_litter
-from edge_inspector.inspection.header import UnreadablePictureError
+from edge_inspector.inspection.header import UnreadableImageError
 from edge_inspector.inspection.model import Image
 from edge_inspector.inspection.preprocess import decode
 from edge_inspector.lab.data.folders import list_images
@@ -27,14 +27,14 @@ LEAST_TO_CALIBRATE = 20
 LEAST_TO_FIT = 6
 LEAST_TO_TUNE = 4
 NEAR = 0.2
-"""Mean difference in grey values of 32 x 32 miniatures under which two pictures count as shots of one part: what
+"""Mean difference in grey values of 32 x 32 miniatures under which two images count as shots of one part: what
 is left of a camera's noise when hundreds of pixels are averaged. Well-fixed parts differ by more (0.4 and up on real
 sets)."""
 
 
 @dataclass(frozen=True, slots=True)
-class GoodPicture:
-    """One picture of a good part, and the part (or shot) it belongs to."""
+class GoodImage:
+    """One image of a good part, and the part (or shot) it belongs to."""
 
     path: Path
     group: str
@@ -44,16 +44,16 @@ class GoodPicture:
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """Three disjoint sets of good pictures: no group is in two of them."""
+    """Three disjoint sets of good images: no group is in two of them."""
 
-    fit: tuple[GoodPicture, ...]
-    tune: tuple[GoodPicture, ...]
-    calibrate: tuple[GoodPicture, ...]
+    fit: tuple[GoodImage, ...]
+    tune: tuple[GoodImage, ...]
+    calibrate: tuple[GoodImage, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class TestPicture:
-    """One picture whose truth is known."""
+class TestImage:
+    """One image whose truth is known."""
 
     path: Path
     defect: str
@@ -66,56 +66,56 @@ class TestPicture:
         return self.defect == "good"
 
 
-def find_pictures(folder: Path) -> tuple[Path, ...]:
-    """Return the picture files below `folder`, sorted by name; what is passed over is a warning that counts it.
+def find_images(folder: Path) -> tuple[Path, ...]:
+    """Return the image files below `folder`, sorted by name; what is passed over is a warning that counts it.
 
     Raises:
-        DataError: no such folder, no picture in it, or a name that is no UTF-8.
+        DataError: no such folder, no image in it, or a name that is no UTF-8.
     """
     if not folder.is_dir():
-        raise DataError(f"{folder} is no folder: expected a folder of pictures ({', '.join(sorted(ENDINGS))})")
+        raise DataError(f"{folder} is no folder: expected a folder of images ({', '.join(sorted(ENDINGS))})")
     listing = list_images(folder)
     if not listing.images:
         passed = f"; passed over: {', '.join(listing.passed_over)}" if listing.passed_over else ""
-        raise DataError(f"no picture in {folder}: expected files that end in {', '.join(sorted(ENDINGS))}{passed}")
+        raise DataError(f"no image in {folder}: expected files that end in {', '.join(sorted(ENDINGS))}{passed}")
     if listing.passed_over:
         logger.warning("%s: passed over: %s", folder, ", ".join(listing.passed_over))
     return listing.images
 
 
-def read_picture(path: Path, channels: int) -> Image:
-    """Return the pixels of a picture file.
+def read_image(path: Path, channels: int) -> Image:
+    """Return the pixels of an image file.
 
     Raises:
-        DataError: the file cannot be read or is no picture.
+        DataError: the file cannot be read or is no image.
     """
     try:
         return decode(path.read_bytes(), channels)
-    except UnreadablePictureError as error:
+    except UnreadableImageError as error:
         raise DataError(f"{path}: {error.reason.meaning} ({error.detail}); repair or remove it") from error
     except OSError as error:
         raise DataError(f"{path}: {error.strerror}") from error
 
 
-def find_good(folder: Path, pattern: str | None) -> tuple[GoodPicture, ...]:
-    """Return the good pictures below `folder` with their groups.
+def find_good(folder: Path, pattern: str | None) -> tuple[GoodImage, ...]:
+    """Return the good images below `folder` with their groups.
 
     A group is what `pattern` captures (its first group, or all it matches) in the path below `folder`; without a
-    pattern the sub-folder, or the picture itself where it lies in `folder`. Equal pictures are one group whatever they
+    pattern the sub-folder, or the image itself where it lies in `folder`. Equal images are one group whatever they
     are called, and without a pattern nearly equal ones too: the second shot of a part says nothing new about the next.
 
     Raises:
         UsageError: the pattern is no regular expression.
-        DataError: no pictures, one that cannot be read, or one that the pattern does not match.
+        DataError: no images, one that cannot be read, or one that the pattern does not match.
     """
-    paths = find_pictures(folder)
+    paths = find_images(folder)
     if pattern is None:
         folder = Path(os.path.commonpath([path.parent for path in paths]))  # one sub-folder alone names no group
     name_of = namer(folder, pattern)
     names = [name_of(path) for path in paths]
-    shots = miniatures_of([traits_of(read_picture(path, 1)) for path in paths])
+    shots = miniatures_of([traits_of(read_image(path, 1)) for path in paths])
     merged = merge_names(names, near_pairs(shots, NEAR if pattern is None else 0.0))
-    return tuple(GoodPicture(path, group, digest_of(path)) for path, group in zip(paths, merged, strict=True))
+    return tuple(GoodImage(path, group, digest_of(path)) for path, group in zip(paths, merged, strict=True))
 
 
 def digest_of(path: Path) -> str:
@@ -123,26 +123,26 @@ def digest_of(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def split(pictures: Sequence[GoodPicture], rng: np.random.Generator) -> Split:
+def split(images: Sequence[GoodImage], rng: np.random.Generator) -> Split:
     """Return a third of the groups (at least 20) for calibrate, a fifth (at least 4) for tune, the rest for fit.
 
     Raises:
         DataError: too few groups.
     """
-    groups = sorted({picture.group for picture in pictures})
+    groups = sorted({image.group for image in images})
     calibrate = max(LEAST_TO_CALIBRATE, len(groups) // 3)
     tune = max(LEAST_TO_TUNE, min(len(groups) // 5, len(groups) - calibrate - LEAST_TO_FIT))
     least = LEAST_TO_CALIBRATE + LEAST_TO_TUNE + LEAST_TO_FIT
     if len(groups) < least:
         raise DataError(
-            f"{len(pictures)} good pictures of {len(groups)} different parts, at least {least} parts are needed: "
-            f"{LEAST_TO_CALIBRATE} of them only to set the threshold. Add pictures. Pictures of one sub-folder, and "
-            "pictures that hardly differ, count as one part; where each file is a part of its own, say --group '[^/]+$'"
+            f"{len(images)} good images of {len(groups)} different parts, at least {least} parts are needed: "
+            f"{LEAST_TO_CALIBRATE} of them only to set the threshold. Add images. Images of one sub-folder, and "
+            "images that hardly differ, count as one part; where each file is a part of its own, say --group '[^/]+$'"
         )
     place = dict(zip((groups[i] for i in rng.permutation(len(groups))), range(len(groups)), strict=True))
 
-    def between(low: int, high: int) -> tuple[GoodPicture, ...]:
-        return tuple(picture for picture in pictures if low <= place[picture.group] < high)
+    def between(low: int, high: int) -> tuple[GoodImage, ...]:
+        return tuple(image for image in images if low <= place[image.group] < high)
 
     return Split(
         fit=between(calibrate + tune, len(groups)),
@@ -151,8 +151,8 @@ def split(pictures: Sequence[GoodPicture], rng: np.random.Generator) -> Split:
     )
 
 
-def find_tests(folder: Path) -> tuple[TestPicture, ...]:
-    """Return the pictures of `test/good` and `test/<defect>` with their masks, as MVTec AD lays them out.
+def find_tests(folder: Path) -> tuple[TestImage, ...]:
+    """Return the images of `test/good` and `test/<defect>` with their masks, as MVTec AD lays them out.
 
     Raises:
         DataError: another layout; the message says which was expected and what was found.
@@ -161,7 +161,7 @@ def find_tests(folder: Path) -> tuple[TestPicture, ...]:
     kinds = sorted(path.name for path in class_folders(root)) if root.is_dir() else []
     if "good" not in kinds:
         raise DataError(
-            f"{folder}: expected test/good and test/<defect> with pictures (masks in ground_truth/<defect>), "
+            f"{folder}: expected test/good and test/<defect> with images (masks in ground_truth/<defect>), "
             f"found {', '.join(kinds) or 'no folders'}"
         )
     found = []
@@ -169,8 +169,8 @@ def find_tests(folder: Path) -> tuple[TestPicture, ...]:
         if kind != "good" and not list_images(root / kind).images:
             logger.warning("%s: passed over: no image in it", root / kind)
             continue
-        pictures, masks = find_pictures(root / kind), find_masks(folder / "ground_truth" / kind)
-        found += [TestPicture(path, kind, masks.mask_of(path.relative_to(root / kind))) for path in pictures]
+        images, masks = find_images(root / kind), find_masks(folder / "ground_truth" / kind)
+        found += [TestImage(path, kind, masks.mask_of(path.relative_to(root / kind))) for path in images]
     return tuple(found)
 
 
@@ -180,7 +180,7 @@ def class_folders(root: Path) -> tuple[Path, ...]:
 
 
 def namer(folder: Path, pattern: str | None) -> Callable[[Path], str]:
-    """Return what says to which group a path belongs, before equal pictures are merged; see `find_good`."""
+    """Return what says to which group a path belongs, before equal images are merged; see `find_good`."""
     if pattern is None:
         return lambda path: str(path.relative_to(folder) if path.parent == folder else path.parent.relative_to(folder))
     try:
@@ -205,7 +205,7 @@ def near_pairs(shots: NDArray[np.float32], limit: float) -> Iterable[tuple[int, 
 
 
 def merge_names(names: Sequence[str], pairs: Iterable[tuple[int, int]]) -> list[str]:
-    """Return one name for each set of pictures that share a name or are linked by pairs (union-find)."""
+    """Return one name for each set of images that share a name or are linked by pairs (union-find)."""
     parent: dict[str, str] = {name: name for name in names}
 
     def root(name: str) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_inspector.errors import DataError
-from edge_inspector.inspection.header import UnreadablePictureError, read_header
+from edge_inspector.inspection.header import UnreadableImageError, read_header
 
 _MOST = 0.5
 """Share of an image from which a mask looks as if black and white were exchanged."""
@@ -51,11 +51,11 @@ def read_drawn(path: Path) -> Drawn:
         read_header(data)
         values = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     except OSError as error:
-        raise DataError(f"{path}: expected a mask, got no picture: {error.strerror}") from error
-    except UnreadablePictureError as error:
-        raise DataError(f"{path}: expected a mask, got no picture: {error.reason.meaning} ({error.detail})") from error
+        raise DataError(f"{path}: expected a mask, got no image: {error.strerror}") from error
+    except UnreadableImageError as error:
+        raise DataError(f"{path}: expected a mask, got no image: {error.reason.meaning} ({error.detail})") from error
     if values is None or values.dtype not in (np.uint8, np.uint16):
-        raise DataError(f"{path}: expected a mask, got no picture of 8 or 16 bits")
+        raise DataError(f"{path}: expected a mask, got no image of 8 or 16 bits")
     if values.ndim == 3 and values.shape[2] == 4:
         if values[..., 3].min() < np.iinfo(values.dtype).max:
             raise DataError(

@@ -1,4 +1,4 @@
-"""Masks: where a defect is, as a person has drawn it beside the test picture."""
+"""Masks: where a defect is, as a person has drawn it beside the test image."""
 
 import logging
 from collections import Counter
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from edge_inspector.errors import DataError
 from edge_inspector.inspection.placement import Placement, cut_upright
-from edge_inspector.lab.data.dataset import TestPicture
+from edge_inspector.lab.data.dataset import TestImage
 from edge_inspector.lab.data.drawn import looks_inverted, read_drawn
 from edge_inspector.lab.data.folders import list_images
 
@@ -22,46 +22,46 @@ TruthMask: TypeAlias = NDArray[np.bool_]
 """bool (height, width) of the map; True on a defect."""
 
 
-def refuse_orphans(folder: Path, pictures: Sequence[TestPicture]) -> None:
-    """Look for masks in `folder/ground_truth` that belong to no test picture, or to two.
+def refuse_orphans(folder: Path, images: Sequence[TestImage]) -> None:
+    """Look for masks in `folder/ground_truth` that belong to no test image, or to two.
 
     Raises:
-        DataError: there are some; a renamed picture would silently lose its truth.
+        DataError: there are some; a renamed image would silently lose its truth.
     """
-    used = Counter(picture.mask for picture in pictures if picture.mask is not None)
+    used = Counter(image.mask for image in images if image.mask is not None)
     shared = [mask for mask, count in used.items() if count > 1]
     if shared:
-        raise DataError(f"{shared[0]} is the mask of {used[shared[0]]} pictures: lay masks out in the same sub-folders")
+        raise DataError(f"{shared[0]} is the mask of {used[shared[0]]} images: lay masks out in the same sub-folders")
     root = folder / "ground_truth"
     masks = list_images(root).images if root.is_dir() else ()
     orphans = [mask for mask in masks if mask not in used and mask.relative_to(root).parts[0] != "good"]
     if orphans:
         kind, stem = orphans[0].relative_to(root).parts[0], orphans[0].stem.removesuffix("_mask")
         raise DataError(
-            f"{len(orphans)} of {len(masks)} masks belong to no picture (for instance {orphans[0]}): "
-            f"expected test/{kind}/{stem} with a picture's ending"
+            f"{len(orphans)} of {len(masks)} masks belong to no image (for instance {orphans[0]}): "
+            f"expected test/{kind}/{stem} with an image's ending"
         )
 
 
 def read_mask(path: Path, camera_shape: tuple[int, ...], placement: Placement) -> TruthMask:
-    """Return the mask of a picture, at map size.
+    """Return the mask of an image, at map size.
 
     A map pixel is defective where half of it is. A region too thin for that keeps the pixels that it covers most: it
     would otherwise vanish, and count as found by nobody.
 
     Args:
-        path: a picture of the camera picture's size; what is not black is defective (of JPEG, what is nearer white).
-        camera_shape: height and width of the camera picture, in pixels.
-        placement: where the map lies in the camera picture.
+        path: an image of the camera image's size; what is not black is defective (of JPEG, what is nearer white).
+        camera_shape: height and width of the camera image, in pixels.
+        placement: where the map lies in the camera image.
 
     Raises:
-        DataError: no picture, of another size, with transparency, or one that marks nothing or all.
+        DataError: no image, of another size, with transparency, or one that marks nothing or all.
     """
     drawn = read_drawn(path)
     height, width = camera_shape[:2]
     if drawn.size != (width, height):
         found = f"{drawn.size[0]}x{drawn.size[1]}"
-        raise DataError(f"{path}: expected a mask of {width}x{height} like its picture, got {found}")
+        raise DataError(f"{path}: expected a mask of {width}x{height} like its image, got {found}")
     mask = drawn.marked
     if not mask.any():
         raise DataError(f"{path} is all black: draw the defect white, or remove the mask")

@@ -1,4 +1,4 @@
-"""Whole sets of pictures, laid out as MVTec AD lays them out."""
+"""Whole sets of images, laid out as MVTec AD lays them out."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Is a new bundle better than an old one? Both judge the same pictures, and the pictures are drawn again in pairs."""
+"""Is a new bundle better than an old one? Both judge the same images, and the images are drawn again in pairs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,9 +18,9 @@ _OUTER = (2.5, 97.5)
 
 @dataclass(frozen=True, slots=True)
 class Flip:
-    """A picture that one bundle accepts and the other does not."""
+    """An image that one bundle accepts and the other does not."""
 
-    picture: str
+    image: str
     defect: str
     """`good` for a good part."""
     before: str
@@ -40,7 +40,7 @@ class Comparison:
     """Of the second minus the first."""
     auroc_low: float
     auroc_high: float
-    """95 % interval of the difference: paired bootstrap over pictures, each class by itself."""
+    """95 % interval of the difference: paired bootstrap over images, each class by itself."""
 
     def worse(self, tolerance: float) -> tuple[str, ...]:
         """Return in words by what the second bundle is worse by more than `tolerance`; nothing is good."""
@@ -54,14 +54,14 @@ class Comparison:
 
 
 def compare(before: Evaluation, after: Evaluation, rng: np.random.Generator, draws: int = DRAWS) -> Comparison:
-    """Compare two evaluations of the same pictures.
+    """Compare two evaluations of the same images.
 
     Raises:
-        DataError: the pictures are not the same, or one class is missing.
+        DataError: the images are not the same, or one class is missing.
     """
-    paths = [[one.picture.path for one in found.judged] for found in (before, after)]
+    paths = [[one.image.path for one in found.judged] for found in (before, after)]
     if paths[0] != paths[1]:
-        raise DataError(f"expected two evaluations of the same pictures, got {len(paths[0])} and {len(paths[1])}")
+        raise DataError(f"expected two evaluations of the same images, got {len(paths[0])} and {len(paths[1])}")
     if not before.good or not before.defective:
         raise DataError(f"a comparison needs both classes, got {len(before.good)} good, {len(before.defective)} not")
     difference = auroc_gain(before, after, rng, draws)
@@ -95,14 +95,14 @@ def auroc_gain(before: Evaluation, after: Evaluation, rng: np.random.Generator, 
 
 
 def find_flips(before: Sequence[Judged], after: Sequence[Judged]) -> tuple[Flip, ...]:
-    """Return the pictures that are accepted by one and not by the other, changes for the worse first."""
+    """Return the images that are accepted by one and not by the other, changes for the worse first."""
     flips = [
         Flip(
-            picture=str(old.picture.path),
-            defect=old.picture.defect,
+            image=str(old.image.path),
+            defect=old.image.defect,
             before=old.verdict.value,
             after=new.verdict.value,
-            for_the_better=new.accepted == new.picture.good,
+            for_the_better=new.accepted == new.image.good,
         )
         for old, new in zip(before, after, strict=True)
         if old.accepted != new.accepted
@@ -113,7 +113,7 @@ def find_flips(before: Sequence[Judged], after: Sequence[Judged]) -> tuple[Flip,
 def _wins(found: Evaluation) -> NDArray[np.float32]:
     """Return who scores higher, (good, defective): 1 the defective part, 0.5 neither, 0 the good one.
 
-    Its mean is the AUROC; of pictures that are drawn several times it is the mean with these weights.
+    Its mean is the AUROC; of images that are drawn several times it is the mean with these weights.
     """
     good, defective = (np.array(finite(parts)) for parts in (found.good, found.defective))
     wins = (defective > good[:, None]) + 0.5 * (defective == good[:, None])

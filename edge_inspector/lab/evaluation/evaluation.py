@@ -1,4 +1,4 @@
-"""What a bundle is worth: the figures of judged test pictures."""
+"""What a bundle is worth: the figures of judged test images."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ import numpy as np
 
 from edge_inspector.inspection.auroc import auroc
 from edge_inspector.inspection.model import Verdict
-from edge_inspector.lab.data.dataset import TestPicture
+from edge_inspector.lab.data.dataset import TestImage
 from edge_inspector.lab.evaluation.metrics import Precision, Rate, average_precision, precision_at
 from edge_inspector.lab.evaluation.pixels import Overlap
 
@@ -18,12 +18,12 @@ PREVALENCE = 0.01
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """One test picture and what was said of it."""
+    """One test image and what was said of it."""
 
-    picture: TestPicture
+    image: TestImage
     verdict: Verdict
     score: float
-    """Rejected from 1 on. Infinite where the picture could not be judged: it is not accepted."""
+    """Rejected from 1 on. Infinite where the image could not be judged: it is not accepted."""
     milliseconds: float
     overlap: Overlap | None = None
     """Of its blobs with its mask; None where there is none, or the map was judged by another rule."""
@@ -36,7 +36,7 @@ class Judged:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """A bundle's figures on one folder of test pictures."""
+    """A bundle's figures on one folder of test images."""
 
     rule: str
     judged: tuple[Judged, ...]
@@ -44,27 +44,27 @@ class Evaluation:
     """Chance that a pixel on a defect is more unusual than one beside; None where there are no masks."""
     aupro: float | None = None
     """Mean overlap with each region over false-positive rates up to 0.3; None where there are no masks."""
-    unreadable: tuple[TestPicture, ...] = ()
+    unreadable: tuple[TestImage, ...] = ()
     """Files that are no whole image: nobody saw a part in them, so they are neither found nor missed."""
 
     @property
     def good(self) -> tuple[Judged, ...]:
         """The good parts."""
-        return tuple(judged for judged in self.judged if judged.picture.good)
+        return tuple(judged for judged in self.judged if judged.image.good)
 
     @property
     def defective(self) -> tuple[Judged, ...]:
         """The defective parts."""
-        return tuple(judged for judged in self.judged if not judged.picture.good)
+        return tuple(judged for judged in self.judged if not judged.image.good)
 
     @property
     def kinds(self) -> tuple[str, ...]:
         """The classes of defects, sorted."""
-        return tuple(sorted({judged.picture.defect for judged in self.defective}))
+        return tuple(sorted({judged.image.defect for judged in self.defective}))
 
     def of_kind(self, kind: str) -> tuple[Judged, ...]:
         """Return the parts with one class of defect."""
-        return tuple(judged for judged in self.defective if judged.picture.defect == kind)
+        return tuple(judged for judged in self.defective if judged.image.defect == kind)
 
     @property
     def false_reject(self) -> Rate:
@@ -78,7 +78,7 @@ class Evaluation:
 
     @property
     def refused(self) -> dict[str, int]:
-        """How many pictures were INVALID, by truth: a defective part that cannot be judged is hidden, not found."""
+        """How many images were INVALID, by truth: a defective part that cannot be judged is hidden, not found."""
         return {
             truth: sum(judged.verdict is Verdict.INVALID for judged in parts)
             for truth, parts in (("good", self.good), ("defective", self.defective))
@@ -115,7 +115,7 @@ class Evaluation:
         return precision_at(prevalence, miss=self.miss, false_reject=self.false_reject)
 
     def milliseconds(self, percent: float) -> float:
-        """Return a percentile of the time from encoded picture to verdict."""
+        """Return a percentile of the time from encoded image to verdict."""
         return float(np.percentile([judged.milliseconds for judged in self.judged], percent))
 
     def as_json(self, prevalence: float = PREVALENCE) -> dict[str, object]:
@@ -135,7 +135,7 @@ class Evaluation:
             "per_defect": {kind: self._per_defect(self.of_kind(kind)) for kind in self.kinds},
             "pixel_auroc": self.pixel_auroc,
             "aupro": self.aupro,
-            **Places(self.judged).as_json(),
+            **Localisation(self.judged).as_json(),
             "prevalence": prevalence,
             "precision": None if precision is None else precision.value,
             "precision_low": None if precision is None else precision.low,
@@ -146,13 +146,13 @@ class Evaluation:
         }
 
     def _per_defect(self, parts: Sequence[Judged]) -> dict[str, object]:
-        places = Places(parts).as_json()
+        places = Localisation(parts).as_json()
         figures = {"images": len(parts), "image_auroc": self.auroc_of(parts), **_rate("miss_rate", missed(parts))}
         return {**figures, **{name: places[name] for name in ("masks", "iou_mean", "box_iou_mean", "blob_recall")}}
 
 
 @dataclass(frozen=True, slots=True)
-class Places:
+class Localisation:
     """Whether the blobs of some parts are where the defects are; of the parts whose truth is known by place."""
 
     judged: Sequence[Judged]
@@ -211,7 +211,7 @@ def missed(defective: Sequence[Judged]) -> Rate:
 
 
 def finite(judged: Sequence[Judged]) -> list[float]:
-    """Return the scores, those of pictures that could not be judged above all others."""
+    """Return the scores, those of images that could not be judged above all others."""
     return [min(part.score, 1e9) for part in judged]
 
 

@@ -1,4 +1,4 @@
-"""Judge picture files by hand, and show what the verdict was made from."""
+"""Judge image files by hand, and show what the verdict was made from."""
 
 import hashlib
 import os
@@ -12,10 +12,10 @@ import numpy as np
 from edge_inspector.bundle import Bundle
 from edge_inspector.errors import DataError
 from edge_inspector.image_names import in_words
-from edge_inspector.inspection import overlays as pictures
+from edge_inspector.inspection import overlays as images
 from edge_inspector.inspection.inspector import Evidence, Inspector
 from edge_inspector.inspection.model import Identity, Judgement
-from edge_inspector.lab.data.dataset import find_pictures
+from edge_inspector.lab.data.dataset import find_images
 from edge_inspector.native import native_path
 from edge_inspector.wire.messages import BundleMessage, Result, result_of
 
@@ -26,13 +26,13 @@ def files_of(paths: Sequence[Path]) -> tuple[Path, ...]:
     Raises:
         DataError: a folder without an image.
     """
-    return tuple(file for path in paths for file in (find_pictures(path) if path.is_dir() else (path,)))
+    return tuple(file for path in paths for file in (find_images(path) if path.is_dir() else (path,)))
 
 
 def inspect_files(
     bundle: Bundle, inspector: Inspector, files: Sequence[Path], save: Path | None, now_ns: Callable[[], int]
 ) -> Iterator[Result]:
-    """Yield the result of each file, in the form that the broker gets; a picture that cannot be judged is INVALID.
+    """Yield the result of each file, in the form that the broker gets; an image that cannot be judged is INVALID.
 
     Raises:
         DataError: a file that does not exist.
@@ -79,14 +79,14 @@ def _folders(files: Sequence[Path]) -> dict[Path, str]:
 
 
 def _save(folder: Path, bundle: Bundle, evidence: Evidence, judgement: Judgement) -> None:
-    """Write the picture with boxes, the heat map over it, the map, what the network made of it, and the mask."""
+    """Write the image with boxes, the heat map over it, the map, what the network made of it, and the mask."""
     folder.mkdir(parents=True, exist_ok=True)
     threshold = bundle.recipe.decision.threshold
     shown = {
-        "boxes": pictures.draw_boxes(evidence.image, judgement.blobs, max(evidence.image.shape[:2]), evidence.window),
-        "overlay": pictures.overlay(evidence.image, evidence.amap, threshold, evidence.placement, evidence.window),
-        "heat": pictures.heat_map(evidence.amap, threshold),
-        "picture": evidence.picture[..., ::-1],
+        "boxes": images.draw_boxes(evidence.image, judgement.blobs, max(evidence.image.shape[:2]), evidence.window),
+        "overlay": images.overlay(evidence.image, evidence.amap, threshold, evidence.placement, evidence.window),
+        "heat": images.heat_map(evidence.amap, threshold),
+        "picture": evidence.model_input[..., ::-1],
         "mask": (evidence.amap >= np.float32(threshold)).astype(np.uint8) * 255,
     }
     rebuilt = reconstruction(evidence)
@@ -97,10 +97,10 @@ def _save(folder: Path, bundle: Bundle, evidence: Evidence, judgement: Judgement
     np.save(folder / "map.npy", evidence.amap, allow_pickle=False)
 
 
-def reconstruction(evidence: Evidence) -> pictures.ColourImage | None:
+def reconstruction(evidence: Evidence) -> images.ColourImage | None:
     """Return what the network made of the part, at the detector's size; None where it gives features."""
-    channels = evidence.picture.shape[2]
-    if evidence.features.shape[1:] != (channels, *evidence.picture.shape[:2]):
+    channels = evidence.model_input.shape[2]
+    if evidence.features.shape[1:] != (channels, *evidence.model_input.shape[:2]):
         return None
     grey = np.clip(np.rint(evidence.features[0].transpose(1, 2, 0)[..., ::-1] * 255), 0, 255)
-    return pictures.as_8_bit_colour(grey.astype(np.uint8)[..., 0] if channels == 1 else grey.astype(np.uint8))
+    return images.as_8_bit_colour(grey.astype(np.uint8)[..., 0] if channels == 1 else grey.astype(np.uint8))

@@ -1,4 +1,4 @@
-"""What a station may do to the picture of one and the same part: shift, turn, light, noise, focus."""
+"""What a station may do to the image of one and the same part: shift, turn, light, noise, focus."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,11 +11,11 @@ from edge_inspector.inspection.model import Image
 
 _Change: TypeAlias = Callable[[Image, float], Image]
 _NOISE_SEED = 0
-"""Noise is the same for each picture and amount, so that only its strength differs."""
+"""Noise is the same for each image and amount, so that only its strength differs."""
 
 
 @dataclass(frozen=True, slots=True)
-class Ladder:
+class ChangeSeries:
     """One kind of change, by growing amounts."""
 
     unit: str
@@ -24,7 +24,7 @@ class Ladder:
 
 
 def change(image: Image, kind: str, amount: float) -> Image:
-    """Return a copy of a camera picture, uint8 or uint16, changed by one of `LADDERS`.
+    """Return a copy of a camera image, uint8 or uint16, changed by one of `LADDERS`.
 
     Raises:
         KeyError: no such kind.
@@ -76,13 +76,13 @@ def _fitted(values: np.ndarray[tuple[int, ...], np.dtype[np.float32]], image: Im
     return cast("Image", np.clip(np.rint(values), 0, np.iinfo(image.dtype).max).astype(image.dtype))
 
 
-LADDERS: dict[str, Ladder] = {
-    "shift": Ladder("px", (1, 2, 4, 8, 16, 32), _shift),
-    "shift back": Ladder("px", (1, 2, 4, 8, 16, 32), _shift_back),
-    "turn": Ladder("degrees", (0.25, 0.5, 1, 2, 4), _turn),
-    "darker": Ladder("%", (-1, -2, -5, -10, -20), _light),
-    "brighter": Ladder("%", (1, 2, 5, 10, 20), _light),
-    "noise": Ladder("grey values", (1, 2, 4, 8, 16), _noise),
-    "blur": Ladder("px sigma", (0.5, 1, 2, 4), _focus),
+LADDERS: dict[str, ChangeSeries] = {
+    "shift": ChangeSeries("px", (1, 2, 4, 8, 16, 32), _shift),
+    "shift back": ChangeSeries("px", (1, 2, 4, 8, 16, 32), _shift_back),
+    "turn": ChangeSeries("degrees", (0.25, 0.5, 1, 2, 4), _turn),
+    "darker": ChangeSeries("%", (-1, -2, -5, -10, -20), _light),
+    "brighter": ChangeSeries("%", (1, 2, 5, 10, 20), _light),
+    "noise": ChangeSeries("grey values", (1, 2, 4, 8, 16), _noise),
+    "blur": ChangeSeries("px sigma", (0.5, 1, 2, 4), _focus),
 }
 """Shifts (right and down; left and up) and blurs are in camera pixels."""

@@ -97,8 +97,8 @@ def average_precision(good: Sequence[float], defective: Sequence[float]) -> floa
     """Return the area under the precision-recall steps (as scikit-learn's average_precision_score)."""
     scores = np.concatenate([np.asarray(good, float), np.asarray(defective, float)])
     truth = np.r_[np.zeros(len(good)), np.ones(len(defective))]
-    order = np.argsort(-scores, kind="stable")
-    scores, truth = scores[order], truth[order]
+    request = np.argsort(-scores, kind="stable")
+    scores, truth = scores[request], truth[request]
     last_of_tie = np.r_[np.flatnonzero(np.diff(scores)), len(scores) - 1]
     found = np.cumsum(truth)[last_of_tie]
     precision, recall = found / (last_of_tie + 1), found / max(1, len(defective))

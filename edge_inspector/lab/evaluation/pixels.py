@@ -16,7 +16,7 @@ _BITS = 20
 
 @dataclass(frozen=True, slots=True)
 class Overlap:
-    """What the blobs of one picture have in common with its mask; a good part's mask marks nothing."""
+    """What the blobs of one image have in common with its mask; a good part's mask marks nothing."""
 
     iou: float
     """Pixels in both, of the pixels in either; 0 where there are none."""
@@ -69,7 +69,7 @@ def box_iou(found: TruthMask, truth: TruthMask) -> float:
 
 
 class PixelTally:
-    """Counts map values on defects and beside them, in memory that does not grow with the pictures.
+    """Counts map values on defects and beside them, in memory that does not grow with the images.
 
     Values are told apart by the upper 20 bits of a float32, that is to 1 part in 2,048.
     """
@@ -81,7 +81,7 @@ class PixelTally:
         self._regions = 0
 
     def add(self, amap: AnomalyMap, truth: TruthMask) -> None:
-        """Count the pixels of one picture."""
+        """Count the pixels of one image."""
         keys = _keys(amap)
         self._beside += np.bincount(keys[~truth], minlength=1 << _BITS)
         if not truth.any():

@@ -1,4 +1,4 @@
-"""Judge an archive again with another bundle: many pictures, several processes, and it goes on where it was ended."""
+"""Judge an archive again with another bundle: many images, several processes, and it goes on where it was ended."""
 
 import functools
 import json
@@ -13,19 +13,19 @@ from edge_inspector.bundle import Bundle, open_inspector, read_bundle
 from edge_inspector.errors import DataError
 from edge_inspector.inspection.inspector import Inspector
 from edge_inspector.inspection.model import Verdict
-from edge_inspector.lab.data.dataset import find_pictures
+from edge_inspector.lab.data.dataset import find_images
 
 OVERLAY = "-overlay.jpg"
-"""How the archive's drawn pictures end: they are no part's."""
+"""How the archive's drawn images end: they are no part's."""
 UNKNOWN = "-"
 _CHUNK = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Again:
-    """A picture, what it was judged then and what it is judged now."""
+class ReinspectedImage:
+    """An image, what it was judged then and what it is judged now."""
 
-    picture: str
+    image: str
     """Below the folder."""
     before: str
     """Verdict by the archive's folders; `-` where they do not say."""
@@ -39,28 +39,28 @@ class Changes:
     """What would have been otherwise."""
 
     counts: dict[tuple[str, str], int]
-    """Pictures by verdict then and now."""
-    newly_accepted: tuple[Again, ...]
+    """Images by verdict then and now."""
+    newly_accepted: tuple[ReinspectedImage, ...]
     """Not OK then, OK now: look at these first."""
-    newly_refused: tuple[Again, ...]
+    newly_refused: tuple[ReinspectedImage, ...]
 
 
 def reinspect(
     folder: Path, bundle: Bundle, log: Path, workers: int, report: Callable[[str, float], None]
-) -> tuple[Again, ...]:
-    """Judge every picture below `folder` that `log` does not have yet, and return all.
+) -> tuple[ReinspectedImage, ...]:
+    """Judge every image below `folder` that `log` does not have yet, and return all.
 
     Args:
-        folder: an archive (its folders name the verdicts) or any folder of pictures.
+        folder: an archive (its folders name the verdicts) or any folder of images.
         bundle: what judges now.
-        log: a JSON object a line, begun where it is missing; each picture is written when it is done.
+        log: a JSON object a line, begun where it is missing; each image is written when it is done.
         workers: processes, each on one processor.
         report: shows progress.
 
     Raises:
-        DataError: no pictures, or the log is of another bundle or folder.
+        DataError: no images, or the log is of another bundle or folder.
     """
-    paths = _pictures(folder)
+    paths = _images(folder)
     done = _read(log, bundle, folder)
     waiting = [path for path in paths if path not in done]
     count = len(paths) - len(waiting)
@@ -68,15 +68,15 @@ def reinspect(
         if not done:
             lines.write(json.dumps(_head(bundle, folder)) + "\n")
         for one in _judged(folder, bundle, waiting, workers):
-            done[one.picture] = one
+            done[one.image] = one
             lines.write(json.dumps(asdict(one)) + "\n")
             lines.flush()
             count += 1
-            report(f"{count} of {len(paths)} pictures", count / len(paths))
+            report(f"{count} of {len(paths)} images", count / len(paths))
     return tuple(done[path] for path in paths)
 
 
-def changes_of(judged: Sequence[Again]) -> Changes:
+def changes_of(judged: Sequence[ReinspectedImage]) -> Changes:
     """Return what changed where the verdict of then is known."""
     known = [one for one in judged if one.before != UNKNOWN]
     accepted = Verdict.OK.value
@@ -87,11 +87,11 @@ def changes_of(judged: Sequence[Again]) -> Changes:
     )
 
 
-def _pictures(folder: Path) -> tuple[str, ...]:
-    found = (path for path in find_pictures(folder) if not path.name.endswith(OVERLAY))
+def _images(folder: Path) -> tuple[str, ...]:
+    found = (path for path in find_images(folder) if not path.name.endswith(OVERLAY))
     paths = tuple(path.relative_to(folder).as_posix() for path in found)
     if not paths:
-        raise DataError(f"no picture in {folder} but drawn ones (*{OVERLAY}): expected those of an archive, too")
+        raise DataError(f"no image in {folder} but drawn ones (*{OVERLAY}): expected those of an archive, too")
     return paths
 
 
@@ -105,7 +105,7 @@ def _head(bundle: Bundle, folder: Path) -> dict[str, str]:
     return {"bundle": bundle.id, "folder": str(folder.resolve())}
 
 
-def _read(log: Path, bundle: Bundle, folder: Path) -> dict[str, Again]:
+def _read(log: Path, bundle: Bundle, folder: Path) -> dict[str, ReinspectedImage]:
     """Return what is done already; a last line that a kill cut off is taken away."""
     if not log.exists() or not log.stat().st_size:
         return {}
@@ -115,7 +115,7 @@ def _read(log: Path, bundle: Bundle, folder: Path) -> dict[str, Again]:
         log.write_bytes(kept)
     try:
         head, *rest = [json.loads(line) for line in kept.splitlines()] or [{}]
-        done = {one.picture: one for one in (Again(**line) for line in rest)}
+        done = {one.image: one for one in (ReinspectedImage(**line) for line in rest)}
     except (ValueError, TypeError) as error:
         raise DataError(f"{log}: expected what `reinspect` wrote, {error}: name another file with --log") from error
     if kept and head != _head(bundle, folder):
@@ -123,7 +123,7 @@ def _read(log: Path, bundle: Bundle, folder: Path) -> dict[str, Again]:
     return done
 
 
-def _judged(folder: Path, bundle: Bundle, paths: Sequence[str], workers: int) -> Iterator[Again]:
+def _judged(folder: Path, bundle: Bundle, paths: Sequence[str], workers: int) -> Iterator[ReinspectedImage]:
     judge = functools.partial(_judge, folder, bundle.path)
     if workers == 1:
         yield from map(judge, paths)
@@ -133,9 +133,9 @@ def _judged(folder: Path, bundle: Bundle, paths: Sequence[str], workers: int) ->
         yield from pool.map(judge, paths, chunksize=_CHUNK)
 
 
-def _judge(folder: Path, bundle: Path, path: str) -> Again:
+def _judge(folder: Path, bundle: Path, path: str) -> ReinspectedImage:
     judgement = _inspector(bundle).inspect((folder / path).read_bytes()).judgement
-    return Again(path, _verdict_of(path), judgement.verdict.value, judgement.score, judgement.detail)
+    return ReinspectedImage(path, _verdict_of(path), judgement.verdict.value, judgement.score, judgement.detail)
 
 
 @functools.cache

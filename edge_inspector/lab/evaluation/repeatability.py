@@ -1,4 +1,4 @@
-"""Does a bundle give the same part the same verdict again? By repeated shots, or by changing pictures a little."""
+"""Does a bundle give the same part the same verdict again? By repeated shots, or by changing images a little."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -10,12 +10,12 @@ import numpy as np
 from edge_inspector.errors import DataError
 from edge_inspector.inspection.inspector import Inspector
 from edge_inspector.inspection.model import Image, Verdict
-from edge_inspector.lab.data.dataset import find_pictures, read_picture
+from edge_inspector.lab.data.dataset import find_images, read_image
 from edge_inspector.lab.evaluation.jitter import LADDERS, change, shake
 from edge_inspector.lab.evaluation.metrics import Rate
 
 SHOTS = 8
-"""Synthetic shots of each part, the picture itself among them."""
+"""Synthetic shots of each part, the image itself among them."""
 _NEAR = 3.0
 """Standard deviations of repeated shots from the threshold: a part that is nearer may get either verdict."""
 _KEPT = 0.95
@@ -24,11 +24,11 @@ _KEPT = 0.95
 
 @dataclass(frozen=True, slots=True)
 class Shot:
-    """What was said of one picture of a part."""
+    """What was said of one image of a part."""
 
     verdict: Verdict
     score: float | None
-    """None where the picture could not be judged."""
+    """None where the image could not be judged."""
 
     @property
     def accepted(self) -> bool:
@@ -55,8 +55,8 @@ class RepeatedPart:
 
 
 @dataclass(frozen=True, slots=True)
-class Rung:
-    """What becomes of the verdicts when each picture is changed by so much."""
+class ChangeStep:
+    """What becomes of the verdicts when each image is changed by so much."""
 
     kind: str
     amount: float
@@ -70,9 +70,9 @@ class Repeatability:
     """How well a bundle agrees with itself."""
 
     synthetic: bool
-    """Whether the shots were made from one picture of each part."""
+    """Whether the shots were made from one image of each part."""
     parts: tuple[RepeatedPart, ...]
-    rungs: tuple[Rung, ...]
+    rungs: tuple[ChangeStep, ...]
 
     @property
     def agreement(self) -> Rate:
@@ -168,18 +168,18 @@ def fleiss_kappa(counts: Sequence[tuple[int, int]]) -> float | None:
 def repeat(
     inspector: Inspector, folder: Path, rng: np.random.Generator, report: Callable[[str, float], None]
 ) -> Repeatability:
-    """Judge the shots of each part (`part/shot_k`, or made from one picture of it), and pictures changed step by step.
+    """Judge the shots of each part (`part/shot_k`, or made from one image of it), and images changed step by step.
 
     Raises:
-        DataError: no pictures, or a sub-folder with one shot.
+        DataError: no images, or a sub-folder with one shot.
     """
     found = find_shots(folder)
     synthetic = all(len(shots) == 1 for _, shots in found)
     channels = inspector.recipe.channels
     parts, kept = [], []
     for place, (name, shots) in enumerate(found):
-        first = read_picture(shots[0], channels)
-        others = (read_picture(path, channels) for path in shots[1:])
+        first = read_image(shots[0], channels)
+        others = (read_image(path, channels) for path in shots[1:])
         if synthetic:
             others = (shake(first, rng) for _ in range(SHOTS - 1))
         judged = (_judge(inspector, first), *(_judge(inspector, image) for image in others))
@@ -190,21 +190,21 @@ def repeat(
 
 
 def find_shots(folder: Path) -> tuple[tuple[str, tuple[Path, ...]], ...]:
-    """Return the parts with their shots: a sub-folder each, or a picture each where there are no sub-folders.
+    """Return the parts with their shots: a sub-folder each, or an image each where there are no sub-folders.
 
     Raises:
-        DataError: no pictures, or sub-folders where at least one holds a single shot.
+        DataError: no images, or sub-folders where at least one holds a single shot.
     """
-    pictures = find_pictures(folder)
-    names = sorted({path.relative_to(folder).parent.as_posix() for path in pictures})
+    images = find_images(folder)
+    names = sorted({path.relative_to(folder).parent.as_posix() for path in images})
     if names == ["."]:
-        return tuple((path.name, (path,)) for path in pictures)
-    by_name = {name: tuple(p for p in pictures if p.relative_to(folder).parent.as_posix() == name) for name in names}
+        return tuple((path.name, (path,)) for path in images)
+    by_name = {name: tuple(p for p in images if p.relative_to(folder).parent.as_posix() == name) for name in names}
     single = [name for name, shots in by_name.items() if len(shots) == 1 or name == "."]
     if single:
         raise DataError(
-            f"{folder}: expected a sub-folder for each part with two shots or more, or pictures without sub-folders "
-            f"(then they are changed a little); {single[0]} has {len(by_name[single[0]])} picture(s)"
+            f"{folder}: expected a sub-folder for each part with two shots or more, or images without sub-folders "
+            f"(then they are changed a little); {single[0]} has {len(by_name[single[0]])} image(s)"
         )
     return tuple(by_name.items())
 
@@ -215,13 +215,13 @@ def _judge(inspector: Inspector, image: Image) -> Shot:
 
 
 def _ladder(image: Image) -> Sequence[Image]:
-    """Return the picture changed by every amount of every kind, in the order of `LADDERS`."""
+    """Return the image changed by every amount of every kind, in the order of `LADDERS`."""
     return [change(image, kind, amount) for kind, ladder in LADDERS.items() for amount in ladder.amounts]
 
 
-def _rungs(kept: Sequence[Sequence[bool]]) -> tuple[Rung, ...]:
+def _rungs(kept: Sequence[Sequence[bool]]) -> tuple[ChangeStep, ...]:
     steps = [(kind, amount, ladder.unit) for kind, ladder in LADDERS.items() for amount in ladder.amounts]
     return tuple(
-        Rung(kind, amount, unit, Rate(sum(column), len(column)))
+        ChangeStep(kind, amount, unit, Rate(sum(column), len(column)))
         for (kind, amount, unit), column in zip(steps, zip(*kept, strict=True), strict=True)
     )

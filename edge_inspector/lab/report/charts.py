@@ -148,7 +148,7 @@ def level_chart(levels: Sequence[float], limits: Sequence[tuple[float, str]]) ->
 
 
 def training_chart(name: str, x: str, steps: Sequence[float], curves: Sequence[Sequence[float]]) -> Markup:
-    """Return one quantity over the training; the second curve is the pictures that did not train."""
+    """Return one quantity over the training; the second curve is the images that did not train."""
     values = [value for curve in curves for value in curve]
     low, high = min(0.0, *values), max(values)
     frame = Frame(Axis(x, steps[0], max(steps[-1], steps[0] + 1)), Axis(name, low, high if high > low else low + 1))

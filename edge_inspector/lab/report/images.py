@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from edge_inspector.bundle import Bundle
-from edge_inspector.inspection import overlays as pictures
+from edge_inspector.inspection import overlays as images
 from edge_inspector.inspection.inspector import Evidence, Inspector
 from edge_inspector.inspection.model import Judgement
 from edge_inspector.inspection.overlays import ColourImage
@@ -55,7 +55,7 @@ def _group(title: str, otherwise: str, wrong: Sequence[Judged], ranked: Sequence
     return Group(f"{title}{f'; {left} more are not shown' if left > 0 else ''}", tuple(wrong[:SHOWN_OF_EACH]))
 
 
-def pictures_section(bundle: Bundle, inspector: Inspector, evaluation: Evaluation) -> Markup:
+def images_section(bundle: Bundle, inspector: Inspector, evaluation: Evaluation) -> Markup:
     """Return the chosen parts, each with its overlay, its map and what the network made of it."""
     blocks: list[Content] = []
     for group in choose(evaluation):
@@ -76,8 +76,8 @@ def pictures_section(bundle: Bundle, inspector: Inspector, evaluation: Evaluatio
 
 
 def _strip(bundle: Bundle, inspector: Inspector, part: Judged) -> Markup:
-    inspection = inspector.inspect(part.picture.path.read_bytes())
-    name = f"{part.picture.defect}/{part.picture.path.name}"
+    inspection = inspector.inspect(part.image.path.read_bytes())
+    name = f"{part.image.defect}/{part.image.path.name}"
     score = number(part.score) if np.isfinite(part.score) else "not measured"
     verdict = tag("span", part.verdict.value, class_=f"verdict {'ok' if part.accepted else 'not'}")
     title = tag("p", tag("strong", name), verdict, f"score {score}", class_="part")
@@ -94,10 +94,10 @@ def _tiles(
     bundle: Bundle, part: Judged, evidence: Evidence, judgement: Judgement
 ) -> tuple[tuple[str, ColourImage], ...]:
     threshold, placement = bundle.recipe.decision.threshold, evidence.placement
-    boxes = pictures.draw_boxes(evidence.image, judgement.blobs, _SIDE, evidence.window)
-    outlined = boxes if part.picture.mask is None else _outlined(boxes, part.picture.mask)
-    overlaid = pictures.overlay(evidence.image, evidence.amap, threshold, placement, evidence.window)
-    heat = pictures.heat_map(evidence.amap, threshold)
+    boxes = images.draw_boxes(evidence.image, judgement.blobs, _SIDE, evidence.window)
+    outlined = boxes if part.image.mask is None else _outlined(boxes, part.image.mask)
+    overlaid = images.overlay(evidence.image, evidence.amap, threshold, placement, evidence.window)
+    heat = images.heat_map(evidence.amap, threshold)
     rebuilt = reconstruction(evidence)
     return (
         ("part", outlined),
@@ -108,7 +108,7 @@ def _tiles(
 
 
 def _outlined(shown: ColourImage, mask: Path) -> ColourImage:
-    """Return the picture with the drawn defect outlined."""
+    """Return the image with the drawn defect outlined."""
     truth = read_drawn(mask).marked.astype(np.uint8) * 255
     small = cv2.resize(truth, (shown.shape[1], shown.shape[0]), interpolation=cv2.INTER_AREA)
     contours, _ = cv2.findContours((small > 0).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
@@ -118,7 +118,7 @@ def _outlined(shown: ColourImage, mask: Path) -> ColourImage:
 
 
 def _fitted(shown: ColourImage, width: int, height: int) -> ColourImage:
-    """Return a picture of the report's size, in the shape that the camera sees."""
+    """Return an image of the report's size, in the shape that the camera sees."""
     scale = _SIDE / max(width, height)
     size = max(1, round(width * scale)), max(1, round(height * scale))
     method = cv2.INTER_AREA if size[0] < shown.shape[1] else cv2.INTER_LINEAR

@@ -76,7 +76,7 @@ def number(value: float | None, digits: int = 3) -> str:
 
 
 def image(pixels: ColourImage, alternative: str) -> Markup:
-    """Return a picture that is kept inside the page."""
+    """Return an image that is kept inside the page."""
     data = base64.b64encode(cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])[1].tobytes()).decode()
     height, width = pixels.shape[:2]
     source = f"data:image/jpeg;base64,{data}"

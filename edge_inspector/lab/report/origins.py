@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 
 from edge_inspector import __version__
-from edge_inspector.bundle import Bundle, CalibrationCard, PlantedRate
+from edge_inspector.bundle import Bundle, CalibrationCard, SyntheticDefectRate
 from edge_inspector.engines.openvino import ENGINE
 from edge_inspector.errors import DataError
 from edge_inspector.inspection.recipe import Recipe
@@ -21,14 +21,14 @@ HISTORY = "history.csv"
 
 
 def calibration_section(bundle: Bundle) -> Markup:
-    """Return the promise, the levels that it comes from, and the planted defects that it would find."""
+    """Return the promise, the levels that it comes from, and the synthetic defects that it would find."""
     card, decision = bundle.manifest.calibration, bundle.recipe.decision
     limits = [(decision.threshold, f"threshold {decision.threshold:.4g}")]
     if decision.review is not None:
         limits.append((decision.review, f"review {decision.review:.4g}"))
     return section(
         "Calibration card",
-        "The threshold comes from pictures of good parts that nothing else has used, and that were used once.",
+        "The threshold comes from images of good parts that nothing else has used, and that were used once.",
         tag("blockquote", card.in_words()),
         tag(
             "div",
@@ -47,30 +47,33 @@ def calibration_section(bundle: Bundle) -> Markup:
             ),
             class_="pair",
         ),
-        *(_planted_table(card) if card.planted else ()),
+        *(_synthetic_table(card) if card.synthetic else ()),
     )
 
 
-def _planted_table(card: CalibrationCard) -> Iterator[Markup]:
-    columns = sorted({(one.size, one.contrast) for one in card.planted})
-    kinds = sorted({one.kind for one in card.planted})
+def _synthetic_table(card: CalibrationCard) -> Iterator[Markup]:
+    columns = sorted({(one.size, one.contrast) for one in card.synthetic})
+    kinds = sorted({one.kind for one in card.synthetic})
 
-    def row(name: str, planted: Sequence[PlantedRate]) -> list[Content]:
-        cells = (_found(one for one in planted if (one.size, one.contrast) == column) for column in columns)
-        return [name, *map(_shaded, cells), rate(_found(planted))]
+    def row(name: str, synthetic: Sequence[SyntheticDefectRate]) -> list[Content]:
+        cells = (_found(one for one in synthetic if (one.size, one.contrast) == column) for column in columns)
+        return [name, *map(_shaded, cells), rate(_found(synthetic))]
 
-    yield tag("h3", "Planted defects found at this threshold")
-    yield tag("p", "Size is a share of the picture's shorter side, contrast is in grey values.", class_="lead")
+    yield tag("h3", "Synthetic defects found at this threshold")
+    yield tag("p", "Size is a share of the image's shorter side, contrast is in grey values.", class_="lead")
     yield table(
         ["kind", *(f"{size:.0%}, {contrast:.0f}" for size, contrast in columns), "all"],
-        [*(row(kind, [one for one in card.planted if one.kind == kind]) for kind in kinds), row("all", card.planted)],
+        [
+            *(row(kind, [one for one in card.synthetic if one.kind == kind]) for kind in kinds),
+            row("all", card.synthetic),
+        ],
         class_="planted",
     )
 
 
-def _found(planted: Iterable[PlantedRate]) -> Rate:
-    chosen = tuple(planted)
-    return Rate(sum(one.found for one in chosen), sum(one.planted for one in chosen))
+def _found(synthetic: Iterable[SyntheticDefectRate]) -> Rate:
+    chosen = tuple(synthetic)
+    return Rate(sum(one.found for one in chosen), sum(one.synthetic for one in chosen))
 
 
 def _shaded(found: Rate) -> Markup:
@@ -100,8 +103,8 @@ def training_section(bundle: Bundle) -> Markup:
     ]
     return section(
         "Training",
-        "The weights that are kept are those that find planted defects best, not those of the lowest loss. Where there "
-        "is a second, dashed line, it is of pictures that did not train.",
+        "The weights that are kept are those that find synthetic defects best, not those of the lowest loss. Where there "
+        "is a second, dashed line, it is of images that did not train.",
         tag("div", *charts, class_="charts"),
     )
 
@@ -131,12 +134,12 @@ def provenance_section(bundle: Bundle, evaluation: Evaluation, data: Path, now: 
         *(_looked_at(recipe)),
         ("precision, engine", f"{manifest.detector.precision_in_words()}; {manifest.detector.engine}"),
         ("taught", f"{_minute(made.created)} in {made.seconds:.0f} s, {made.steps} steps, seed {made.seed}"),
-        ("taught by", f"{made.program}; {', '.join(f'{name} {version}' for name, version in made.libraries.items())}"),
-        ("taught on", made.processor),
+        ("trained by", f"{made.program}; {', '.join(f'{name} {version}' for name, version in made.libraries.items())}"),
+        ("trained on", made.processor),
         ("pictures", f"{len(made.fit_digests)} fit, {len(made.tune_digests)} tune, {calibrate} calibrate"),
         ("evaluated", f"{_minute(now)} by edge-inspector {__version__}, {ENGINE}, rule {evaluation.rule}"),
         ("evaluated on", processor()),
-        ("test pictures", f"{len(evaluation.judged)} in {data}; none of them taught or calibrated the bundle"),
+        ("test images", f"{len(evaluation.judged)} in {data}; none of them trained or calibrated the bundle"),
     )
     return section(
         "Provenance",
@@ -152,10 +155,10 @@ def _looked_at(recipe: Recipe) -> Iterator[tuple[str, Content]]:
         align = recipe.align
         yield (
             "aligned",
-            f"{align.kind}, turn up to {align.most_turn:g} degrees, correlation {align.least:g} or more",
+            f"{align.kind}, turn up to {align.max_rotation:g} degrees, correlation {align.least:g} or more",
         )
     for unit in recipe.units:
-        yield "region", f"{unit.region}, smallest blob {unit.min_area:g} camera pixels, usual level {unit.usual:.4g}"
+        yield "region", f"{unit.region}, smallest blob {unit.min_area:g} camera pixels, usual level {unit.typical:.4g}"
 
 
 def _files(files: Mapping[str, str]) -> Sequence[Sequence[Content]]:

@@ -8,7 +8,7 @@ from edge_inspector import atomic
 from edge_inspector.bundle import Bundle
 from edge_inspector.inspection.inspector import Inspector
 from edge_inspector.lab.evaluation.evaluation import PREVALENCE, Evaluation
-from edge_inspector.lab.report.images import pictures_section
+from edge_inspector.lab.report.images import images_section
 from edge_inspector.lab.report.markup import Markup, render, tag
 from edge_inspector.lab.report.origins import calibration_section, provenance_section, training_section
 from edge_inspector.lab.report.results import curves_section, places_section, summary, verdicts_section
@@ -32,9 +32,9 @@ def write_report(
     Args:
         out: the file; one that exists is replaced.
         bundle: what was evaluated.
-        inspector: of that bundle; judges the shown parts once more, since an evaluation keeps no pictures.
+        inspector: of that bundle; judges the shown parts once more, since an evaluation keeps no images.
         evaluation: its figures.
-        data: folder of the test pictures, to be named.
+        data: folder of the test images, to be named.
         now: goes into the page.
         prevalence: share of defective parts on a line.
 
@@ -46,15 +46,13 @@ def write_report(
     if decision.review is not None and evaluation.rule == "calibrated":
         limits.append((decision.review / decision.threshold, "review"))
     part = bundle.recipe.part
-    about = (
-        f"{bundle.manifest.detector.kind}, bundle {bundle.id}, {len(evaluation.judged)} test pictures, {now:%d %B %Y}"
-    )
+    about = f"{bundle.manifest.detector.kind}, bundle {bundle.id}, {len(evaluation.judged)} test images, {now:%d %B %Y}"
     body = (
         tag("header", tag("p", "edge-inspector", class_="brand"), tag("h1", f"Evaluation of {part}"), tag("p", about)),
         summary(bundle, evaluation, prevalence),
         curves_section(evaluation, tuple(limits)),
         verdicts_section(evaluation),
-        pictures_section(bundle, inspector, evaluation),
+        images_section(bundle, inspector, evaluation),
         places_section(evaluation, prevalence),
         calibration_section(bundle),
         training_section(bundle),

@@ -1,11 +1,11 @@
-"""What the test pictures showed: the summary and the sections with figures."""
+"""What the test images showed: the summary and the sections with figures."""
 
 from collections.abc import Iterator
 
 from edge_inspector.bundle import Bundle
 from edge_inspector.inspection.model import Verdict
 from edge_inspector.lab.evaluation.curves import precision_recall_curve, roc_curve
-from edge_inspector.lab.evaluation.evaluation import Evaluation, Judged, Places, confusion, finite, missed
+from edge_inspector.lab.evaluation.evaluation import Evaluation, Judged, Localisation, confusion, finite, missed
 from edge_inspector.lab.evaluation.metrics import Rate
 from edge_inspector.lab.report.charts import Line, curve_chart, score_chart
 from edge_inspector.lab.report.markup import Content, Markup, figure, join, number, rate, section, table, tag
@@ -56,12 +56,12 @@ def verdict(bundle: Bundle, evaluation: Evaluation) -> Iterator[Markup]:
     if false_reject.low > card.false_reject:
         yield tag(
             "p",
-            f"{promise}; these pictures contradict it ({_bounds(false_reject)}). Light, camera or parts have changed "
+            f"{promise}; these images contradict it ({_bounds(false_reject)}). Light, camera or parts have changed "
             "since: calibrate anew.",
             class_="warning",
         )
     else:
-        yield tag("p", f"{promise}; these pictures do not contradict it ({_bounds(false_reject)}).")
+        yield tag("p", f"{promise}; these images do not contradict it ({_bounds(false_reject)}).")
     yield from (tag("p", note, class_="warning") for note in card.notes)
 
 
@@ -90,7 +90,7 @@ def curves_section(evaluation: Evaluation, limits: tuple[tuple[float, str], ...]
     return section(
         "Scores and curves",
         "A score of 1 is the limit. The dot is where the bundle stands; every other point of a curve is another "
-        "threshold, and choosing one by this chart would spoil these pictures as a test.",
+        "threshold, and choosing one by this chart would spoil these images as a test.",
         tag(
             "div",
             figure(scores, join(["Scores: ", key])),
@@ -121,7 +121,7 @@ def verdicts_section(evaluation: Evaluation) -> Markup:
 
 def places_section(evaluation: Evaluation, prevalence: float) -> Markup:
     """Return whether the map shows the right places, and what is expected of a line."""
-    places, precision = Places(evaluation.judged), evaluation.precision_at(prevalence)
+    places, precision = Localisation(evaluation.judged), evaluation.precision_at(prevalence)
     figures: list[tuple[str, Content, str]] = [
         (
             "pixel AUROC",
@@ -137,7 +137,7 @@ def places_section(evaluation: Evaluation, prevalence: float) -> Markup:
         ("box IoU", number(places.box_iou_mean), "boxes round the largest of each, as the prior system measured"),
         ("regions found", "-" if places.recall is None else rate(places.recall), "drawn regions that a blob lies on"),
         ("false blobs a part", number(places.false_blobs, 2), "blobs beside every drawn defect"),
-        ("F1", number(evaluation.f1), "of rejecting, among these pictures"),
+        ("F1", number(evaluation.f1), "of rejecting, among these images"),
         (
             f"precision at {100 * prevalence:.3g}%",
             "-"
@@ -185,7 +185,7 @@ def _confusion_row(name: str, parts: tuple[Judged, ...]) -> list[Content]:
 
 def _kind_row(evaluation: Evaluation, kind: str) -> list[Content]:
     parts = evaluation.of_kind(kind)
-    places = Places(parts)
+    places = Localisation(parts)
     recall = "-" if places.recall is None else rate(places.recall)
     return [
         kind,

@@ -1,4 +1,4 @@
-"""Learn from good pictures which ones cannot be judged, with room enough that good parts hardly ever are refused."""
+"""Learn from good images which ones cannot be judged, with room enough that good parts hardly ever are refused."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,55 +12,55 @@ from edge_inspector.bundle import GOOD
 from edge_inspector.inspection.align import Aligner
 from edge_inspector.inspection.preprocess import shrink
 from edge_inspector.inspection.quality import Gate, Miniature, Quality, make_gate, miniature_of
-from edge_inspector.inspection.recipe import QualityLimits, Recipe, UsualQuality
-from edge_inspector.lab.data.dataset import GoodPicture, read_picture
-from edge_inspector.lab.training.trained_model import Material
+from edge_inspector.inspection.recipe import QualityLimits, Recipe, TypicalQuality
+from edge_inspector.lab.data.dataset import GoodImage, read_image
+from edge_inspector.lab.training.trained_model import TrainedModel
 
-Pictures: TypeAlias = NDArray[np.uint8]
+Images: TypeAlias = NDArray[np.uint8]
 """uint8 (count, height, width, channels)."""
 
 _REMEMBERED = 128
-"""Good pictures that a new one is held against."""
+"""Good images that a new one is held against."""
 _DARK, _LOW_CONTRAST, _BLURRED = 1.5, 2.0, 2.0
-"""A limit lies at least by this factor below the worst tune picture ..."""
+"""A limit lies at least by this factor below the worst tune image ..."""
 _SATURATED, _MOVED, _WRONG_PART = 0.25, 0.05, 0.5
 """... or by this much above it; wrong_part is never below its figure."""
 _ROOM = 3
-"""And at least so many times as far from the worst tune picture as that is from the middle one."""
+"""And at least so many times as far from the worst tune image as that is from the middle one."""
 _MOST_SATURATED, _MOST_MOVED, _MOST_UNLIKE = 1.0, 0.25, 1.0
 """A limit beyond this says nothing: good parts differ too much, and the check is left out."""
 
 
-def with_limits(material: Material, tune: Sequence[GoodPicture], fit: Pictures, prepared: Pictures) -> Material:
-    """Return a taught part with the limits of its pictures' quality, and with what they are measured against.
+def with_limits(model: TrainedModel, tune: Sequence[GoodImage], fit: Images, prepared: Images) -> TrainedModel:
+    """Return a trained part with the limits of its images' quality, and with what they are measured against.
 
     Args:
-        material: taught; its contents hold the reference picture.
-        tune: good pictures that the limits are learned from.
-        fit: other good pictures, the ones to be similar to, uint8 (count, height, width, channels).
-        prepared: the tune pictures as the detector sees them, uint8, the same order.
+        model: trained; its contents hold the reference image.
+        tune: good images that the limits are learned from.
+        fit: other good images, the ones to be similar to, uint8 (count, height, width, channels).
+        prepared: the tune images as the detector sees them, uint8, the same order.
     """
     miniatures = remembered(fit)
     reference = np.median(prepared, axis=0).astype(np.uint8)
     gate = make_gate(QualityLimits(), reference, miniatures)
-    qualities = measured(gate, material.recipe, tune, prepared, material.aligner)
+    qualities = measured(gate, model.recipe, tune, prepared, model.aligner)
     limits = learn_limits(qualities)
-    usual = UsualQuality(
+    typical = TypicalQuality(
         brightness=tuple(round(quality.brightness, 4) for quality in qualities),
         focus=tuple(round(quality.focus, 4) for quality in qualities),
         offset=tuple(round(quality.offset, 4) for quality in qualities),
     )
     good = bytes(cv2.imencode(".png", np.concatenate(miniatures))[1])
     return replace(
-        material,
-        recipe=material.recipe.model_copy(update={"quality": limits, "usual": usual}),
-        contents={**material.contents, GOOD: good},
+        model,
+        recipe=model.recipe.model_copy(update={"quality": limits, "typical": typical}),
+        contents={**model.contents, GOOD: good},
         gate=replace(gate, limits=limits),
     )
 
 
-def remembered(fit: Pictures) -> tuple[Miniature, ...]:
-    """Return the miniatures that a new picture is held against, evenly chosen."""
+def remembered(fit: Images) -> tuple[Miniature, ...]:
+    """Return the miniatures that a new image is held against, evenly chosen."""
     chosen = np.unique(np.linspace(0, len(fit) - 1, min(len(fit), _REMEMBERED)).round().astype(int))
     return tuple(miniature_of(fit[place]) for place in chosen)
 
@@ -68,19 +68,19 @@ def remembered(fit: Pictures) -> tuple[Miniature, ...]:
 def measured(
     gate: Gate,
     recipe: Recipe,
-    pictures: Sequence[GoodPicture],
-    prepared: Pictures,
+    model_inputs: Sequence[GoodImage],
+    prepared: Images,
     aligner: Aligner | None = None,
 ) -> tuple[Quality, ...]:
-    """Return the quality of each picture."""
-    seen = (shrink(read_picture(picture.path, recipe.channels), recipe, aligner)[0] for picture in pictures)
-    return tuple(gate.measure(image, picture) for image, picture in zip(seen, prepared, strict=True))
+    """Return the quality of each image."""
+    seen = (shrink(read_image(model_input.path, recipe.channels), recipe, aligner)[0] for model_input in model_inputs)
+    return tuple(gate.measure(image, model_input) for image, model_input in zip(seen, prepared, strict=True))
 
 
 def learn_limits(qualities: Sequence[Quality]) -> QualityLimits:
-    """Return limits that the given good pictures keep with room to spare.
+    """Return limits that the given good images keep with room to spare.
 
-    The room is at least a fixed one, and at least three times what lies between the middle picture and the worst, as a
+    The room is at least a fixed one, and at least three times what lies between the middle image and the worst, as a
     factor where less is worse: the next hundred thousand parts differ more than these few. A check that needs more
     room than it has (parts that never lie at the same place, for instance) is left out.
     """

@@ -15,49 +15,49 @@ import openvino
 
 from edge_inspector.bundle import NETWORK, NETWORK_INT8
 from edge_inspector.detectors.settings import DetectorSettings, FeatureSettings
-from edge_inspector.detectors.training_data import Pictures
+from edge_inspector.detectors.training_data import Images
 from edge_inspector.engines.openvino import Precision, can_run
 from edge_inspector.errors import DataError, UsageError
 from edge_inspector.inspection.auroc import auroc
 
-Asked: TypeAlias = Literal["auto", "f32", "bf16", "int8"]
+AcceptedCommand: TypeAlias = Literal["auto", "f32", "bf16", "int8"]
 
 LARGEST_SHIFT = 0.01
 """Of the limit, or of the score itself where that is higher: a score may move so far in fewer bits."""
 LARGEST_LOSS = 0.005
-"""Of the AUROC of planted defects against good pictures: their ranking must hold."""
+"""Of the AUROC of synthetic defects against good images: their ranking must hold."""
 _QUANTISED_ON = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Levels:
-    """What one precision makes of the pictures that choose it."""
+    """What one precision makes of the images that choose it."""
 
     good: Sequence[float]
-    """Of tune pictures."""
-    planted: Sequence[float]
-    """Of tune pictures with planted defects."""
+    """Of tune images."""
+    synthetic: Sequence[float]
+    """Of tune images with synthetic defects."""
 
     @property
     def auroc(self) -> float:
-        """The chance that a planted defect lies above a good picture."""
-        return auroc(self.good, self.planted)
+        """The chance that a synthetic defect lies above a good image."""
+        return auroc(self.good, self.synthetic)
 
 
-def parse_precision(text: str) -> Asked:
+def parse_precision(text: str) -> AcceptedCommand:
     """Return the precision that the user names.
 
     Raises:
         UsageError: there is no such precision.
     """
-    for known in get_args(Asked):
+    for known in get_args(AcceptedCommand):
         if text == known:
-            return cast("Asked", known)
-    raise UsageError(f"--precision {text}: expected one of {', '.join(get_args(Asked))}")
+            return cast("AcceptedCommand", known)
+    raise UsageError(f"--precision {text}: expected one of {', '.join(get_args(AcceptedCommand))}")
 
 
-def check_precision(asked: Asked) -> None:
-    """Refuse, before anything is taught, what this processor cannot compute.
+def check_precision(asked: AcceptedCommand) -> None:
+    """Refuse, before anything is trained, what this processor cannot compute.
 
     Raises:
         DataError: it has no units for the precision that the user names.
@@ -66,7 +66,7 @@ def check_precision(asked: Asked) -> None:
         raise DataError(f"this processor has no {asked} units: leave --precision out")
 
 
-def lighter(asked: Asked, detector: DetectorSettings) -> tuple[Precision, ...]:
+def lighter(asked: AcceptedCommand, detector: DetectorSettings) -> tuple[Precision, ...]:
     """Return the precisions to try instead of float32, fastest first.
 
     Distances between features move by 6 % of the limit and more in int8 (decision 27): it is tried for them only when
@@ -84,8 +84,8 @@ def shift(reference: Levels, other: Levels) -> float:
     The limit is not known yet: the highest good level stands in for it.
     """
     limit = max(reference.good)
-    before = np.array([*reference.good, *reference.planted])
-    after = np.array([*other.good, *other.planted])
+    before = np.array([*reference.good, *reference.synthetic])
+    after = np.array([*other.good, *other.synthetic])
     return float((np.abs(after - before) / np.maximum(before, limit)).max())
 
 
@@ -94,7 +94,7 @@ def holds(reference: Levels, other: Levels) -> bool:
     return shift(reference, other) <= LARGEST_SHIFT and other.auroc >= reference.auroc - LARGEST_LOSS
 
 
-def network_files(network: bytes, precision: Precision, fit: Pictures) -> Mapping[str, bytes]:
+def network_files(network: bytes, precision: Precision, fit: Images) -> Mapping[str, bytes]:
     """Return the files of a network in `precision`; the float32 one is always among them.
 
     Args:
@@ -105,7 +105,7 @@ def network_files(network: bytes, precision: Precision, fit: Pictures) -> Mappin
     return {NETWORK: network, **(_quantised(network, fit) if precision == "int8" else {})}
 
 
-def _quantised(network: bytes, fit: Pictures) -> Mapping[str, bytes]:
+def _quantised(network: bytes, fit: Images) -> Mapping[str, bytes]:
     """Quantise weights and activations after training (NNCF, post-training quantisation)."""
     os.environ["NNCF_CI"] = "1"  # else it reports its use to its makers
     logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # it looks for a graphics card
@@ -127,6 +127,6 @@ def _quantised(network: bytes, fit: Pictures) -> Mapping[str, bytes]:
         return {path.name: path.read_bytes() for path in paths}
 
 
-def _batches(fit: Pictures) -> Iterator[Pictures]:
+def _batches(fit: Images) -> Iterator[Images]:
     chosen = np.linspace(0, len(fit) - 1, min(_QUANTISED_ON, len(fit))).astype(int)
     return (fit[place][None] for place in chosen)

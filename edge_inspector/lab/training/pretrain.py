@@ -1,4 +1,4 @@
-"""Pretrain a backbone on one's own good pictures."""
+"""Pretrain a backbone on one's own good images."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -12,9 +12,9 @@ from edge_inspector.detectors.features.backbones import ARCHITECTURES, LITE0, bu
 from edge_inspector.detectors.features.features import check_size
 from edge_inspector.detectors.features.rotation import Pretraining, pretrain, to_file
 from edge_inspector.detectors.settings import CentroidSettings
-from edge_inspector.detectors.training_data import Budget, Pictures
+from edge_inspector.detectors.training_data import Budget, Images
 from edge_inspector.errors import DataError, UsageError
-from edge_inspector.lab.data.dataset import GoodPicture, find_good, read_picture, split
+from edge_inspector.lab.data.dataset import GoodImage, find_good, read_image, split
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,16 +22,16 @@ class Pretrained:
     """What came of it."""
 
     file: Path
-    pictures: int
+    images: int
     told: float
-    """Share of the turns of unseen pictures that it tells; chance is 0.25."""
+    """Share of the turns of unseen images that it tells; chance is 0.25."""
 
 
 @dataclass(frozen=True, slots=True)
-class PretrainOrder:
+class PretrainingRequest:
     """What the user asks to be pretrained."""
 
-    pictures: Path
+    images: Path
     out: Path
     clock: Callable[[], float]
     report: Callable[[str, float], None]
@@ -43,40 +43,38 @@ class PretrainOrder:
     group: str | None = None
 
 
-def pretrain_backbone(order: PretrainOrder) -> Pretrained:
-    """Pretrain on the pictures that `train` with the same seed and groups would fit on, and write the weights.
+def pretrain_backbone(request: PretrainingRequest) -> Pretrained:
+    """Pretrain on the images that `train` with the same seed and groups would fit on, and write the weights.
 
     Raises:
         UsageError: no such architecture or size.
-        DataError: too few pictures, or `out` exists.
+        DataError: too few images, or `out` exists.
     """
-    if order.architecture not in ARCHITECTURES:
-        raise UsageError(f"--backbone {order.architecture}: expected one of {', '.join(ARCHITECTURES)}")
-    if order.out.exists():
-        raise DataError(f"{order.out} exists already: name a file that does not")
-    check_size(order.size, order.size)
-    sets = split(find_good(order.pictures, order.group), np.random.default_rng(order.seed))
-    settings = CentroidSettings(backbone=order.architecture)
-    backbone = build(order.architecture) if order.from_scratch else load_backbone(settings, order.seed)
+    if request.architecture not in ARCHITECTURES:
+        raise UsageError(f"--backbone {request.architecture}: expected one of {', '.join(ARCHITECTURES)}")
+    if request.out.exists():
+        raise DataError(f"{request.out} exists already: name a file that does not")
+    check_size(request.size, request.size)
+    sets = split(find_good(request.images, request.group), np.random.default_rng(request.seed))
+    settings = CentroidSettings(backbone=request.architecture)
+    backbone = build(request.architecture) if request.from_scratch else load_backbone(settings, request.seed)
     pretraining = Pretraining(
-        fit=_read(sets.fit, order.size),
-        judge=_read(sets.tune, order.size),
-        budget=order.budget,
-        rate=1e-3 if order.from_scratch else 1e-4,
-        seed=order.seed,
-        report=lambda progress: order.report(progress.words, progress.share),
-        clock=order.clock,
+        fit=_read(sets.fit, request.size),
+        judge=_read(sets.tune, request.size),
+        budget=request.budget,
+        rate=1e-3 if request.from_scratch else 1e-4,
+        seed=request.seed,
+        report=lambda progress: request.report(progress.words, progress.share),
+        clock=request.clock,
     )
     told = pretrain(backbone, pretraining)
-    atomic.write_file(order.out, to_file(backbone, order.architecture, [picture.digest for picture in sets.fit]))
-    return Pretrained(order.out, len(sets.fit), told)
+    atomic.write_file(request.out, to_file(backbone, request.architecture, [image.digest for image in sets.fit]))
+    return Pretrained(request.out, len(sets.fit), told)
 
 
-def _read(pictures: tuple[GoodPicture, ...], size: int) -> Pictures:
-    """Return pictures as squares, uint8 (count, size, size, 3), red-green-blue."""
-    shrunk = [
-        cv2.resize(read_picture(picture.path, 3), (size, size), interpolation=cv2.INTER_AREA) for picture in pictures
-    ]
-    if any(picture.dtype != np.uint8 for picture in shrunk):
-        raise DataError("pretraining takes 8-bit pictures")
+def _read(images: tuple[GoodImage, ...], size: int) -> Images:
+    """Return images as squares, uint8 (count, size, size, 3), red-green-blue."""
+    shrunk = [cv2.resize(read_image(image.path, 3), (size, size), interpolation=cv2.INTER_AREA) for image in images]
+    if any(image.dtype != np.uint8 for image in shrunk):
+        raise DataError("pretraining takes 8-bit images")
     return np.ascontiguousarray(np.stack(shrunk).astype(np.uint8)[..., ::-1])

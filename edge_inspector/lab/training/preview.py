@@ -1,4 +1,4 @@
-"""Show what the detector will see of pictures: the part as it was found, with regions and masks drawn."""
+"""Show what the detector will see of images: the part as it was found, with regions and masks drawn."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -8,13 +8,13 @@ import cv2
 import numpy as np
 
 from edge_inspector.errors import DataError, DiskError
-from edge_inspector.inspection.header import UnreadablePictureError
+from edge_inspector.inspection.header import UnreadableImageError
 from edge_inspector.inspection.model import Image
 from edge_inspector.inspection.overlays import ColourImage, as_8_bit_colour
 from edge_inspector.inspection.placement import Placement, spread
 from edge_inspector.inspection.preprocess import IgnoreMask, as_image, prepare
 from edge_inspector.inspection.recipe import Recipe, Region
-from edge_inspector.lab.training.reference import Sight
+from edge_inspector.lab.training.reference import Preparation
 from edge_inspector.native import native_path
 
 _INSPECTED, _UNIT, _TEMPLATE = (60, 200, 60), (0, 170, 255), (235, 120, 45)
@@ -24,11 +24,11 @@ _MASK = np.array((180, 60, 180), np.float32)
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """One picture, and what becomes of it."""
+    """One image, and what becomes of it."""
 
-    picture: Path
+    image: Path
     placement: Placement | None
-    """None where the picture cannot be judged."""
+    """None where the image cannot be judged."""
     refusal: str
     """Why; empty where it can."""
 
@@ -41,13 +41,13 @@ class Preview:
         return "not aligned: seen where the camera shows it" if pose is None else str(pose)
 
 
-def preview(sight: Sight, ignore: IgnoreMask | None, files: Sequence[Path], out: Path) -> Iterator[Preview]:
+def preview(preparation: Preparation, ignore: IgnoreMask | None, files: Sequence[Path], out: Path) -> Iterator[Preview]:
     """Write for each file `NAME-camera.png` and `NAME-seen.png`, and yield what was found.
 
     Args:
-        sight: how pictures are looked at.
+        preparation: how images are looked at.
         ignore: where nothing is judged, bool of the map's size.
-        files: pictures.
+        files: images.
         out: folder for what is drawn; made where it is not there.
 
     Raises:
@@ -57,24 +57,24 @@ def preview(sight: Sight, ignore: IgnoreMask | None, files: Sequence[Path], out:
     names = [file.stem for file in files]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise DataError(f"two pictures are called {twice[0]}: give them one after the other, each with its own --out")
+        raise DataError(f"two images are called {twice[0]}: give them one after the other, each with its own --out")
     out.mkdir(parents=True, exist_ok=True)
     for file in files:
         try:
-            image = as_image(file.read_bytes(), sight.recipe.channels)
-            picture, placement = prepare(image, sight.recipe, sight.aligner)
-        except UnreadablePictureError as error:
+            pixels = as_image(file.read_bytes(), preparation.recipe.channels)
+            image, placement = prepare(pixels, preparation.recipe, preparation.aligner)
+        except UnreadableImageError as error:
             yield Preview(file, None, f"{error.reason.meaning}: {error.detail}")
             continue
-        _save(out / f"{file.stem}-camera.png", draw_camera(image, placement, sight.recipe, ignore))
-        seen = np.ascontiguousarray(picture[..., ::-1]) if sight.recipe.channels == 3 else picture[..., 0]
-        _save(out / f"{file.stem}-seen.png", draw_seen(seen, sight.recipe, ignore))
+        _save(out / f"{file.stem}-camera.png", draw_camera(pixels, placement, preparation.recipe, ignore))
+        seen = np.ascontiguousarray(image[..., ::-1]) if preparation.recipe.channels == 3 else image[..., 0]
+        _save(out / f"{file.stem}-seen.png", draw_seen(seen, preparation.recipe, ignore))
         yield Preview(file, placement, "")
 
 
-def draw_camera(image: Image, placement: Placement, recipe: Recipe, ignore: IgnoreMask | None) -> ColourImage:
-    """Return the camera picture with the inspected region, the regions in it, the template and the mask."""
-    shown = as_8_bit_colour(image, recipe.window).copy()
+def draw_camera(pixels: Image, placement: Placement, recipe: Recipe, ignore: IgnoreMask | None) -> ColourImage:
+    """Return the camera image with the inspected region, the regions in it, the template and the mask."""
+    shown = as_8_bit_colour(pixels, recipe.window).copy()
     if ignore is not None:
         shaded = spread(ignore.astype(np.float32), placement, shown.shape)[0] >= 0.5
         shown[shaded] = (0.5 * shown[shaded] + 0.5 * _MASK).astype(np.uint8)
@@ -88,7 +88,7 @@ def draw_camera(image: Image, placement: Placement, recipe: Recipe, ignore: Igno
 
 
 def draw_seen(seen: Image, recipe: Recipe, ignore: IgnoreMask | None) -> ColourImage:
-    """Return the detector's picture with the regions and the mask."""
+    """Return the detector's image with the regions and the mask."""
     shown = as_8_bit_colour(seen).copy()
     if ignore is not None:
         shown[ignore] = (0.5 * shown[ignore] + 0.5 * _MASK).astype(np.uint8)
@@ -100,7 +100,7 @@ def draw_seen(seen: Image, recipe: Recipe, ignore: IgnoreMask | None) -> ColourI
 
 
 def _exact(region: Region, recipe: Recipe) -> tuple[float, float, float, float]:
-    """Return a rectangle of the reference picture in map pixels, not rounded."""
+    """Return a rectangle of the reference image in map pixels, not rounded."""
     inspected = recipe.inspected
     across, down = recipe.width / inspected.width, recipe.height / inspected.height
     return (
@@ -111,6 +111,6 @@ def _exact(region: Region, recipe: Recipe) -> tuple[float, float, float, float]:
     )
 
 
-def _save(path: Path, image: ColourImage) -> None:
-    if not cv2.imwrite(native_path(path), image):
+def _save(path: Path, pixels: ColourImage) -> None:
+    if not cv2.imwrite(native_path(path), pixels):
         raise DiskError(f"{path} cannot be written")

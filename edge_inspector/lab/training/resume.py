@@ -1,4 +1,4 @@
-"""Go on teaching from a bundle's weights, without any picture being used for two purposes."""
+"""Go on training from a bundle's weights, without any image being used for two purposes."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,22 +24,22 @@ def open_weights(path: Path, settings: DetectorSettings, recipe: Recipe) -> Mapp
     """
     bundle = read_bundle(path)
     if not isinstance(settings, AutoencoderSettings):
-        raise UsageError(f"--resume goes on with autoencoders; {settings.kind} is quicker taught anew")
+        raise UsageError(f"--resume goes on with autoencoders; {settings.kind} is quicker retrained")
     before, card = bundle.recipe, bundle.manifest.detector
     was = (card.kind, card.settings.get("tile"), before.width, before.height, before.channels, before.normalise)
     asked = (settings.kind, settings.tile, recipe.width, recipe.height, recipe.channels, recipe.normalise)
     same_place = (before.region, _kind(before)) == (recipe.region, _kind(recipe))
     if was != asked or not same_place:
         raise UsageError(
-            f"--resume {path}: taught with detector, tile, width, height, channels, normalise {was}, asked for "
+            f"--resume {path}: trained with detector, tile, width, height, channels, normalise {was}, asked for "
             f"{asked}: give the same options (and the same --roi and --align)"
         )
     if WEIGHTS not in bundle.manifest.files:
-        raise DataError(f"{path} holds no {WEIGHTS}: teach the part anew")
+        raise DataError(f"{path} holds no {WEIGHTS}: retrain the part")
     try:
         return load((path / WEIGHTS).read_bytes())
     except SafetensorError as error:
-        raise DataError(f"{path / WEIGHTS} cannot be read ({error}): teach the part anew") from error
+        raise DataError(f"{path / WEIGHTS} cannot be read ({error}): retrain the part") from error
 
 
 def _kind(recipe: Recipe) -> str | None:
@@ -47,7 +47,7 @@ def _kind(recipe: Recipe) -> str | None:
 
 
 def refuse_leaks(path: Path, sets: Split) -> None:
-    """Raise DataError when pictures that taught the bundle would now tune or set the threshold.
+    """Raise DataError when images that trained the bundle would now tune or set the threshold.
 
     The network knows them: their levels are low, and so would the threshold be.
     """
@@ -57,6 +57,6 @@ def refuse_leaks(path: Path, sets: Split) -> None:
     leaked += [one for one in sets.tune if one.digest in provenance.fit_digests]
     if leaked:
         raise DataError(
-            f"{len(leaked)} pictures that taught {path} would set the threshold now (for instance {leaked[0].path}): "
+            f"{len(leaked)} images that trained {path} would set the threshold now (for instance {leaked[0].path}): "
             f"give the same folder, --group and --seed {provenance.seed}"
         )

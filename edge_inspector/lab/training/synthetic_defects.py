@@ -1,6 +1,6 @@
-"""Plant defects into good pictures: the only defects that a station has before its first bad part.
+"""Draw synthetic defects into good images: the only defects that a station has before its first bad part.
 
-Each planter takes a picture, float32 (height, width, channels) in 0..255, and gives it back with a defect; where the
+Each planter takes an image, float32 (height, width, channels) in 0..255, and gives it back with a defect; where the
 two differ is the mask. Sizes are a share of the shorter side, contrasts grey values.
 Sources of the ideas: CutPaste (Li et al. 2021), Perlin patches of DRAEM (Zavrtanik et al. 2021).
 """
@@ -14,44 +14,46 @@ import numpy as np
 from numpy.typing import NDArray
 
 Canvas: TypeAlias = NDArray[np.float32]
-Planter: TypeAlias = Callable[[Canvas, float, float, np.random.Generator], Canvas]
+DrawDefect: TypeAlias = Callable[[Canvas, float, float, np.random.Generator], Canvas]
 
 _VISIBLE = 8.0
 """Grey values by which a pixel must change to count as defective."""
 
 
 @dataclass(frozen=True, slots=True)
-class Planted:
-    """A picture with a defect whose place is known."""
+class SyntheticDefect:
+    """An image with a defect whose place is known."""
 
     kind: str
     size: float
     """Share of the shorter side."""
     contrast: float
     """Grey values."""
-    picture: NDArray[np.uint8]
+    image: NDArray[np.uint8]
     """uint8 (height, width, channels)."""
     mask: NDArray[np.bool_]
     """bool (height, width), True on the defect."""
 
 
-def plant(picture: NDArray[np.uint8], kind: str, size: float, contrast: float, rng: np.random.Generator) -> Planted:
-    """Return `picture` with one defect of `kind`.
+def draw_defect(
+    image: NDArray[np.uint8], kind: str, size: float, contrast: float, rng: np.random.Generator
+) -> SyntheticDefect:
+    """Return `image` with one defect of `kind`.
 
     Tries ten places; where the defect can hardly be seen in all of them (white on white) the last one stands.
 
     Raises:
-        KeyError: no such kind; see `PLANTERS`.
+        KeyError: no such kind; see `DEFECT_KINDS`.
     """
-    planter = PLANTERS[kind]
-    before = picture.astype(np.float32)
-    after, mask = before, np.zeros(picture.shape[:2], np.bool_)
+    draw = DEFECT_KINDS[kind]
+    before = image.astype(np.float32)
+    after, mask = before, np.zeros(image.shape[:2], np.bool_)
     for _ in range(10):
-        after = np.clip(planter(before.copy(), size, contrast, rng), 0, 255)
+        after = np.clip(draw(before.copy(), size, contrast, rng), 0, 255)
         mask = np.abs(after - before).max(-1) >= _VISIBLE
         if mask.sum() >= 4:
             break
-    return Planted(kind, size, contrast, np.rint(after).astype(np.uint8), mask)
+    return SyntheticDefect(kind, size, contrast, np.rint(after).astype(np.uint8), mask)
 
 
 def _scratch(canvas: Canvas, size: float, contrast: float, rng: np.random.Generator) -> Canvas:
@@ -86,7 +88,7 @@ def _dent(canvas: Canvas, size: float, contrast: float, rng: np.random.Generator
 
 
 def _cut_paste(canvas: Canvas, size: float, contrast: float, rng: np.random.Generator) -> Canvas:
-    """Lay a piece of the picture, turned, where it does not belong."""
+    """Lay a piece of the image, turned, where it does not belong."""
     height, width, channels = canvas.shape
     side = max(4, round(1.2 * size * min(height, width)))
     from_y, to_y = rng.integers(0, height - side, 2)
@@ -131,7 +133,7 @@ def _sign(rng: np.random.Generator) -> float:
     return -1.0 if rng.random() < 0.5 else 1.0
 
 
-PLANTERS: dict[str, Planter] = {
+DEFECT_KINDS: dict[str, DrawDefect] = {
     "scratch": _scratch,
     "stain": _stain,
     "dent": _dent,

@@ -1,4 +1,4 @@
-"""Teach a part: good pictures in, a bundle that can run out."""
+"""Train a part: good images in, a bundle that can run out."""
 
 import platform
 import tempfile
@@ -32,10 +32,10 @@ from edge_inspector.bundle import (
 )
 from edge_inspector.detectors.features.backbones import seen_by
 from edge_inspector.detectors.history import History
-from edge_inspector.detectors.kinds import check_size, nearest_size, teach
+from edge_inspector.detectors.kinds import check_size, nearest_size, train_detector
 from edge_inspector.detectors.settings import DetectorSettings, FeatureSettings
 from edge_inspector.detectors.summary import summarise
-from edge_inspector.detectors.training_data import Budget, Lesson, Pictures, Progress, Taught
+from edge_inspector.detectors.training_data import Budget, Images, Progress, TrainedDetector, TrainingData
 from edge_inspector.detectors.workers import ALONE, Workers
 from edge_inspector.engines.openvino import ENGINE, OpenVinoDetector, OpenVinoNetwork, Precision, usable_processors
 from edge_inspector.errors import DataError
@@ -45,7 +45,7 @@ from edge_inspector.inspection.units import as_judged, level_of
 from edge_inspector.lab.benchmark.machine import processor
 from edge_inspector.lab.calibration.calibrate import calibrate
 from edge_inspector.lab.calibration.threshold import Target, check_target
-from edge_inspector.lab.data.dataset import GoodPicture, digest_of, find_good, read_picture, split
+from edge_inspector.lab.data.dataset import GoodImage, digest_of, find_good, read_image, split
 from edge_inspector.lab.data.traits import traits_of
 from edge_inspector.lab.training import synthetic_defects as defects
 from edge_inspector.lab.training.augment import Augment
@@ -54,7 +54,7 @@ from edge_inspector.lab.training.export import to_onnx
 from edge_inspector.lab.training.limits import with_limits
 from edge_inspector.lab.training.precision import (
     LARGEST_SHIFT,
-    Asked,
+    AcceptedCommand,
     Levels,
     check_precision,
     holds,
@@ -62,29 +62,36 @@ from edge_inspector.lab.training.precision import (
     network_files,
     shift,
 )
-from edge_inspector.lab.training.recipe_draft import AlignWish, Draft, UnitWish, check_part, draft_recipe, read_ignore
+from edge_inspector.lab.training.recipe_draft import (
+    AlignmentRequest,
+    RecipeDraft,
+    RegionRequest,
+    check_part,
+    draft_recipe,
+    read_ignore,
+)
 from edge_inspector.lab.training.reference import (
     encode_reference,
-    open_sight,
+    open_preparation,
     prepare_all,
     reference_of,
     with_least,
     without_reference,
 )
 from edge_inspector.lab.training.resume import open_weights, refuse_leaks
-from edge_inspector.lab.training.trained_model import Material
-from edge_inspector.lab.training.typical_variation import with_usual
+from edge_inspector.lab.training.trained_model import TrainedModel
+from edge_inspector.lab.training.typical_variation import with_typical
 from edge_inspector.native import native_path
 
-_PLANTED_PER_PICTURE = 2
+_SYNTHETIC_PER_IMAGE = 2
 _LIBRARIES = ("torch", "onnx", "openvino", "opencv-python", "numpy")
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
-    """What the user asks to be taught."""
+class TrainingRequest:
+    """What the user asks to be trained."""
 
-    pictures: Path
+    images: Path
     part: str
     out: Path
     detector: DetectorSettings
@@ -95,11 +102,11 @@ class Order:
     width: int = 256
     height: int = 256
     keep_aspect: bool = False
-    """Whether the detector's picture has the shape of the inspected one; its longer side is that of the two above."""
+    """Whether the detector's image has the shape of the inspected one; its longer side is that of the two above."""
     channels: int = 1
     budget: Budget = field(default_factory=lambda: Budget(None, None))
     seed: int = 0
-    precision: Asked = "f32"
+    precision: AcceptedCommand = "f32"
     """Of the network on the line; `auto` is the fastest that leaves the scores what they are."""
     target: Target = field(default_factory=Target)
     min_area: float | None = None
@@ -107,8 +114,8 @@ class Order:
     normalise: Literal["none", "local"] = "none"
     region: Region | None = None
     mask: Path | None = None
-    align: AlignWish = field(default_factory=AlignWish)
-    units: tuple[UnitWish, ...] = ()
+    align: AlignmentRequest = field(default_factory=AlignmentRequest)
+    units: tuple[RegionRequest, ...] = ()
     group: str | None = None
     resume: Path | None = None
     """Bundle whose weights the training goes on from."""
@@ -120,159 +127,159 @@ class Order:
     """Entered for the training alone; gives what says whether somebody wants it to end."""
 
 
-def train(order: Order) -> Bundle:
+def train(request: TrainingRequest) -> Bundle:
     """Split by group, fit, tune, calibrate, and write a bundle that can run.
 
     Raises:
-        DataError: too few pictures, one that cannot be read, pictures of mixed depth, a training that diverged, or an
+        DataError: too few images, one that cannot be read, images of mixed depth, a training that diverged, or an
             `out` that exists or is no UTF-8.
         UsageError: a part's name that no line takes, a size that the detector cannot take, or a mask that is none.
     """
-    native_path(order.out)  # hours of work would end in a bundle that nothing can open
-    if order.out.exists():
-        raise DataError(f"{order.out} exists already: name a folder that does not, a bundle is never changed")
-    check_part(order.part)
-    if not order.keep_aspect:
-        check_size(order.detector, order.height, order.width)
-    check_precision(order.precision)
-    order.report("read pictures", 0.0)
-    rng = np.random.default_rng(order.seed)
-    sets = split(find_material(order), rng)
-    if order.resume:
-        refuse_leaks(order.resume, sets)
-    check_target(len({picture.group for picture in sets.calibrate}), order.target)
+    native_path(request.out)  # hours of work would end in a bundle that nothing can open
+    if request.out.exists():
+        raise DataError(f"{request.out} exists already: name a folder that does not, a bundle is never changed")
+    check_part(request.part)
+    if not request.keep_aspect:
+        check_size(request.detector, request.height, request.width)
+    check_precision(request.precision)
+    request.report("read images", 0.0)
+    rng = np.random.default_rng(request.seed)
+    sets = split(find_material(request), rng)
+    if request.resume:
+        refuse_leaks(request.resume, sets)
+    check_target(len({image.group for image in sets.calibrate}), request.target)
     return calibrate(
-        teach_part(order, sets.fit, sets.tune, rng),
+        train_part(request, sets.fit, sets.tune, rng),
         sets,
-        target=order.target,
-        created=order.created,
+        target=request.target,
+        created=request.created,
         rng=rng,
-        out=order.out,
-        report=order.report,
+        out=request.out,
+        report=request.report,
     )
 
 
-def find_material(order: Order) -> tuple[GoodPicture, ...]:
-    """Return the good pictures that may teach and calibrate: all, but for the reference where parts are aligned.
+def find_material(request: TrainingRequest) -> tuple[GoodImage, ...]:
+    """Return the good images that may train and calibrate: all, but for the reference where parts are aligned.
 
     Raises:
         UsageError, DataError: as `find_good` and `reference_of`.
     """
-    pictures = find_good(order.pictures, order.group)
-    return without_reference(pictures, _reference(order)) if _is_aligned(order) else pictures
+    images = find_good(request.images, request.group)
+    return without_reference(images, _reference(request)) if _is_aligned(request) else images
 
 
-def teach_part(
-    order: Order, fitting: Sequence[GoodPicture], tuning: Sequence[GoodPicture], rng: np.random.Generator
-) -> Material:
-    """Fit on the first pictures, stop and measure the usual by the second; no other picture is looked at.
+def train_part(
+    request: TrainingRequest, fitting: Sequence[GoodImage], tuning: Sequence[GoodImage], rng: np.random.Generator
+) -> TrainedModel:
+    """Fit on the first images, stop and measure the usual by the second; no other image is looked at.
 
     Raises:
-        DataError: a picture that cannot be read, pictures of mixed depth, or a training that diverged.
-        UsageError: a size that the detector cannot take, or a mask that is no picture.
+        DataError: an image that cannot be read, images of mixed depth, or a training that diverged.
+        UsageError: a size that the detector cannot take, or a mask that is no image.
     """
-    images = [traits_of(read_picture(picture.path, order.channels)) for picture in (*fitting, *tuning)]
-    sight = open_sight(draft_recipe(_draft(order), order.pictures, images), _reference(order))
-    fit, _ = prepare_all(sight, fitting)
-    tune, correlations = prepare_all(sight, tuning)
-    sight = with_least(sight, correlations)
-    recipe = sight.recipe
-    ignore = read_ignore(order.mask, recipe) if order.mask else None
-    start = order.clock()
-    weights = open_weights(order.resume, order.detector, recipe) if order.resume else {}
-    lesson = replace(_lesson(order, recipe, ignore, fit, tune, rng), weights=weights)
-    with order.interruptible() as stopping:
-        lesson = replace(lesson, stopping=stopping)
-        taught = teach(order.detector, lesson)
-        lesson.workers.leave()
-        deployed = _deploy(order, taught, lesson)
+    images = [traits_of(read_image(image.path, request.channels)) for image in (*fitting, *tuning)]
+    preparation = open_preparation(draft_recipe(_recipe_draft(request), request.images, images), _reference(request))
+    fit, _ = prepare_all(preparation, fitting)
+    tune, correlations = prepare_all(preparation, tuning)
+    preparation = with_least(preparation, correlations)
+    recipe = preparation.recipe
+    ignore = read_ignore(request.mask, recipe) if request.mask else None
+    start = request.clock()
+    weights = open_weights(request.resume, request.detector, recipe) if request.resume else {}
+    data = replace(_training_data(request, recipe, ignore, fit, tune, rng), weights=weights)
+    with request.interruptible() as stopping:
+        data = replace(data, stopping=stopping)
+        trained = train_detector(request.detector, data)
+        data.workers.leave()
+        deployed = _deploy(request, trained, data)
     contents = dict(deployed.contents)
     if ignore is not None:
         contents[IGNORE] = bytes(cv2.imencode(".png", ignore.astype(np.uint8) * 255)[1])
-    if sight.reference is not None:
-        contents[ALIGN] = encode_reference(sight.reference)
-    recipe = with_usual(recipe, deployed.detector, ignore, tuple(tune))
+    if preparation.reference is not None:
+        contents[ALIGN] = encode_reference(preparation.reference)
+    recipe = with_typical(recipe, deployed.detector, ignore, tuple(tune))
     card = DetectorCard(
-        kind=order.detector.kind,
-        settings=order.detector.model_dump(exclude={"kind"}),
+        kind=request.detector.kind,
+        settings=request.detector.model_dump(exclude={"kind"}),
         precision=deployed.precision,
         precision_shift=deployed.shift,
         engine=ENGINE,
     )
-    provenance = _provenance(order, fitting, tuning, deployed.steps, order.clock() - start)
-    material = Material(recipe, card, provenance, contents, deployed.detector, ignore, aligner=sight.aligner)
-    return with_limits(material, tuning, fit, tune)
+    provenance = _provenance(request, fitting, tuning, deployed.steps, request.clock() - start)
+    model = TrainedModel(recipe, card, provenance, contents, deployed.detector, ignore, aligner=preparation.aligner)
+    return with_limits(model, tuning, fit, tune)
 
 
-def _is_aligned(order: Order) -> bool:
-    return order.align.kind != "none"
+def _is_aligned(request: TrainingRequest) -> bool:
+    return request.align.kind != "none"
 
 
-def _reference(order: Order) -> Path:
-    return reference_of(order.pictures, order.align.reference)
+def _reference(request: TrainingRequest) -> Path:
+    return reference_of(request.images, request.align.reference)
 
 
-def _draft(order: Order) -> Draft:
-    return Draft(
-        part=order.part,
-        channels=order.channels,
-        size_of=lambda width, height: _size(order, width, height),
-        region=order.region,
-        normalise=order.normalise,
-        min_area=order.min_area,
-        align=order.align,
-        units=order.units,
+def _recipe_draft(request: TrainingRequest) -> RecipeDraft:
+    return RecipeDraft(
+        part=request.part,
+        channels=request.channels,
+        size_of=lambda width, height: _size(request, width, height),
+        region=request.region,
+        normalise=request.normalise,
+        min_area=request.min_area,
+        align=request.align,
+        units=request.units,
     )
 
 
-def _size(order: Order, width: int, height: int) -> tuple[int, int]:
+def _size(request: TrainingRequest, width: int, height: int) -> tuple[int, int]:
     """Return the detector's size for what is inspected."""
-    if not order.keep_aspect:
-        return order.width, order.height
-    size = nearest_size(order.detector, max(order.width, order.height), width, height)
-    check_size(order.detector, size[1], size[0])
+    if not request.keep_aspect:
+        return request.width, request.height
+    size = nearest_size(request.detector, max(request.width, request.height), width, height)
+    check_size(request.detector, size[1], size[0])
     return size
 
 
-def _lesson(
-    order: Order,
+def _training_data(
+    request: TrainingRequest,
     recipe: Recipe,
     ignore: IgnoreMask | None,
-    fit: Pictures,
-    tune: Pictures,
+    fit: Images,
+    tune: Images,
     rng: np.random.Generator,
-) -> Lesson:
+) -> TrainingData:
     def levels(maps: Sequence[NDArray[np.float32]]) -> list[float]:
         return [level_of(as_judged(amap, recipe, ignore), recipe) for amap in maps]
 
     def report(progress: Progress) -> None:
-        order.report(progress.words, progress.share)
+        request.report(progress.words, progress.share)
 
-    return Lesson(
+    return TrainingData(
         fit=fit,
         tune=tune,
-        planted=_plant(tune, rng),
+        synthetic=_draw_defects(tune, rng),
         corrupt=corrupt,
-        augment=Augment(order.detector.augment),
+        augment=Augment(request.detector.augment),
         levels=levels,
-        budget=order.budget,
-        seed=order.seed,
+        budget=request.budget,
+        seed=request.seed,
         report=report,
-        clock=order.clock,
-        workers=order.workers,
+        clock=request.clock,
+        workers=request.workers,
     )
 
 
-def _plant(tune: Pictures, rng: np.random.Generator) -> Pictures:
-    """Return each tune picture twice, each time with another defect of random kind, size and contrast."""
-    kinds = sorted(defects.PLANTERS)
+def _draw_defects(tune: Images, rng: np.random.Generator) -> Images:
+    """Return each tune image twice, each time with another defect of random kind, size and contrast."""
+    kinds = sorted(defects.DEFECT_KINDS)
     return np.stack(
         [
-            defects.plant(
-                picture, kinds[rng.integers(len(kinds))], rng.uniform(0.03, 0.15), rng.uniform(15, 60), rng
-            ).picture
-            for _ in range(_PLANTED_PER_PICTURE)
-            for picture in tune
+            defects.draw_defect(
+                image, kinds[rng.integers(len(kinds))], rng.uniform(0.03, 0.15), rng.uniform(15, 60), rng
+            ).image
+            for _ in range(_SYNTHETIC_PER_IMAGE)
+            for image in tune
         ]
     )
 
@@ -292,26 +299,26 @@ class _Deployed:
     """Against float32."""
 
 
-def _deploy(order: Order, taught: Taught, lesson: Lesson) -> _Deployed:
+def _deploy(request: TrainingRequest, trained: TrainedDetector, data: TrainingData) -> _Deployed:
     """Export, and take the fastest precision that leaves the scores what they are.
 
     Raises:
         DataError: the user asks for a precision that this processor has not, or that moves the scores.
     """
-    order.report("export", 0.0)
+    request.report("export", 0.0)
     network = to_onnx(
-        taught.network.to(memory_format=torch.contiguous_format).eval(),
-        (torch.from_numpy(lesson.tune[:1]),),
+        trained.network.to(memory_format=torch.contiguous_format).eval(),
+        (torch.from_numpy(data.tune[:1]),),
         ("picture",),
         "features",
     )
-    reference = _deploy_in("f32", network, taught, lesson)
-    for precision in lighter(order.precision, order.detector):
-        order.report(f"try {precision}", 0.5)
-        found = _deploy_in(precision, network, taught, lesson)
+    reference = _deploy_in("f32", network, trained, data)
+    for precision in lighter(request.precision, request.detector):
+        request.report(f"try {precision}", 0.5)
+        found = _deploy_in(precision, network, trained, data)
         if holds(reference.levels, found.levels):
             return replace(found, shift=shift(reference.levels, found.levels))
-        if order.precision == precision:
+        if request.precision == precision:
             raise DataError(
                 f"in {precision} a score moves by {shift(reference.levels, found.levels):.1%} of the limit, at most "
                 f"{LARGEST_SHIFT:.0%} is allowed: leave --precision out, then the fastest that holds is taken"
@@ -319,31 +326,31 @@ def _deploy(order: Order, taught: Taught, lesson: Lesson) -> _Deployed:
     return reference
 
 
-def _deploy_in(precision: Precision, network: bytes, taught: Taught, lesson: Lesson) -> _Deployed:
+def _deploy_in(precision: Precision, network: bytes, trained: TrainedDetector, data: TrainingData) -> _Deployed:
     """Fit the residual on what the *deployed* network gives, and export that; the residual is float32 always."""
-    files = network_files(network, precision, lesson.fit)
+    files = network_files(network, precision, data.fit)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for file, content in files.items():
             (folder / file).write_bytes(content)
         run = OpenVinoNetwork(network_file(folder, precision), precision, usable_processors())
-        fitted = taught.residual(lambda pictures: map(run, pictures))
-        inputs = torch.from_numpy(lesson.tune[:1]), torch.from_numpy(run(lesson.tune[0]))
+        fitted = trained.residual(lambda images: map(run, images))
+        inputs = torch.from_numpy(data.tune[:1]), torch.from_numpy(run(data.tune[0]))
         (folder / RESIDUAL).write_bytes(to_onnx(fitted.graph, inputs, ("picture", "features"), "map"))
         detector = OpenVinoDetector(network_file(folder, precision), folder / RESIDUAL, precision, usable_processors())
         contents = {
             **files,
             RESIDUAL: (folder / RESIDUAL).read_bytes(),
-            WEIGHTS: save_tensors({k: v.contiguous() for k, v in taught.network.state_dict().items()}),
-            "model.txt": _summary(taught.network, fitted.graph, inputs),
+            WEIGHTS: save_tensors({k: v.contiguous() for k, v in trained.network.state_dict().items()}),
+            "model.txt": _summary(trained.network, fitted.graph, inputs),
             **_files(fitted.history),
-            REFERENCE: bytes(cv2.imencode(".png", np.median(lesson.tune, axis=0).astype(np.uint8)[..., ::-1])[1]),
+            REFERENCE: bytes(cv2.imencode(".png", np.median(data.tune, axis=0).astype(np.uint8)[..., ::-1])[1]),
         }
-    good, planted = (
-        lesson.levels([detector.residual(picture, detector.network(picture)) for picture in pictures])
-        for pictures in (lesson.tune, lesson.planted)
+    good, synthetic = (
+        data.levels([detector.residual(image, detector.network(image)) for image in images])
+        for images in (data.tune, data.synthetic)
     )
-    return _Deployed(detector, contents, fitted.steps, precision, Levels(good, planted))
+    return _Deployed(detector, contents, fitted.steps, precision, Levels(good, synthetic))
 
 
 def _summary(network: nn.Module, residual: nn.Module, inputs: tuple[torch.Tensor, torch.Tensor]) -> bytes:
@@ -357,30 +364,30 @@ def _files(history: History) -> dict[str, bytes]:
 
 
 def _provenance(
-    order: Order, fit: Sequence[GoodPicture], tune: Sequence[GoodPicture], steps: int, seconds: float
+    request: TrainingRequest, fit: Sequence[GoodImage], tune: Sequence[GoodImage], steps: int, seconds: float
 ) -> Provenance:
     return Provenance(
-        created=order.created,
+        created=request.created,
         program=f"edge-inspector {__version__}",
         libraries=_versions(),
         processor=processor(),
-        seed=order.seed,
-        fit_digests=(*(picture.digest for picture in fit), *_seen_before(order), *_aligned_to(order)),
-        tune_digests=tuple(picture.digest for picture in tune),
+        seed=request.seed,
+        fit_digests=(*(image.digest for image in fit), *_seen_before(request), *_aligned_to(request)),
+        tune_digests=tuple(image.digest for image in tune),
         steps=steps,
         seconds=round(seconds, 1),
     )
 
 
-def _seen_before(order: Order) -> tuple[str, ...]:
-    """Return the digests of what the weights to begin with were taught from."""
-    if order.resume:
-        return read_bundle(order.resume).manifest.provenance.fit_digests
-    return seen_by(order.detector) if isinstance(order.detector, FeatureSettings) else ()
+def _seen_before(request: TrainingRequest) -> tuple[str, ...]:
+    """Return the digests of what the weights to begin with were trained from."""
+    if request.resume:
+        return read_bundle(request.resume).manifest.provenance.fit_digests
+    return seen_by(request.detector) if isinstance(request.detector, FeatureSettings) else ()
 
 
-def _aligned_to(order: Order) -> tuple[str, ...]:
-    return (digest_of(_reference(order)),) if _is_aligned(order) else ()
+def _aligned_to(request: TrainingRequest) -> tuple[str, ...]:
+    return (digest_of(_reference(request)),) if _is_aligned(request) else ()
 
 
 def _versions() -> Mapping[str, str]:

@@ -1,4 +1,4 @@
-"""A part that has been taught, before it has a threshold."""
+"""A part that has been trained, before it has a threshold."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -17,24 +17,24 @@ from edge_inspector.inspection.units import level_of
 
 
 @dataclass(frozen=True, slots=True)
-class Material:
-    """A part that has been taught: all of a bundle but the threshold, and the detector that will run."""
+class TrainedModel:
+    """A part that has been trained: all of a bundle but the threshold, and the detector that will run."""
 
     recipe: Recipe
     """Its limits are placeholders."""
     detector_card: DetectorCard
     provenance: Provenance
     contents: Mapping[str, bytes]
-    """Graphs, weights, reference pictures and mask, by file name."""
+    """Graphs, weights, reference images and mask, by file name."""
     detector: Detector
     ignore: IgnoreMask | None
     gate: Gate | None = None
-    """Refuses pictures that cannot be judged."""
+    """Refuses images that cannot be judged."""
     aligner: Aligner | None = None
     """Finds the part; None where the recipe aligns nothing."""
 
     def map_of(self, image: bytes | Image) -> AnomalyMap | None:
-        """Return the anomaly map of a picture, None where the picture is INVALID.
+        """Return the anomaly map of an image, None where the image is INVALID.
 
         Raises:
             DataError: the map is not finite.
@@ -42,25 +42,25 @@ class Material:
         inspector = Inspector(self.recipe, self.detector, self.ignore, lambda: 0, self.gate, self.aligner)
         inspection = inspector.inspect(image)
         if inspection.judgement.reason is Reason.NOT_FINITE:
-            raise DataError("an anomaly map is not finite: the network is damaged, teach the part anew")
+            raise DataError("an anomaly map is not finite: the network is damaged, retrain the part")
         if inspection.evidence is None or inspection.judgement.verdict is Verdict.INVALID:
             return None
         return inspection.evidence.amap
 
     def level(self, image: bytes | Image) -> float | None:
-        """Return the level of a picture, None where the picture is INVALID."""
+        """Return the level of an image, None where the image is INVALID."""
         amap = self.map_of(image)
         return None if amap is None else level_of(amap, self.recipe)
 
 
-def material_of(bundle: Bundle, threads: int) -> Material:
+def model_of(bundle: Bundle, threads: int) -> TrainedModel:
     """Return what a bundle was made of, to give it another threshold; in float32 where its precision cannot be run."""
     kept = [name for name in bundle.manifest.files if not name.startswith("golden/")]
     card = bundle.manifest.detector
     if not can_run(card.precision):
         card = card.model_copy(update={"precision": "f32", "precision_shift": None})
         bundle = replace(bundle, manifest=bundle.manifest.model_copy(update={"detector": card}))
-    return Material(
+    return TrainedModel(
         recipe=bundle.recipe,
         detector_card=card,
         provenance=bundle.manifest.provenance,

@@ -1,4 +1,4 @@
-"""Search for the settings that find planted defects best; calibrate and test pictures are never looked at."""
+"""Search for the settings that find synthetic defects best; calibrate and test images are never looked at."""
 
 import hashlib
 import json
@@ -18,12 +18,12 @@ from edge_inspector.detectors.settings import AutoencoderSettings, DetectorSetti
 from edge_inspector.detectors.training_data import Budget
 from edge_inspector.errors import DataError, EdgeInspectorError
 from edge_inspector.inspection.recipe import Region
-from edge_inspector.lab.training.recipe_draft import MIN_AREA_SHARE, AlignWish, check_part
-from edge_inspector.lab.training.synthetic_score import Chooser, choose_pictures, planted_score
-from edge_inspector.lab.training.train import Order, find_material, teach_part
+from edge_inspector.lab.training.recipe_draft import MIN_AREA_SHARE, AlignmentRequest, check_part
+from edge_inspector.lab.training.synthetic_score import SelectionImages, choose_images, synthetic_score
+from edge_inspector.lab.training.train import TrainingRequest, find_material, train_part
 
 Params: TypeAlias = Mapping[str, str | int | float]
-"""What one trial was taught with, by name: detector, size, min_area_share, epochs, and the detector's settings."""
+"""What one trial was trained with, by name: detector, size, min_area_share, epochs, and the detector's settings."""
 KINDS = ("cae:my", "unet", "padim", "patchcore")
 SIZES = (128, 192, 256)
 TRIAL_SECONDS = 60.0
@@ -35,7 +35,7 @@ _STUDY = "edge-inspector"
 class Search:
     """What is to be searched, and for how long: whichever ends first."""
 
-    base: Order
+    base: TrainingRequest
     """What `train` would be asked for; detector, size, minimum area and budget are chosen here."""
     storage: Path
     """SQLite file of the trials; one that is there is gone on with."""
@@ -52,7 +52,7 @@ class Tuned:
     """What was found."""
 
     default_score: float | None
-    """Chance that a planted defect scores higher than a good part, with the defaults; None where these failed."""
+    """Chance that a synthetic defect scores higher than a good part, with the defaults; None where these failed."""
     score: float
     """The same with the best settings. The best of many trials flatters itself a little."""
     params: Params
@@ -60,22 +60,22 @@ class Tuned:
     failed: int
     chosen_by: str
     command: str
-    """Teaches the part with the best settings."""
+    """Trains the part with the best settings."""
 
 
 def tune(search: Search) -> Tuned:
     """Try settings until the time is over, the defaults first, and return the best.
 
     Raises:
-        DataError: too few pictures, a storage of another search, or no trial that came to an end.
+        DataError: too few images, a storage of another search, or no trial that came to an end.
         UsageError: no such kind.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     for kind in search.kinds:
         parse_settings(kind, {})
     check_part(search.base.part)
-    search.base.report("read pictures", 0.0)
-    chooser = choose_pictures(find_material(search.base), search.base.seed, search.base.region)
+    search.base.report("read images", 0.0)
+    chooser = choose_images(find_material(search.base), search.base.seed, search.base.region)
     study = _open(search, chooser)
     _run(search, chooser, study)
     finished = study.get_trials(states=(TrialState.COMPLETE,))
@@ -95,7 +95,7 @@ def tune(search: Search) -> Tuned:
     )
 
 
-def _open(search: Search, chooser: Chooser) -> optuna.Study:
+def _open(search: Search, chooser: SelectionImages) -> optuna.Study:
     """Open the trials so far, refuse those of another search, and see that the defaults are tried first."""
     study = optuna.create_study(
         storage=f"sqlite:///{search.storage}",
@@ -107,7 +107,7 @@ def _open(search: Search, chooser: Chooser) -> optuna.Study:
     searched, before = _searched(search, chooser), study.user_attrs.get("searched")
     if before not in (None, searched):
         raise DataError(
-            f"{search.storage} holds trials of other pictures, kinds, sizes or options: name another --storage, or "
+            f"{search.storage} holds trials of other images, kinds, sizes or options: name another --storage, or "
             "ask for the same"
         )
     study.set_user_attr("searched", searched)
@@ -116,12 +116,12 @@ def _open(search: Search, chooser: Chooser) -> optuna.Study:
     return study
 
 
-def _searched(search: Search, chooser: Chooser) -> str:
-    order = search.base
-    digests = [picture.digest for picture in (*chooser.fit, *chooser.tune, *chooser.judge)]
-    said = [digests, list(search.kinds), list(search.sizes), search.trial_seconds, order.seed, order.normalise]
-    said += [None if order.region is None else order.region.model_dump(), str(order.mask)]
-    said += [str(order.align), str(order.units)] if order.align.kind != "none" or order.units else []
+def _searched(search: Search, chooser: SelectionImages) -> str:
+    request = search.base
+    digests = [image.digest for image in (*chooser.fit, *chooser.tune, *chooser.judge)]
+    said = [digests, list(search.kinds), list(search.sizes), search.trial_seconds, request.seed, request.normalise]
+    said += [None if request.region is None else request.region.model_dump(), str(request.mask)]
+    said += [str(request.align), str(request.units)] if request.align.kind != "none" or request.units else []
     return hashlib.sha256(json.dumps(said).encode()).hexdigest()
 
 
@@ -129,7 +129,7 @@ def _is_default(trial: FrozenTrial) -> bool:
     return bool(trial.user_attrs.get("defaults"))
 
 
-def _run(search: Search, chooser: Chooser, study: optuna.Study) -> None:
+def _run(search: Search, chooser: SelectionImages, study: optuna.Study) -> None:
     """Try one after the other; none is begun that would hardly end in time."""
     clock, begin = search.base.clock, search.base.clock()
     longest, done = 0.0, 0
@@ -141,18 +141,18 @@ def _run(search: Search, chooser: Chooser, study: optuna.Study) -> None:
 
 
 def _try(
-    search: Search, chooser: Chooser, study: optuna.Study, trial: optuna.Trial, share: Callable[[], float]
+    search: Search, chooser: SelectionImages, study: optuna.Study, trial: optuna.Trial, share: Callable[[], float]
 ) -> None:
     params = suggest(trial, search.kinds, search.sizes)
     name = f"trial {trial.number + 1}, {params['detector']} at {params['size']}"
-    order = replace(
+    request = replace(
         order_of(search, params, chooser.inspected_px),
         report=lambda words, _share: search.base.report(f"{name}: {words}", min(0.99, max(0.001, share()))),
     )
     try:
-        check_size(order.detector, order.height, order.width)
-        material = teach_part(order, chooser.fit, chooser.tune, np.random.default_rng(order.seed))
-        score = planted_score(material, chooser.judge, order.seed)
+        check_size(request.detector, request.height, request.width)
+        model = train_part(request, chooser.fit, chooser.tune, np.random.default_rng(request.seed))
+        score = synthetic_score(model, chooser.judge, request.seed)
     except EdgeInspectorError as error:
         trial.set_user_attr("failure", str(error))
         study.tell(trial, state=TrialState.FAIL)
@@ -164,7 +164,7 @@ def _try(
 
 
 def suggest(trial: optuna.Trial, kinds: Sequence[str], sizes: Sequence[int]) -> Params:
-    """Return what one trial is to be taught with."""
+    """Return what one trial is to be trained with."""
     kind = trial.suggest_categorical("detector", list(kinds))
     trial.suggest_categorical("size", list(sizes))
     trial.suggest_float("min_area_share", 0.0002, 0.005, log=True)
@@ -196,7 +196,7 @@ def _batch(settings: DetectorSettings) -> int:
     return settings.batch if isinstance(settings, AutoencoderSettings) else 1
 
 
-def order_of(search: Search, params: Params, inspected_px: int) -> Order:
+def order_of(search: Search, params: Params, inspected_px: int) -> TrainingRequest:
     """Return what `train` is asked for with these settings."""
     settings = parse_settings(
         str(params["detector"]), {name: str(value) for name, value in params.items() if name not in _OF_THE_ORDER}
@@ -214,32 +214,32 @@ def order_of(search: Search, params: Params, inspected_px: int) -> Order:
 
 
 def train_command(search: Search, params: Params, inspected_px: int) -> str:
-    """Return the command that teaches the part with these settings."""
-    order = order_of(search, params, inspected_px)
-    said = ["edge-inspector", "train", str(order.pictures), "--part", "PART", "--out", "BUNDLE"]
-    said += ["--detector", order.detector.kind, "--size", str(order.width), "--min-area", f"{order.min_area:g}"]
-    if order.budget.epochs is not None:
-        said += ["--epochs", str(order.budget.epochs)]
+    """Return the command that trains the part with these settings."""
+    request = order_of(search, params, inspected_px)
+    said = ["edge-inspector", "train", str(request.images), "--part", "PART", "--out", "BUNDLE"]
+    said += ["--detector", request.detector.kind, "--size", str(request.width), "--min-area", f"{request.min_area:g}"]
+    if request.budget.epochs is not None:
+        said += ["--epochs", str(request.budget.epochs)]
         said += ["--minutes", f"{search.trial_seconds / 60:g}"]
     for name in sorted(set(params) - _OF_THE_ORDER):
         said += ["--set", f"{name}={params[name]}"]
-    said += ["--seed", str(order.seed)] if order.seed else []
-    said += ["--group", order.group] if order.group else []
-    said += ["--normalise-local"] if order.normalise == "local" else []
-    said += ["--roi", _roi(order.region)] if order.region else []
-    said += ["--mask", str(order.mask)] if order.mask else []
-    said += _aligned(order.align)
-    for unit in order.units:
+    said += ["--seed", str(request.seed)] if request.seed else []
+    said += ["--group", request.group] if request.group else []
+    said += ["--normalise-local"] if request.normalise == "local" else []
+    said += ["--roi", _roi(request.region)] if request.region else []
+    said += ["--mask", str(request.mask)] if request.mask else []
+    said += _aligned(request.align)
+    for unit in request.units:
         area = "" if unit.min_area is None else f",{unit.min_area:g}"
         said += ["--region", f"{_roi(unit.region)}{area}"]
     return shlex.join(said)
 
 
-def _aligned(wish: AlignWish) -> list[str]:
-    said = ["--align", wish.kind] if wish.kind != "none" else []
-    said += [] if wish.most_turn is None else ["--max-turn", f"{wish.most_turn:g}"]
-    said += ["--template", _roi(wish.template)] if wish.template else []
-    return said + (["--reference", str(wish.reference)] if wish.reference else [])
+def _aligned(request: AlignmentRequest) -> list[str]:
+    said = ["--align", request.kind] if request.kind != "none" else []
+    said += [] if request.max_rotation is None else ["--max-turn", f"{request.max_rotation:g}"]
+    said += ["--template", _roi(request.template)] if request.template else []
+    return said + (["--reference", str(request.reference)] if request.reference else [])
 
 
 def _roi(region: Region) -> str:

@@ -6,15 +6,15 @@ import numpy as np
 
 from edge_inspector.errors import DataError
 from edge_inspector.inspection.inspector import Detector
-from edge_inspector.inspection.model import Picture
+from edge_inspector.inspection.model import ModelInput
 from edge_inspector.inspection.preprocess import IgnoreMask
 from edge_inspector.inspection.recipe import Recipe
 from edge_inspector.inspection.score import area_level
 from edge_inspector.inspection.units import as_judged, fields_of
 
 
-def with_usual(recipe: Recipe, detector: Detector, ignore: IgnoreMask | None, tune: Sequence[Picture]) -> Recipe:
-    """Return the recipe with the middle level of each unit over tune pictures.
+def with_typical(recipe: Recipe, detector: Detector, ignore: IgnoreMask | None, tune: Sequence[ModelInput]) -> Recipe:
+    """Return the recipe with the middle level of each unit over tune images.
 
     Raises:
         DataError: a unit in which no good part has a level.
@@ -25,11 +25,11 @@ def with_usual(recipe: Recipe, detector: Detector, ignore: IgnoreMask | None, tu
     units = []
     for unit, part in zip(recipe.units, fields_of(recipe), strict=True):
         levels = [area_level(amap[part.cut], part.min_area_px) for amap in maps]
-        usual = float(np.median(levels)) or max(levels)
-        if not usual > 0:
+        typical = float(np.median(levels)) or max(levels)
+        if not typical > 0:
             raise DataError(
                 f"in the region {unit.region} no good part shows any difference of {unit.min_area:g} pixels: enlarge "
                 "it, lower its minimum area, or see that the mask does not cover it"
             )
-        units.append(unit.model_copy(update={"usual": float(np.float32(usual))}))
+        units.append(unit.model_copy(update={"typical": float(np.float32(typical))}))
     return recipe.model_copy(update={"units": tuple(units)})

@@ -1,4 +1,4 @@
-"""Keeps pictures of judged parts, in a thread of its own: what it cannot keep up with it drops and counts."""
+"""Keeps images of judged parts, in a thread of its own: what it cannot keep up with it drops and counts."""
 
 import heapq
 import os
@@ -14,7 +14,7 @@ from pathlib import Path
 import cv2
 
 from edge_inspector.atomic import write_unsynced
-from edge_inspector.inspection import overlays as pictures
+from edge_inspector.inspection import overlays as images
 from edge_inspector.inspection.inspector import Evidence
 from edge_inspector.inspection.model import Image, Judgement, Verdict
 from edge_inspector.line.sources.judged_images import Judged
@@ -23,9 +23,9 @@ from edge_inspector.line.ticks import Archived, Fault, Worker
 from edge_inspector.settings import ArchiveSettings
 
 PINNED = "PINNED"
-"""The folder of pictures that somebody wants kept; they go last."""
+"""The folder of images that somebody wants kept; they go last."""
 ORDER = (Verdict.OK, Verdict.INVALID, Verdict.ERROR, Verdict.REVIEW, Verdict.NG, PINNED)
-"""Which pictures go first when there is no room."""
+"""Which images go first when there is no room."""
 _OVERLAY = "-overlay.jpg"
 _SUFFIXES = {b"\xff\xd8": ".jpg", b"\x89P": ".png", b"BM": ".bmp", b"II": ".tif", b"MM": ".tif"}
 _DAY_NS = 86_400_000_000_000
@@ -34,12 +34,12 @@ _JUDGED_NS = 600_000_000_000
 """So often the judged images are looked through: there may be very many."""
 _SLACK = 0.95
 _BATCH = 10_000
-"""Names in memory at a time: a day of a fast line has a million pictures."""
+"""Names in memory at a time: a day of a fast line has a million images."""
 
 
 @dataclass(frozen=True, slots=True)
-class Keepsake:
-    """A judged part's picture, and what its overlay is drawn from."""
+class ArchivedImage:
+    """A judged part's image, and what its overlay is drawn from."""
 
     id: str
     verdict: Verdict
@@ -52,13 +52,13 @@ class Keepsake:
 
 
 @dataclass(frozen=True, slots=True)
-class Shelf:
-    """Where a station's pictures are: `folder/VERDICT/YYYY-MM-DD/HHMMSS.mmm-id.png`."""
+class ArchiveFolders:
+    """Where a station's images are: `folder/VERDICT/YYYY-MM-DD/HHMMSS.mmm-id.png`."""
 
     folder: Path
 
     def place(self, verdict: str, captured_ns: int, arrival_id: str, ending: str) -> Path:
-        """Return where a picture belongs."""
+        """Return where an image belongs."""
         seconds, rest = divmod(captured_ns, 1_000_000_000)
         moment = datetime.fromtimestamp(seconds, UTC)
         name = f"{moment:%H%M%S}.{rest // 1_000_000:03d}-{re.sub(r'[^0-9A-Za-z-]', '_', arrival_id)}{ending}"
@@ -79,7 +79,7 @@ class Shelf:
         return ()
 
     def pin(self, files: tuple[Path, ...]) -> tuple[Path, ...]:
-        """Have pictures go last, and return where they are now."""
+        """Have images go last, and return where they are now."""
         moved = []
         for file in files:
             target = self.folder / PINNED / file.parent.name / file.name
@@ -88,7 +88,7 @@ class Shelf:
         return tuple(moved)
 
     def oldest(self, kind: str, before: str = "") -> Iterator[Path]:
-        """Yield the pictures of a verdict, oldest first; only those of days before `before` where one is given."""
+        """Yield the images of a verdict, oldest first; only those of days before `before` where one is given."""
         for day in sorted(_children(self.folder / kind)):
             if before and day.name >= before:
                 return
@@ -97,7 +97,7 @@ class Shelf:
                 day.rmdir()
 
     def sizes(self) -> Iterator[int]:
-        """Yield the bytes of each day's pictures."""
+        """Yield the bytes of each day's images."""
         for kind in ORDER:
             for day in _children(self.folder / kind):
                 with suppress(OSError), os.scandir(day) as files:
@@ -119,41 +119,41 @@ class _Tally:
 class Archive:
     """Writes what was kept and removes what is too old or too much; never in the way of a verdict."""
 
-    shelf: Shelf
+    folders: ArchiveFolders
     settings: ArchiveSettings
     worker: Worker
     now_ns: Now = field(repr=False)
     """Unix time."""
-    keepsakes: "queue.Queue[Keepsake]" = field(repr=False)
+    archived_images: "queue.Queue[ArchivedImage]" = field(repr=False)
     dropped: "queue.SimpleQueue[str]" = field(default_factory=queue.SimpleQueue, repr=False)
     judged: Judged | None = None
     """Second copies of what is kept here; they go before anything here does."""
 
-    def keep(self, keepsake: Keepsake) -> None:
-        """Take a picture without waiting; the judging thread calls this."""
-        if not _is_among(self.settings.keep, keepsake.verdict):
+    def keep(self, archived_image: ArchivedImage) -> None:
+        """Take an image without waiting; the judging thread calls this."""
+        if not _is_among(self.settings.keep, archived_image.verdict):
             return
         try:
-            self.keepsakes.put_nowait(keepsake)
+            self.archived_images.put_nowait(archived_image)
         except queue.Full:
-            self.dropped.put(keepsake.id)
+            self.dropped.put(archived_image.id)
 
     def run(self) -> None:
-        """Keep pictures until stopped, and then what still waits."""
+        """Keep images until stopped, and then what still waits."""
         self.worker.step_back()
         tally = _Tally(0, self.worker.monotonic_ns())
-        for size in self.shelf.sizes():
+        for size in self.folders.sizes():
             tally.size += size
             self.worker.tick()
         self._tidy(tally)
-        while not (self.worker.stopping() and self.keepsakes.empty()):
+        while not (self.worker.stopping() and self.archived_images.empty()):
             self.worker.tick()
             try:
-                keepsake = self.keepsakes.get(timeout=0.5)
+                archived_image = self.archived_images.get(timeout=0.5)
             except queue.Empty:
-                keepsake = None
-            if keepsake is not None:
-                self._write(keepsake, tally)
+                archived_image = None
+            if archived_image is not None:
+                self._write(archived_image, tally)
             self._report(tally)
             if tally.size > self.settings.max_mb * 1_000_000 or self._is_due(tally):
                 self._tidy(tally)
@@ -161,25 +161,29 @@ class Archive:
     def _is_due(self, tally: _Tally) -> bool:
         return self.worker.monotonic_ns() - tally.tidied_ns >= _TIDY_NS
 
-    def _write(self, keepsake: Keepsake, tally: _Tally) -> None:
-        """Write original and overlay; a full disk costs this picture, and says so."""
+    def _write(self, archived_image: ArchivedImage, tally: _Tally) -> None:
+        """Write original and overlay; a full disk costs this image, and says so."""
         free = self._free_mb()
         if free is not None and free < self.settings.min_free_mb:
             self._tidy(tally)
             free = self._free_mb()
         if free is None or free < self.settings.min_free_mb:
             tally.dropped += 1
-            self._fault(f"{free} MB free at {self.shelf.folder}, less than {self.settings.min_free_mb} MB")
+            self._fault(f"{free} MB free at {self.folders.folder}, less than {self.settings.min_free_mb} MB")
             return
         try:
-            for ending, content in _files(keepsake, overlay=_is_among(self.settings.overlays, keepsake.verdict)):
-                place = self.shelf.place(keepsake.verdict, keepsake.captured_ns, keepsake.id, ending)
+            for ending, content in _files(
+                archived_image, overlay=_is_among(self.settings.overlays, archived_image.verdict)
+            ):
+                place = self.folders.place(
+                    archived_image.verdict, archived_image.captured_ns, archived_image.id, ending
+                )
                 place.parent.mkdir(parents=True, exist_ok=True)
                 write_unsynced(place, content)
                 tally.size += len(content)
         except (OSError, cv2.error) as error:
             tally.dropped += 1
-            self._fault(f"{self.shelf.folder}: {error}")
+            self._fault(f"{self.folders.folder}: {error}")
         else:
             self.worker.reports.put(Fault("archive", "", active=False))
 
@@ -190,12 +194,12 @@ class Archive:
         self.worker.reports.put(Archived(tally.size, tally.dropped))
 
     def _fault(self, why: str) -> None:
-        self.worker.reports.put(Fault("archive", f"pictures are not kept: {why}; verdicts go on"))
+        self.worker.reports.put(Fault("archive", f"images are not kept: {why}; verdicts go on"))
 
     def _free_mb(self) -> int | None:
         try:
-            self.shelf.folder.mkdir(parents=True, exist_ok=True)
-            return shutil.disk_usage(self.shelf.folder).free // 1_000_000
+            self.folders.folder.mkdir(parents=True, exist_ok=True)
+            return shutil.disk_usage(self.folders.folder).free // 1_000_000
         except OSError:
             return None
 
@@ -206,7 +210,7 @@ class Archive:
         for kind in ORDER[:-1]:
             days = self.settings.ok_days if kind == Verdict.OK else self.settings.not_ok_days
             before = datetime.fromtimestamp((self.now_ns() - days * _DAY_NS) // 1_000_000_000, UTC).strftime("%Y-%m-%d")
-            for file in self.shelf.oldest(kind, before):
+            for file in self.folders.oldest(kind, before):
                 if self.worker.stopping():
                     break
                 tally.size -= self._remove(file)
@@ -219,7 +223,7 @@ class Archive:
             tally.judged_ns = tally.tidied_ns
             self.judged.tidy(self.now_ns(), self._goes_on)
         self._free_mb()  # makes the archive's folder, whose disk is asked for
-        self.judged.make_room(self.settings.min_free_mb, self.shelf.folder, self._goes_on)
+        self.judged.make_room(self.settings.min_free_mb, self.folders.folder, self._goes_on)
 
     def _goes_on(self) -> bool:
         self.worker.tick()
@@ -231,7 +235,7 @@ class Archive:
         if tally.size <= most and self._has_free(least):
             return
         for kind in ORDER:
-            for file in self.shelf.oldest(kind):
+            for file in self.folders.oldest(kind):
                 if self.worker.stopping() or (tally.size <= most * _SLACK and self._has_free(least / _SLACK)):
                     return
                 tally.size -= self._remove(file)
@@ -241,7 +245,7 @@ class Archive:
         return free is None or free >= least_mb
 
     def _remove(self, file: Path) -> int:
-        """Remove a picture and return its size."""
+        """Remove an image and return its size."""
         self.worker.tick()
         try:
             size = file.stat().st_size
@@ -255,17 +259,19 @@ def _is_among(which: str, verdict: Verdict) -> bool:
     return which == "all" or (which == "not_ok" and verdict is not Verdict.OK)
 
 
-def _files(keepsake: Keepsake, *, overlay: bool) -> Iterator[tuple[str, bytes]]:
+def _files(archived_image: ArchivedImage, *, overlay: bool) -> Iterator[tuple[str, bytes]]:
     """Yield endings and contents: the original as it came (camera pixels without loss), and the overlay."""
-    image = keepsake.image
+    image = archived_image.image
     if isinstance(image, bytes):
         yield _SUFFIXES.get(image[:2], ".bin"), image
     else:
         yield ".png", cv2.imencode(".png", image, [cv2.IMWRITE_PNG_COMPRESSION, 1])[1].tobytes()
-    if overlay and keepsake.evidence is not None:
-        evidence = keepsake.evidence
-        shown = pictures.overlay(evidence.image, evidence.amap, keepsake.threshold, evidence.placement, evidence.window)
-        boxed = pictures.draw_boxes(shown, keepsake.judgement.blobs, max(shown.shape[:2]))
+    if overlay and archived_image.evidence is not None:
+        evidence = archived_image.evidence
+        shown = images.overlay(
+            evidence.image, evidence.amap, archived_image.threshold, evidence.placement, evidence.window
+        )
+        boxed = images.draw_boxes(shown, archived_image.judgement.blobs, max(shown.shape[:2]))
         yield _OVERLAY, cv2.imencode(".jpg", boxed, [cv2.IMWRITE_JPEG_QUALITY, 85])[1].tobytes()
 
 

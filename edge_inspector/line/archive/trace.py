@@ -15,7 +15,7 @@ _SHORT = 12
 
 
 def frame_digest(image: bytes | Image) -> str:
-    """Return the sha256 of a picture: of the file's bytes, or of the pixels that a camera gave."""
+    """Return the sha256 of an image: of the file's bytes, or of the pixels that a camera gave."""
     return hashlib.sha256(image if isinstance(image, bytes) else np.ascontiguousarray(image).data).hexdigest()
 
 

@@ -8,8 +8,8 @@ AckStatus: TypeAlias = Literal["accepted", "done", "rejected", "duplicate", "exp
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """A command that may be carried out; whoever does answers with `Finished`."""
+class AcceptedCommand:
+    """A command that may be carried out; whoever does answers with `CommandOutcome`."""
 
     name: str
     by: str
@@ -20,9 +20,9 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
-class Finished:
+class CommandOutcome:
     """What became of a command."""
 
-    asked: Asked
+    asked: AcceptedCommand
     status: AckStatus
     reason: str = ""

@@ -14,7 +14,7 @@ from edge_inspector.line.ticks import Answered
 from edge_inspector.wire.messages import Counters
 
 ROOT = "AiVision_Defects"
-_PICTURES = ("input_image", "decoded_image", "loss_image", "defect_image")
+_IMAGES = ("input_image", "decoded_image", "loss_image", "defect_image")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,16 +30,16 @@ class Legacy:
         threshold = next(iter(self.threshold_of.values()))
         mask = (evidence.amap >= np.float32(threshold)).astype(np.uint8) * 255
         features = evidence.features
-        decoded = evidence.picture
-        if features.shape[1:] == (evidence.picture.shape[2], *evidence.picture.shape[:2]):
+        decoded = evidence.model_input
+        if features.shape[1:] == (evidence.model_input.shape[2], *evidence.model_input.shape[:2]):
             decoded = np.clip(np.rint(features[0].transpose(1, 2, 0) * 255), 0, 255).astype(np.uint8)
-        images = (evidence.picture[..., ::-1], decoded[..., ::-1], heat_map(evidence.amap, threshold), mask)
+        images = (evidence.model_input[..., ::-1], decoded[..., ::-1], heat_map(evidence.amap, threshold), mask)
         return tuple(bytes(cv2.imencode(".png", np.ascontiguousarray(image))[1]) for image in images)
 
     def messages(self, answered: Answered, counters: Counters) -> Iterator[tuple[str, bytes]]:
         """Yield topic and payload in the prior system's order: OK, and everything else NOK."""
         yield f"{ROOT}/result", b"OK" if answered.result.accept else b"NOK"
-        for name, image in zip(_PICTURES, answered.shown, strict=False):
+        for name, image in zip(_IMAGES, answered.shown, strict=False):
             yield f"{ROOT}/{name}", b64encode(image)
         yield from self.numbers(counters, "")
         yield f"{ROOT}/parts_minute", f"{counters.parts_per_minute:.1f}".encode()

@@ -86,7 +86,7 @@ class Incoming:
 
 
 @dataclass(frozen=True, slots=True)
-class Lost:
+class ConnectionLost:
     """The connection ended."""
 
     link: "Link"
@@ -107,7 +107,7 @@ class Session:
 
 
 @dataclass(frozen=True, slots=True)
-class Dial:
+class ConnectionOptions:
     """How a connection is made."""
 
     mqtt: MqttSettings
@@ -172,23 +172,21 @@ class Link:
             self._topics[sent.mid] = topic
         return sent.mid
 
-    def publish_picture(
-        self, topic: str, picture: bytes, user: Sequence[tuple[str, str]], *, expires_s: int
-    ) -> int | None:
-        """Hand a picture to the client and return its number; None when the connection is gone already.
+    def publish_image(self, topic: str, image: bytes, user: Sequence[tuple[str, str]], *, expires_s: int) -> int | None:
+        """Hand an image to the client and return its number; None when the connection is gone already.
 
         Args:
             topic: the whole topic.
-            picture: of any size; whether the broker takes it must be known to who sends it.
+            image: of any size; whether the broker takes it must be known to who sends it.
             user: MQTT 5 user properties.
-            expires_s: the broker drops a picture that nobody took in this time.
+            expires_s: the broker drops an image that nobody took in this time.
         """
         if not self._client.is_connected():
             return None
         properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
         properties.UserProperty = list(user)
         properties.MessageExpiryInterval = expires_s
-        sent = self._client.publish(topic, picture, 1, False, properties)
+        sent = self._client.publish(topic, image, 1, False, properties)
         self._topics[sent.mid] = topic
         return sent.mid
 
@@ -235,10 +233,10 @@ class Link:
         _drop(self._client)
 
 
-def links(dial: Dial, worker: Worker, rng: Random, while_away: Callable[[], object]) -> Generator[Link]:
+def links(dial: ConnectionOptions, worker: Worker, rng: Random, while_away: Callable[[], object]) -> Generator[Link]:
     """Yield one connected link after another until the worker is stopped, waiting longer and longer between failures.
 
-    The consumer works with a link until its inbox says `Lost`, then asks for the next. `while_away` empties the inbox
+    The consumer works with a link until its inbox says `ConnectionLost`, then asks for the next. `while_away` empties the inbox
     between attempts, so that a long outage does not fill the memory.
     """
     wait = _FIRST_WAIT_S
@@ -275,7 +273,7 @@ def links(dial: Dial, worker: Worker, rng: Random, while_away: Callable[[], obje
         wait = min(_LONGEST_WAIT_S, 2 * wait)
 
 
-def _why_taken_over(dial: Dial) -> Fault:
+def _why_taken_over(dial: ConnectionOptions) -> Fault:
     if forces_client_ids(dial):
         return Fault("client_ids", FORCES_CLIENT_IDS)
     return Fault(
@@ -291,16 +289,16 @@ FORCES_CLIENT_IDS = (
 )
 
 
-def forces_client_ids(dial: Dial) -> bool:
+def forces_client_ids(dial: ConnectionOptions) -> bool:
     """Say whether the broker takes two clients of different names for one: the second ends the first."""
     inboxes: tuple[Inbox, Inbox] = (queue.SimpleQueue(), queue.SimpleQueue())
-    dials = [Dial(dial.mqtt, f"{dial.client_id}-{n}", inbox) for n, inbox in enumerate(inboxes)]
+    dials = [ConnectionOptions(dial.mqtt, f"{dial.client_id}-{n}", inbox) for n, inbox in enumerate(inboxes)]
     first = connect(dials[0])
     if not isinstance(first, Link):
         return False
     second = connect(dials[1])
     try:
-        return isinstance(second, Link) and isinstance(inboxes[0].get(timeout=_GOODBYE_S), Lost)
+        return isinstance(second, Link) and isinstance(inboxes[0].get(timeout=_GOODBYE_S), ConnectionLost)
     except queue.Empty:
         return False
     finally:
@@ -309,7 +307,7 @@ def forces_client_ids(dial: Dial) -> bool:
             second.close()
 
 
-def connect(dial: Dial) -> "Link | str":
+def connect(dial: ConnectionOptions) -> "Link | str":
     """Return a link whose CONNACK has come, or why there is none; the caller closes it.
 
     Where the broker keeps no retained messages the link says so: its will is not retained, and nothing else.
@@ -333,7 +331,7 @@ class _NoLink:
     """Whether a will that is not retained may be what the broker takes."""
 
 
-def _connect(dial: Dial) -> "Link | _NoLink":
+def _connect(dial: ConnectionOptions) -> "Link | _NoLink":
     answers: queue.SimpleQueue[_NoLink | None] = queue.SimpleQueue()
     granted: queue.SimpleQueue[object] = queue.SimpleQueue()
     try:
@@ -349,7 +347,7 @@ def _connect(dial: Dial) -> "Link | _NoLink":
     def on_disconnect(_c: mqtt.Client, _u: object, _flags: object, code: Any, _p: object) -> None:  # noqa: ANN401
         answers.put(_NoLink(str(code), may_be_retain=True))
         link.ends.put(code.value)
-        dial.inbox.put(Lost(link, str(code)))
+        dial.inbox.put(ConnectionLost(link, str(code)))
 
     def on_publish(_c: mqtt.Client, _u: object, mid: int, code: Any, _p: object) -> None:  # noqa: ANN401
         dial.inbox.put(Acknowledged(link, mid, str(code) if code.is_failure else ""))
@@ -410,7 +408,7 @@ def _drop(client: mqtt.Client) -> None:
     client.on_publish = client.on_message = client.on_subscribe = None
 
 
-def _client(dial: Dial) -> mqtt.Client:
+def _client(dial: ConnectionOptions) -> mqtt.Client:
     settings = dial.mqtt
     client = mqtt.Client(
         CallbackAPIVersion.VERSION2,
@@ -431,7 +429,7 @@ def _client(dial: Dial) -> mqtt.Client:
     return client
 
 
-def _session(dial: Dial) -> dict[str, Any]:
+def _session(dial: ConnectionOptions) -> dict[str, Any]:
     if dial.session is None:
         return {"clean_start": True} if dial.mqtt.version == 5 else {}
     properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]

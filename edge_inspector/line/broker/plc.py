@@ -10,10 +10,18 @@ from random import Random
 
 from edge_inspector.errors import DiskError
 from edge_inspector.inspection.model import Reason, Verdict
-from edge_inspector.line.broker.commands import Asked
-from edge_inspector.line.broker.link import Acknowledged, Dial, Inbox, Incoming, Link, Lost, links
+from edge_inspector.line.broker.commands import AcceptedCommand
+from edge_inspector.line.broker.link import (
+    Acknowledged,
+    ConnectionLost,
+    ConnectionOptions,
+    Inbox,
+    Incoming,
+    Link,
+    links,
+)
 from edge_inspector.line.ledger.ledger import Ledger
-from edge_inspector.line.sources.triggers import TriggerDesk
+from edge_inspector.line.sources.triggers import TriggerRouter
 from edge_inspector.line.ticks import Answered, Fault, Worker, refusal_fault
 from edge_inspector.text import composed, read_text
 from edge_inspector.wire.messages import Counters, Result
@@ -34,11 +42,11 @@ class Ready:
     ready: bool
     packml: int
     withheld: bool = False
-    """Not ready only because nobody may act on verdicts: a trigger gets its picture, and no OK."""
+    """Not ready only because nobody may act on verdicts: a trigger gets its image, and no OK."""
 
     @property
     def takes_triggers(self) -> bool:
-        """Whether a picture is taken when one is asked for."""
+        """Whether an image is taken when one is asked for."""
         return self.ready or self.withheld
 
 
@@ -47,14 +55,14 @@ class Plc:
     """Publishes word, ready, heartbeat and the display values; nothing is ever replayed."""
 
     base: str
-    dial: Dial
+    dial: ConnectionOptions
     worker: Worker
     open_ledger: Callable[[], Ledger] = field(repr=False)
     rng: Random = field(repr=False)
-    commands: "queue.SimpleQueue[Asked]" = field(repr=False)
+    commands: "queue.SimpleQueue[AcceptedCommand]" = field(repr=False)
     """Where wishes go that the supervisor carries out."""
-    triggers: TriggerDesk | None = field(repr=False)
-    """None where pictures come by themselves."""
+    triggers: TriggerRouter | None = field(repr=False)
+    """None where images come by themselves."""
 
     def run(self) -> None:
         """Serve the PLC until stopped, over any number of connections."""
@@ -100,9 +108,9 @@ class _Newest:
                     self.ready = message
                 if isinstance(message, Incoming) and message.link is link:
                     wishes.append(message)
-                lost |= isinstance(message, Lost) and message.link is link
-        for wish in wishes:
-            inbox.put(wish)
+                lost |= isinstance(message, ConnectionLost) and message.link is link
+        for request in wishes:
+            inbox.put(request)
         return lost
 
 
@@ -160,7 +168,7 @@ class _Session:
         except queue.Empty:
             return True
         match message:
-            case Lost(link=link):
+            case ConnectionLost(link=link):
                 return link is not self._link
             case Acknowledged(link=link) if link is self._link and (topic := link.refusal(message)):
                 self._plc.worker.reports.put(refusal_fault(topic, message.refused))
@@ -207,33 +215,35 @@ class _Session:
 
     def _hear_wish(self, message: Incoming) -> None:
         """Take a wish of the PLC's into the audit trail and carry it out, unless it is retained: that one is old."""
-        wish = message.topic.removeprefix(f"{self._plc.base}/plc/cmd/")
+        request = message.topic.removeprefix(f"{self._plc.base}/plc/cmd/")
         text = _text_of(message.payload[:_MAX_WISH])
         status = "rejected" if message.retained else "accepted"
         try:
-            self._ledger.record_command(f"plc/{wish}"[:64], "plc", status, text)
+            self._ledger.record_command(f"plc/{request}"[:64], "plc", status, text)
             if message.retained:
-                self._report("retained_command", f"a retained plc/cmd/{wish[:64]} was ignored: send it without retain")
+                self._report(
+                    "retained_command", f"a retained plc/cmd/{request[:64]} was ignored: send it without retain"
+                )
             else:
-                self._obey(wish, text)
+                self._obey(request, text)
             self._plc.worker.reports.put(Fault("plc", "", active=False))
         except DiskError as error:
             self._report("plc", str(error))
             self._refuse(text)
 
-    def _obey(self, wish: str, text: str) -> None:
-        """Carry a wish out; what is no number, or comes at a bad time, gets no picture and so no acceptance."""
-        match wish:
+    def _obey(self, request: str, text: str) -> None:
+        """Carry a wish out; what is no number, or comes at a bad time, gets no image and so no acceptance."""
+        match request:
             case "trigger":
                 self._trigger(text)
             case "part":
-                self._plc.commands.put(Asked("part", "plc", {"part": text}))
+                self._plc.commands.put(AcceptedCommand("part", "plc", {"part": text}))
                 self._plc.worker.knock()
             case "reset":
-                self._plc.commands.put(Asked("reset_alarms", "plc"))
+                self._plc.commands.put(AcceptedCommand("reset_alarms", "plc"))
                 self._plc.worker.knock()
             case _:
-                logger.warning("unknown PLC command %r", wish[:64])
+                logger.warning("unknown PLC command %r", request[:64])
 
     def _trigger(self, text: str) -> None:
         """Answer a trigger with the busy word, or with its answer where it has one; a bad one with an ERROR word."""

@@ -17,11 +17,11 @@ from edge_inspector.line.broker.link import (
     FORCES_CLIENT_IDS,
     LACKS_RETAIN,
     Acknowledged,
-    Dial,
+    ConnectionLost,
+    ConnectionOptions,
     Inbox,
     Incoming,
     Link,
-    Lost,
     Will,
     connect,
     forces_client_ids,
@@ -46,8 +46,8 @@ from edge_inspector.wire.topics import TOPICS, Topic
 
 _PATIENCE_NS = 3_000_000_000
 _WHO = "check"
-_PICTURE = b"\xff\xd8\xff\xfe\x00\x0aid=check\xff\xd9"
-"""A JPEG's frame with an id, and no picture in it."""
+_IMAGE = b"\xff\xd8\xff\xfe\x00\x0aid=check\xff\xd9"
+"""A JPEG's frame with an id, and no image in it."""
 _WHY = "a probe of `edge-inspector check`"
 _EPOCH = utc(0)
 _NO_COUNTERS = ShiftCounters.model_validate(
@@ -66,8 +66,8 @@ _PAYLOADS = {
     "counters/shift/{name}": _NO_COUNTERS,
     "plc/state": b"2",
     "plc/verdict": b"ERROR",
-    "image/thumb": _PICTURE,
-    "last/thumb": _PICTURE,
+    "image/thumb": _IMAGE,
+    "last/thumb": _IMAGE,
     "availability": b"offline",
     "event": Event(code=_WHO, severity="info", active=False, message=_WHY, since=_EPOCH).encode(),
     "health": Health(
@@ -104,7 +104,7 @@ def is_spoken_for(mqtt: MqttSettings, station: str) -> bool:
         ConnectionError: the broker cannot be asked; the message says why.
     """
     inbox: Inbox = queue.SimpleQueue()
-    link = connect(Dial(mqtt, f"{station}-{_WHO}", inbox, subscribe=f"{mqtt.root}/{station}/availability"))
+    link = connect(ConnectionOptions(mqtt, f"{station}-{_WHO}", inbox, subscribe=f"{mqtt.root}/{station}/availability"))
     if not isinstance(link, Link):
         raise ConnectionError(link)
     try:
@@ -125,7 +125,7 @@ def probe(mqtt: MqttSettings, station: str, plc_seq: int, monotonic_ns: Now) -> 
         plc_seq: a number for the PLC's word that no word has used.
         monotonic_ns: to wait by.
     """
-    if forces_client_ids(Dial(mqtt, f"{station}-{_WHO}", queue.SimpleQueue())):
+    if forces_client_ids(ConnectionOptions(mqtt, f"{station}-{_WHO}", queue.SimpleQueue())):
         yield Refused("client ids", FORCES_CLIENT_IDS)
         return
     for connection in ("results", "state", "plc"):
@@ -140,18 +140,18 @@ def probe(mqtt: MqttSettings, station: str, plc_seq: int, monotonic_ns: Now) -> 
         yield from _try(_dial(mqtt, station, connection), messages, monotonic_ns)
 
 
-def _dial(mqtt: MqttSettings, station: str, connection: str) -> Dial:
+def _dial(mqtt: MqttSettings, station: str, connection: str) -> ConnectionOptions:
     """Return how the daemon makes this connection, its will included."""
     wills = {"state": ("availability", "offline"), "plc": ("plc/ready", "0")}
     will = Will(f"{mqtt.root}/{station}/{wills[connection][0]}", wills[connection][1]) if connection in wills else None
-    return Dial(mqtt, f"{station}-{connection}", queue.SimpleQueue(), will)
+    return ConnectionOptions(mqtt, f"{station}-{connection}", queue.SimpleQueue(), will)
 
 
 def _connection_of(topic: Topic) -> str:
     return "plc" if topic.name.startswith("plc/") else _CONNECTION_OF.get(topic.name, "state")
 
 
-def _try(dial: Dial, messages: Mapping[str, tuple[Topic, bytes]], monotonic_ns: Now) -> Iterator[Refused]:
+def _try(dial: ConnectionOptions, messages: Mapping[str, tuple[Topic, bytes]], monotonic_ns: Now) -> Iterator[Refused]:
     """Publish each message over one connection and yield those that do not come back."""
     link, inbox = connect(dial), dial.inbox
     if not isinstance(link, Link):
@@ -187,7 +187,7 @@ def _missing(link: Link, inbox: Inbox, sent: Mapping[str, bytes], monotonic_ns: 
             case Acknowledged() if topic := link.refusal(message):
                 refused[topic] = message.refused
                 missing.pop(topic, None)
-            case Lost(link=lost, why=why) if lost is link:
+            case ConnectionLost(link=lost, why=why) if lost is link:
                 return refused | dict.fromkeys(missing, f"the connection was lost: {why}")
             case _:
                 pass

@@ -10,8 +10,16 @@ from functools import partial
 from random import Random
 
 from edge_inspector.errors import DiskError
-from edge_inspector.line.broker.link import MAX_PAYLOAD, Acknowledged, Dial, Inbox, Link, Lost, links
-from edge_inspector.line.ledger.ledger import Entry, Ledger
+from edge_inspector.line.broker.link import (
+    MAX_PAYLOAD,
+    Acknowledged,
+    ConnectionLost,
+    ConnectionOptions,
+    Inbox,
+    Link,
+    links,
+)
+from edge_inspector.line.ledger.ledger import Ledger, LedgerEntry
 from edge_inspector.line.ticks import Fault, Worker, refusal_fault
 from edge_inspector.wire.messages import Result
 from edge_inspector.wire.topics import topic_of
@@ -34,7 +42,7 @@ class _UnderWay:
 
 
 @dataclass(frozen=True, slots=True)
-class Wake:
+class NewResults:
     """There is something new in the ledger."""
 
 
@@ -51,7 +59,7 @@ class Publisher:
     """Follows the ledger by its cursor, which moves on a successful PUBACK only."""
 
     base: str
-    dial: Dial
+    dial: ConnectionOptions
     worker: Worker
     open_ledger: Callable[[], Ledger] = field(repr=False)
     rng: Random = field(repr=False)
@@ -60,7 +68,7 @@ class Publisher:
     most_waiting: int = 1_000_000
     """Most lines that wait for the broker; beyond that the oldest are passed over."""
     senders: str = ""
-    """The topic below which each camera of a pool hears its own results; empty where nobody sent the pictures."""
+    """The topic below which each camera of a pool hears its own results; empty where nobody sent the images."""
 
     def run(self) -> None:
         """Publish until stopped, over any number of connections."""
@@ -130,7 +138,7 @@ class _Session:
             mids = {mid for mid in sent if mid is not None}
             self._under_way.append(_UnderWay(entry.n, self._publisher.worker.monotonic_ns(), mids))
 
-    def _publish(self, entry: Entry) -> int | None:
+    def _publish(self, entry: LedgerEntry) -> int | None:
         topic = topic_of(entry.topic)
         whole = f"{self._publisher.base}/{topic.name}"
         mid = self._link.publish(whole, entry.payload, topic.qos, retain=topic.retain, name=entry.id)
@@ -139,7 +147,7 @@ class _Session:
             self._say_too_large(topic.name, len(entry.payload))
         return mid
 
-    def _publish_thumb(self, entry: Entry) -> int | None:
+    def _publish_thumb(self, entry: LedgerEntry) -> int | None:
         if entry.thumb is None:
             return None
         topic = topic_of("image/thumb")
@@ -155,7 +163,7 @@ class _Session:
         self._publisher.worker.reports.put(Fault("refused", message))
 
     def _tell_sender(self, topic: str, payload: bytes) -> int | None:
-        """Publish a result to the camera that sent its picture, too: it keeps the picture until it hears of it."""
+        """Publish a result to the camera that sent its image, too: it keeps the image until it hears of it."""
         if topic != "result" or not self._publisher.senders:
             return None
         result = Result.model_validate_json(payload)
@@ -168,7 +176,7 @@ class _Session:
             message = self._publisher.inbox.get(timeout=1.0)
             while True:
                 match message:
-                    case Lost(link=link) if link is self._link:
+                    case ConnectionLost(link=link) if link is self._link:
                         return False
                     case Acknowledged(link=link) if link is self._link:
                         self._acknowledge(message)
@@ -187,19 +195,19 @@ class _Session:
         """
         if not self._again or self._sent_again:
             return
-        wish = self._again.popleft()
-        last = min(wish.last, wish.first + WINDOW - 1)
+        request = self._again.popleft()
+        last = min(request.last, request.first + WINDOW - 1)
         topic = topic_of("result")
-        for payload in self._ledger.results_between(wish.first, last):
+        for payload in self._ledger.results_between(request.first, last):
             result = Result.model_validate_json(payload).model_copy(update={"replayed": True})
             whole = f"{self._publisher.base}/{topic.name}"
             mid = self._link.publish(whole, result.encode(), topic.qos, retain=topic.retain, name=result.id)
             told = self._tell_sender(topic.name, result.encode())
             self._sent_again |= {one for one in (mid, told) if one is not None}
-        if last < wish.last:
-            self._again.appendleft(Resend(last + 1, wish.last))
+        if last < request.last:
+            self._again.appendleft(Resend(last + 1, request.last))
             if not self._sent_again:
-                self._publisher.inbox.put(Wake())  # none of these numbers is in the ledger: go on at once
+                self._publisher.inbox.put(NewResults())  # none of these numbers is in the ledger: go on at once
 
     def _acknowledge(self, message: Acknowledged) -> None:
         refused = self._link.refusal(message)

@@ -13,9 +13,17 @@ from random import Random
 from pydantic import ValidationError
 
 from edge_inspector.errors import DiskError
-from edge_inspector.line.broker.commands import AckStatus, Asked, Finished
+from edge_inspector.line.broker.commands import AcceptedCommand, AckStatus, CommandOutcome
 from edge_inspector.line.broker.legacy import Legacy
-from edge_inspector.line.broker.link import Acknowledged, Dial, Inbox, Incoming, Link, Lost, links
+from edge_inspector.line.broker.link import (
+    Acknowledged,
+    ConnectionLost,
+    ConnectionOptions,
+    Inbox,
+    Incoming,
+    Link,
+    links,
+)
 from edge_inspector.line.broker.peers import Peers
 from edge_inspector.line.broker.plc import Ready
 from edge_inspector.line.broker.publisher import Resend
@@ -23,7 +31,7 @@ from edge_inspector.line.broker.shifts import turn_at, turns_between
 from edge_inspector.line.broker.throttle import Throttle
 from edge_inspector.line.ledger.ledger import Ledger
 from edge_inspector.line.sources.source import Now
-from edge_inspector.line.sources.triggers import TriggerDesk
+from edge_inspector.line.sources.triggers import TriggerRouter
 from edge_inspector.line.ticks import Answered, Fault, Worker, refusal_fault
 from edge_inspector.settings import ShiftSettings
 from edge_inspector.text import composed, did_you_mean, read_text
@@ -57,28 +65,28 @@ class State:
     """Publishes state topics and answers commands. Nothing is handed to the client while it is not connected."""
 
     base: str
-    dial: Dial
+    dial: ConnectionOptions
     worker: Worker
     open_ledger: Callable[[], Ledger] = field(repr=False)
     rng: Random = field(repr=False)
     now_ns: Now = field(repr=False)
     """Unix time."""
-    commands: "queue.SimpleQueue[Asked]" = field(repr=False)
+    commands: "queue.SimpleQueue[AcceptedCommand]" = field(repr=False)
     """Where commands go that the supervisor carries out."""
     results: Inbox = field(repr=False)
     """The publisher's inbox, for what is to be sent again."""
-    triggers: TriggerDesk | None = field(repr=False)
-    """None where pictures come by themselves."""
+    triggers: TriggerRouter | None = field(repr=False)
+    """None where images come by themselves."""
     shifts: tuple[ShiftSettings, ...] = field(repr=False)
     legacy: Legacy | None = field(repr=False)
     """The prior system's topics, where they are wanted."""
     peers: Peers | None = field(default=None, repr=False)
-    """The other workers, where pictures are shared with them."""
+    """The other workers, where images are shared with them."""
 
     def run(self) -> None:
         """Serve until stopped, over any number of connections."""
         with self.open_ledger() as ledger:
-            desk = _Desk(self, ledger)
+            desk = _TriggerState(self, ledger)
             desk.count()
             for link in links(self.dial, self.worker, self.rng, desk.catch_up):
                 desk.serve(link)
@@ -89,7 +97,7 @@ class State:
         return self.dial.inbox
 
 
-class _Desk:
+class _TriggerState:
     """What outlives a connection: the newest values, the commands that were answered."""
 
     def __init__(self, state: State, ledger: Ledger) -> None:
@@ -124,13 +132,13 @@ class _Desk:
                 message = self._state.inbox.get(timeout=1.0)
             except queue.Empty:
                 continue
-            if isinstance(message, Lost) and message.link is link:
+            if isinstance(message, ConnectionLost) and message.link is link:
                 return
             if isinstance(message, Acknowledged) and message.link is link and (topic := link.refusal(message)):
                 worker.reports.put(refusal_fault(topic, message.refused))
             if isinstance(message, Incoming) and message.link is link:
                 self._hear(link, message)
-            if isinstance(message, Finished):
+            if isinstance(message, CommandOutcome):
                 self._acknowledge(link, message)
             for value in self._take(message):
                 self._say(link, value)
@@ -188,7 +196,7 @@ class _Desk:
             self._tell_peers(link, value.payload)
 
     def _tell_peers(self, link: Link, recipe: bytes) -> None:
-        """Say by which bundles we judge, where others judge the same pictures; nothing when we go."""
+        """Say by which bundles we judge, where others judge the same images; nothing when we go."""
         peers = self._state.peers
         if peers is not None:
             link.publish(f"{peers.topic}/{peers.station}", recipe, 1, retain=True)
@@ -255,7 +263,7 @@ class _Desk:
             return
         text = message.payload[:_MAX_COMMAND].decode("utf-8", "replace")
         command, status, reason = self._checked(name, message)
-        asked = Asked(
+        asked = AcceptedCommand(
             name=name[:128],
             by=command.by if command else "",
             args=_one_spelling(command.args) if command else {},
@@ -265,16 +273,16 @@ class _Desk:
         )
         try:
             self._ledger.record_command(name, asked.by, status, text)
-            finished = self._carry_out(link, asked) if status == "accepted" else Finished(asked, status, reason)
+            finished = self._carry_out(link, asked) if status == "accepted" else CommandOutcome(asked, status, reason)
         except DiskError as error:
-            finished = Finished(asked, "rejected", str(error))
+            finished = CommandOutcome(asked, "rejected", str(error))
         if finished is not None and name == "part" and finished.status != "duplicate" and not message.retained:
             words = f"cmd/part was refused ({finished.reason}): the station goes on with the part of before"
             self._state.worker.reports.put(Fault("changeover", words))
         if finished is not None:
             self._acknowledge(link, finished)
 
-    def _carry_out(self, link: Link, asked: Asked) -> Finished | None:
+    def _carry_out(self, link: Link, asked: AcceptedCommand) -> CommandOutcome | None:
         """Do what can be done here; None where the supervisor has it and will answer.
 
         Raises:
@@ -285,7 +293,7 @@ class _Desk:
             case "reset_counters":
                 self._ledger.reset_counters()
                 self._say(link, self.count())
-                return Finished(asked, "done")
+                return CommandOutcome(asked, "done")
             case "feedback":
                 return self._note_feedback(asked)
             case "resend":
@@ -297,35 +305,35 @@ class _Desk:
                 self._state.worker.knock()
                 return None
 
-    def _note_feedback(self, asked: Asked) -> Finished:
+    def _note_feedback(self, asked: AcceptedCommand) -> CommandOutcome:
         arrival_id, agree = asked.args.get("id"), asked.args.get("agree")
         if not isinstance(arrival_id, str) or not isinstance(agree, bool):
-            return Finished(asked, "rejected", "expected args id (of a result) and agree (true or false)")
+            return CommandOutcome(asked, "rejected", "expected args id (of a result) and agree (true or false)")
         comment = str(asked.args.get("comment", ""))[:1000]
         if not self._ledger.record_feedback(arrival_id, agree=agree, comment=comment, by=asked.by):
-            return Finished(asked, "rejected", f"no result with id {arrival_id[:64]}")
-        return Finished(asked, "done")
+            return CommandOutcome(asked, "rejected", f"no result with id {arrival_id[:64]}")
+        return CommandOutcome(asked, "done")
 
-    def _send_again(self, asked: Asked) -> Finished:
+    def _send_again(self, asked: AcceptedCommand) -> CommandOutcome:
         first, last = asked.args.get("from_seq"), asked.args.get("to_seq")
         if (
             type(first) is not int
             or type(last) is not int
             or not 1 <= first <= last < min(first + _MOST_RESENT, _LAST_SEQ)
         ):
-            return Finished(asked, "rejected", f"expected from_seq <= to_seq, at most {_MOST_RESENT} results")
+            return CommandOutcome(asked, "rejected", f"expected from_seq <= to_seq, at most {_MOST_RESENT} results")
         self._state.results.put(Resend(first, last))
-        return Finished(asked, "accepted")
+        return CommandOutcome(asked, "accepted")
 
-    def _trigger(self, asked: Asked) -> Finished:
+    def _trigger(self, asked: AcceptedCommand) -> CommandOutcome:
         if self._state.triggers is None:
-            return Finished(asked, "rejected", "this station's pictures come by themselves")
+            return CommandOutcome(asked, "rejected", "this station's images come by themselves")
         if not self._takes_triggers:
-            return Finished(asked, "rejected", "the station is not ready")
+            return CommandOutcome(asked, "rejected", "the station is not ready")
         accepted = self._state.triggers.accept(self._ledger, f"cmd/{asked.correlation_id}")  # never a PLC's number
-        return Finished(asked, "accepted", f"the answer is the result with id {accepted.id}")
+        return CommandOutcome(asked, "accepted", f"the answer is the result with id {accepted.id}")
 
-    def _acknowledge(self, link: Link, finished: Finished) -> None:
+    def _acknowledge(self, link: Link, finished: CommandOutcome) -> None:
         asked = finished.asked
         ack = Ack(
             command=asked.name, correlation_id=asked.correlation_id, status=finished.status, reason=finished.reason

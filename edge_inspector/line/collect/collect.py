@@ -1,4 +1,4 @@
-"""Takes pictures of good parts from a station's own source while no daemon runs."""
+"""Takes images of good parts from a station's own source while no daemon runs."""
 
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from edge_inspector.errors import UsageError
-from edge_inspector.inspection.header import UnreadablePictureError
+from edge_inspector.inspection.header import UnreadableImageError
 from edge_inspector.inspection.model import Frame, Identity, Unreadable
-from edge_inspector.line.collect.image_collection import Album, Taken
+from edge_inspector.line.collect.image_collection import ImageCollection, Taken
 from edge_inspector.line.sources.source import (
     Accepted,
     Idle,
@@ -24,7 +24,7 @@ from edge_inspector.settings import CaptureSettings, FolderSettings, OwnSettings
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """No picture yet."""
+    """No image yet."""
 
     detail: str
     """Why, where something is wrong; empty while all is well."""
@@ -38,9 +38,7 @@ def for_collecting(source: SourceSettings) -> OwnSettings:
     """
     match source:
         case PoolSettings(pool=pool):
-            raise UsageError(
-                f"the pictures are sent to pool {pool}, and judged there: collect them where the camera is"
-            )
+            raise UsageError(f"the images are sent to pool {pool}, and judged there: collect them where the camera is")
         case FolderSettings():
             return source.model_copy(update={"after": "keep"})
         case CaptureSettings(trigger="mqtt"):
@@ -51,20 +49,22 @@ def for_collecting(source: SourceSettings) -> OwnSettings:
             assert_never(source)
 
 
-def collect(source: Source, album: Album, count: int, *, stopping: Callable[[], bool]) -> Iterator[Taken | Waiting]:
-    """Yield pictures as they are written, until there are `count` of them.
+def collect(
+    source: Source, image_collection: ImageCollection, count: int, *, stopping: Callable[[], bool]
+) -> Iterator[Taken | Waiting]:
+    """Yield images as they are written, until there are `count` of them.
 
     Args:
         source: the station's.
-        album: where they are written.
+        image_collection: where they are written.
         count: how many to take.
         stopping: whether to end earlier.
 
     Raises:
-        DataError: a picture's names cannot name a file.
+        DataError: an image's names cannot name a file.
         OSError: the disk is full, read-only or gone.
     """
-    events: Generator[SourceEvent] = source.events(lambda: album.count < count)
+    events: Generator[SourceEvent] = source.events(lambda: image_collection.count < count)
     with closing(events):
         for event in events:
             if stopping():
@@ -72,10 +72,10 @@ def collect(source: Source, album: Album, count: int, *, stopping: Callable[[], 
             match event:
                 case Accepted(arrival=Frame(identity=identity, image=image)):
                     try:
-                        yield album.add(identity, image)
-                    except UnreadablePictureError as error:
+                        yield image_collection.add(identity, image)
+                    except UnreadableImageError as error:
                         yield Waiting(f"{_called(identity)}: {error.reason.meaning} ({error.detail})")
-                    if album.count >= count:
+                    if image_collection.count >= count:
                         return
                 case Accepted(arrival=Unreadable(identity=identity, detail=detail)):
                     yield Waiting(f"{_called(identity)}: {detail}")

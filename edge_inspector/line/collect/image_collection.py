@@ -1,4 +1,4 @@
-"""A folder of pictures to teach from: each is looked at, written, and never over another one."""
+"""A folder of images to train from: each is looked at, written, and never over another one."""
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -15,14 +15,14 @@ from edge_inspector.line.sources.naming import printable
 
 _DARK, _BRIGHT = 5, 250
 _MUCH = 0.02
-"""Share of a picture's pixels that may be black or white; more is lost for good."""
+"""Share of an image's pixels that may be black or white; more is lost for good."""
 _BLUNT = 0.6
-"""Of the sharpest picture so far."""
+"""Of the sharpest image so far."""
 _ENDINGS = ((b"\xff\xd8", ".jpg"), (b"\x89PNG", ".png"), (b"BM", ".bmp"))
 
 
 class Flaw(StrEnum):
-    """What makes a picture a poor one to teach from."""
+    """What makes an image a poor one to train from."""
 
     BLURRED = "blurred"
     TOO_DARK = "too_dark"
@@ -31,10 +31,10 @@ class Flaw(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """How a picture came out."""
+    """How an image came out."""
 
     sharpness: float
-    """Variance of the Laplacian, 8-bit grey values squared; comparable between pictures of one station only."""
+    """Variance of the Laplacian, 8-bit grey values squared; comparable between images of one station only."""
     mean: float
     """Grey value, 0 to 255."""
     black: float
@@ -45,17 +45,17 @@ class Look:
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """A picture was written."""
+    """An image was written."""
 
     number: int
     path: Path
     look: Look
     sharpest: float
-    """Sharpness of the sharpest picture of this view so far."""
+    """Sharpness of the sharpest image of this view so far."""
 
     @property
     def sharpness(self) -> float:
-        """As a share of the sharpest picture so far, 0 to 1."""
+        """As a share of the sharpest image so far, 0 to 1."""
         return self.look.sharpness / self.sharpest if self.sharpest else 1.0
 
     @property
@@ -81,13 +81,13 @@ class Taken:
         return ", ".join([*words, *(said[flaw] for flaw in self.flaws)])
 
 
-class Album:
-    """The pictures of one collection: `folder/view/group/serial.png`, without what a picture has not.
+class ImageCollection:
+    """The images of one collection: `folder/view/group/serial.png`, without what an image has not.
 
     Args:
         folder: where they are written; `train` takes it.
-        group: of all of them; otherwise each picture's own. `train` keeps a group in one of its sets.
-        serial: of all of them, with a number; otherwise each picture's own.
+        group: of all of them; otherwise each image's own. `train` keeps a group in one of its sets.
+        serial: of all of them, with a number; otherwise each image's own.
     """
 
     def __init__(self, folder: Path, *, group: str = "", serial: str = "") -> None:
@@ -99,13 +99,13 @@ class Album:
         self._numbers: dict[Path, int] = {}
         """The last one given, by name without it."""
         self.count = 0
-        """Pictures written so far."""
+        """Images written so far."""
 
     def add(self, identity: Identity, image: bytes | Image) -> Taken:
-        """Write one picture, what a camera gave as PNG, and say how it came out.
+        """Write one image, what a camera gave as PNG, and say how it came out.
 
         Raises:
-            UnreadablePictureError: it is no picture.
+            UnreadableImageError: it is no image.
             DataError: its names cannot name a file.
             OSError: the disk is full, read-only or gone.
         """
@@ -141,10 +141,10 @@ class Album:
 
 
 def look_at(image: bytes | Image) -> Look:
-    """Return how a picture came out.
+    """Return how an image came out.
 
     Raises:
-        UnreadablePictureError: it is none.
+        UnreadableImageError: it is none.
     """
     grey = as_image(image, 1)
     grey = grey if grey.dtype == np.uint8 else (grey >> (_bits_in_use(grey) - 8)).astype(np.uint8)

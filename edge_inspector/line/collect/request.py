@@ -1,4 +1,4 @@
-"""What a collection of pictures to teach from is asked to be."""
+"""What a collection of images to train from is asked to be."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,12 +8,12 @@ from edge_inspector.line.collect.image_collection import file_name
 from edge_inspector.wire.topics import check_name
 
 MOST = 2000
-"""Pictures of one collection."""
+"""Images of one collection."""
 _ARGS = ("count", "part", "group", "serial")
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class CollectionRequest:
     """What is to be collected."""
 
     by: str
@@ -23,7 +23,7 @@ class Order:
     group: str
     serial: str
     parts: tuple[str, ...]
-    """Whose pictures are meant: the part's, and of one that is new the active part's, as which it comes."""
+    """Whose images are meant: the part's, and of one that is new the active part's, as which it comes."""
     begun_ns: int
     """Monotonic; what was accepted before is not meant."""
     since_ns: int
@@ -37,7 +37,7 @@ class Order:
 
 def order_for(
     by: str, args: Mapping[str, object], *, active: str, known: Mapping[str, object], now_ns: int, monotonic_ns: int
-) -> Order:
+) -> CollectionRequest:
     """Return what `cmd/collect` asks for.
 
     Args:
@@ -65,4 +65,4 @@ def order_for(
     except (SettingsError, DataError) as error:
         raise ValueError(str(error)) from error
     parts = (part,) if part in known else (part, active)
-    return Order(by, part, count, group, serial, parts, monotonic_ns, now_ns)
+    return CollectionRequest(by, part, count, group, serial, parts, monotonic_ns, now_ns)

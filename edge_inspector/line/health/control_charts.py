@@ -1,4 +1,4 @@
-"""Does the line still give the parts that were taught? Charts that raise an alarm, and never move the threshold."""
+"""Does the line still give the parts that were trained? Charts that raise an alarm, and never move the threshold."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -23,12 +23,12 @@ _BASELINES = 2000
 _HALVINGS = 40
 
 Sample: TypeAlias = NDArray[np.float64]
-"""What good parts gave when the part was taught, float64 (count), ascending."""
+"""What good parts gave when the part was trained, float64 (count), ascending."""
 
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """The mean normal score of a subgroup's ranks among the taught parts; it must stay within the limit."""
+    """The mean normal score of a subgroup's ranks among the trained parts; it must stay within the limit."""
 
     name: str
     sample: Sample = field(repr=False)
@@ -53,8 +53,8 @@ def normal_scores(count: int) -> NDArray[np.float64]:
 def set_limit(count: int, false_alarms: float, rng: np.random.Generator, subgroup: int = SUBGROUP) -> float:
     """Return the limit of a subgroup's mean normal score for a rate of false alarms a subgroup, by simulation.
 
-    The taught sample is itself chance: with few parts in it, a line that gives the very same parts lies beside it for
-    ever. So taught samples are drawn - the gaps between ordered uniform values, Dirichlet(1, ..., 1) - each gives the
+    The trained sample is itself chance: with few parts in it, a line that gives the very same parts lies beside it for
+    ever. So trained samples are drawn - the gaps between ordered uniform values, Dirichlet(1, ..., 1) - each gives the
     true mean and deviation of the scores, and the limit is where the chance of a subgroup beyond it, averaged over
     them, is `false_alarms`. No distribution of the values is assumed; that parts follow each other independently is.
     The mean number of subgroups to a false alarm (ARL) is 1 / `false_alarms` or more.
@@ -79,9 +79,9 @@ def _tail(distance: NDArray[np.float64]) -> NDArray[np.float64]:
 def set_review_limit(
     beyond: int, count: int, false_alarms: float, rng: np.random.Generator, subgroup: int = SUBGROUP
 ) -> int:
-    """Return the most REVIEW parts in a subgroup for a rate of false alarms, `beyond` of `count` taught ones being it.
+    """Return the most REVIEW parts in a subgroup for a rate of false alarms, `beyond` of `count` trained ones being it.
 
-    The true share is drawn from Beta(beyond + 1, count - beyond + 1), what it can be after so many taught parts.
+    The true share is drawn from Beta(beyond + 1, count - beyond + 1), what it can be after so many trained parts.
     """
     shares = rng.beta(beyond + 1, count - beyond + 1, _BASELINES)
     chance = np.zeros(_BASELINES)
@@ -105,18 +105,18 @@ def make_charts(recipe: Recipe, levels: Sequence[float], parts_per_hour: float, 
     """Return a part's charts, for at most one false alarm a month at the station's rate.
 
     Args:
-        recipe: its threshold, its review limit, and what was usual of the tune pictures.
+        recipe: its threshold, its review limit, and what was usual of the tune images.
         levels: of the good parts that set the threshold.
         parts_per_hour: that the station judges.
         rng: seeded: the same bundle has the same limits after a restart.
     """
     false_alarms = SUBGROUP / (parts_per_hour * HOURS_A_MONTH * _CHARTS)
-    usual, decision = recipe.usual, recipe.decision
+    typical, decision = recipe.typical, recipe.decision
     samples: Mapping[str, Iterable[float]] = {
         "score": (level / decision.threshold for level in levels),
-        "brightness": usual.brightness,
-        "focus": usual.focus,
-        "offset": usual.offset,
+        "brightness": typical.brightness,
+        "focus": typical.focus,
+        "offset": typical.offset,
     }
     ranks = []
     for name, values in samples.items():
@@ -129,7 +129,7 @@ def make_charts(recipe: Recipe, levels: Sequence[float], parts_per_hour: float, 
     return Charts(tuple(ranks), set_review_limit(reviews, len(levels), false_alarms, rng))
 
 
-class Drift:
+class ControlCharts:
     """The running subgroup of the active part, and the last point of each chart; belongs to the supervising thread."""
 
     def __init__(self, charts: Mapping[str, Charts]) -> None:
@@ -191,7 +191,7 @@ class Drift:
 
 
 def _measured(quality: Mapping[str, float]) -> dict[str, float]:
-    """Return what is charted of a picture's quality."""
+    """Return what is charted of an image's quality."""
     found = {name: quality[name] for name in ("brightness", "focus") if name in quality}
     offsets = [abs(quality[name]) for name in ("offset_x", "offset_y") if name in quality]
     return found | ({"offset": max(offsets)} if offsets else {})

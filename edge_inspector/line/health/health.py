@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from edge_inspector.line.ticks import Answered, Archived, Fault, Report, Said, SourceState, Tick
+from edge_inspector.line.ticks import Answered, Archived, Fault, Report, SourceState, StageReported, Tick
 
 StateName: TypeAlias = Literal["STARTING", "READY", "RUNNING", "PAUSED", "DEGRADED", "ERROR", "STOPPING"]
 
@@ -38,7 +38,7 @@ class Alarm:
     message: str
 
 
-class Vitals:
+class HealthState:
     """Takes reports in and says how the station is; belongs to the supervising thread alone."""
 
     def __init__(self, stages: tuple[str, ...], limit_ns: int, part_ready: str, now_ns: int) -> None:
@@ -63,7 +63,7 @@ class Vitals:
                 self._source = report
                 if not report.open:
                     self.last_error = report.detail
-            case Said(stage=stage, what=what):
+            case StageReported(stage=stage, what=what):
                 self._links[stage] = what.endswith(" connected")
             case Fault(code=code, message=message, active=active):
                 if active:
@@ -129,7 +129,7 @@ class Vitals:
 
     @property
     def source(self) -> SourceState:
-        """Whether pictures can come."""
+        """Whether images can come."""
         return self._source or SourceState(open=False, detail="not opened yet")
 
     def connected(self, stage: str) -> bool:

@@ -31,7 +31,7 @@ class Judged:
     part: str
     verdict: str
     seconds: float
-    """From the accepted picture to the decision."""
+    """From the accepted image to the decision."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +122,7 @@ def _instruments(registry: "CollectorRegistry") -> Callable[[Judged | Shown], No
         "edge_inspector_parts", "Parts answered since the start.", ("station", "part", "verdict"), registry=registry
     )
     answer = Histogram(
-        "edge_inspector_answer_seconds", "From the accepted picture to its verdict.", station,
+        "edge_inspector_answer_seconds", "From the accepted image to its verdict.", station,
         buckets=_SECONDS, registry=registry,
     )  # fmt: skip
     state = Enum(
@@ -130,7 +130,7 @@ def _instruments(registry: "CollectorRegistry") -> Callable[[Judged | Shown], No
         states=list(get_args(StateName)), registry=registry,
     )  # fmt: skip
     broker = gauge("broker_connected", "1 while results reach the broker.")
-    source = gauge("source_open", "1 while pictures can come.")
+    source = gauge("source_open", "1 while images can come.")
     undelivered = gauge("undelivered_messages", "Messages that the broker has not acknowledged.")
     oldest = gauge("undelivered_oldest_seconds", "Age of the oldest of them.")
     disk = gauge("disk_free_bytes", "Free where the ledger is.")

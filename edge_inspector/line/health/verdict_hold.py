@@ -13,7 +13,7 @@ from edge_inspector.wire.messages import ChallengeHealth, MonitorHealth, utc
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class VerdictHold:
     """Why nobody may act on verdicts; a station that begins knows nothing yet."""
 
     monitor: Monitor = UNREADABLE
@@ -51,16 +51,16 @@ class Standing:
         )
 
 
-def standing_of(ledger: Ledger, station: StationSettings, part: str, shift_ns: int, now_ns: int) -> Standing:
+def standing_of(ledger: Ledger, station: StationSettings, part: str, shift_ns: int, now_ns: int) -> VerdictHold:
     """Return how the active part stands; what cannot be read is not production."""
     try:
         monitor = ledger.monitor()
         last = ledger.challenged(part)
-        return Standing(
+        return VerdictHold(
             monitor if monitor.is_on(now_ns) else PRODUCTION,
             last,
             overdue(last, station, shift_ns, now_ns),
             ledger.announced_challenge(),
         )
     except DiskError:
-        return Standing()
+        return VerdictHold()

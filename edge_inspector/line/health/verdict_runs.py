@@ -22,7 +22,7 @@ class Concern:
     """Why somebody should look at the process."""
 
 
-class Streak:
+class VerdictRuns:
     """Counts live verdicts; belongs to the supervising thread alone."""
 
     def __init__(self, settings: StationSettings) -> None:

@@ -18,7 +18,7 @@ _LOST = "?"
 
 
 @dataclass(frozen=True, slots=True)
-class Marks:
+class HighWaterMarks:
     """No number above these was ever given out."""
 
     seq: int = 0
@@ -28,7 +28,7 @@ class Marks:
     """As `Monitor.encode` wrote it."""
 
 
-def _sound(marks: Marks) -> Marks:
+def _sound(marks: HighWaterMarks) -> HighWaterMarks:
     """Return marks that a ledger can go on from.
 
     Raises:
@@ -46,7 +46,7 @@ class HighWater:
 
     path: Path
 
-    def read(self) -> Marks:
+    def read(self) -> HighWaterMarks:
         """Return the marks; those of a new station where there is no file, or none that can be read.
 
         A damaged file must not keep the station from starting: its ledger is the truth as long as there is one. But
@@ -55,15 +55,15 @@ class HighWater:
         try:
             found = json.loads(self.path.read_bytes())
             monitor = str(found.get("monitor", ""))  # an older program's file has none
-            return _sound(Marks(int(found["seq"]), int(found["plc_seq"]), str(found["active_part"]), monitor))
+            return _sound(HighWaterMarks(int(found["seq"]), int(found["plc_seq"]), str(found["active_part"]), monitor))
         except FileNotFoundError:
-            return Marks()
+            return HighWaterMarks()
         except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
-            return Marks(monitor=_LOST)
+            return HighWaterMarks(monitor=_LOST)
 
     def rise(
         self, *, seq: int = 0, plc_seq: int = 0, active_part: str | None = None, monitor: str | None = None
-    ) -> Marks:
+    ) -> HighWaterMarks:
         """Write marks at least as high as these, and return them.
 
         Raises:
@@ -72,7 +72,7 @@ class HighWater:
         old = self.read()
         part = old.active_part if active_part is None else active_part
         mode = old.monitor if monitor is None else monitor
-        marks = Marks(max(old.seq, seq), max(old.plc_seq, plc_seq), part, mode)
+        marks = HighWaterMarks(max(old.seq, seq), max(old.plc_seq, plc_seq), part, mode)
         if marks != old:
             try:
                 write_file(self.path, json.dumps(asdict(marks)).encode())

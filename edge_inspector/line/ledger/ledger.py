@@ -33,7 +33,7 @@ _T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class LedgerEntry:
     """One line of the ledger as the broker gets it."""
 
     n: int
@@ -186,8 +186,8 @@ class Ledger:
         return "" if row is None else str(row[0])
 
     @_with_reserve
-    def accept_picture(self, identity: Identity) -> None:
-        """Note a picture that only the memory holds: if the process dies now, the next start answers it.
+    def accept_image(self, identity: Identity) -> None:
+        """Note an image that only the memory holds: if the process dies now, the next start answers it.
 
         Not synced, as `begin_attempt`.
         """
@@ -195,16 +195,16 @@ class Ledger:
             row = (identity.id, json.dumps(asdict(identity), ensure_ascii=False))
             self._db.execute("INSERT OR REPLACE INTO attempt(id, begun, identity) VALUES(?, 0, ?)", row)
 
-    def open_pictures(self) -> tuple[Identity, ...]:
-        """Return the pictures that the memory held when the process ended, oldest first; they are gone."""
+    def open_images(self) -> tuple[Identity, ...]:
+        """Return the images that the memory held when the process ended, oldest first; they are gone."""
         rows = self._rows("SELECT identity FROM attempt WHERE identity <> '' ORDER BY rowid")
         return tuple(Identity(**json.loads(row[0])) for row in rows)
 
     @_with_reserve
     def begin_attempt(self, arrival_id: str) -> None:
-        """Note that a part is about to be judged: if the process dies now, the next start knows which picture it was.
+        """Note that a part is about to be judged: if the process dies now, the next start knows which image it was.
 
-        Not synced: it must outlive the process, not the power, and after a power cut the picture is judged again.
+        Not synced: it must outlive the process, not the power, and after a power cut the image is judged again.
         """
         with self._unsynced(), self._commit():
             self._db.execute(
@@ -236,7 +236,7 @@ class Ledger:
         )
         return None if row is None else str(row[0])
 
-    def entries_after(self, n: int, most: int) -> tuple[Entry, ...]:
+    def entries_after(self, n: int, most: int) -> tuple[LedgerEntry, ...]:
         """Return the next lines for the broker, oldest first."""
         rows = self._rows(
             "SELECT entry.n, topic, payload, coalesce(entry.id, ''), jpeg FROM entry LEFT JOIN thumb USING(n) "
@@ -244,7 +244,7 @@ class Ledger:
             n,
             most,
         )
-        return tuple(Entry(row[0], row[1], row[2].encode(), row[3], row[4]) for row in rows)
+        return tuple(LedgerEntry(row[0], row[1], row[2].encode(), row[3], row[4]) for row in rows)
 
     def newest(self) -> int:
         """Return the newest line for the broker."""
@@ -359,7 +359,7 @@ class Ledger:
     def accept_trigger(self, arrival_id: str, trigger_id: str, part: str) -> None:
         """Commit that a trigger will be answered: before the exposure, so that a crash cannot lose it.
 
-        An announced challenge is this one's part, also when it is answered without a picture.
+        An announced challenge is this one's part, also when it is answered without an image.
         """
         with self._commit():
             row = (arrival_id, trigger_id, part, self._now_ns())

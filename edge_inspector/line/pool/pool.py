@@ -10,10 +10,19 @@ from random import Random
 
 from edge_inspector.errors import DiskError
 from edge_inspector.inspection.model import Frame, Identity, Reason, Unreadable
-from edge_inspector.line.broker.link import Acknowledged, Dial, Inbox, Incoming, Link, Lost, Session, connect
+from edge_inspector.line.broker.link import (
+    Acknowledged,
+    ConnectionLost,
+    ConnectionOptions,
+    Inbox,
+    Incoming,
+    Link,
+    Session,
+    connect,
+)
 from edge_inspector.line.broker.publisher import Resend
 from edge_inspector.line.ledger.ledger import Ledger
-from edge_inspector.line.pool.stamps import NO_PICTURES, Stamp, StampError, arrival_id, camera_of, read_stamp
+from edge_inspector.line.pool.stamps import NO_IMAGES, Stamp, StampError, arrival_id, camera_of, read_stamp
 from edge_inspector.line.sources.source import Accepted, Idle, Now, Opened, SourceEvent, Trouble
 from edge_inspector.settings import MqttSettings, PoolSettings
 from edge_inspector.wire.messages import Result
@@ -27,7 +36,7 @@ _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.1, 15.0
 _KNOCK_S = 0.5
 _SECOND_NS = 1_000_000_000
 _UNWILLING_NS = 2 * _SECOND_NS
-"""A worker that takes nothing for so long (paused) leaves the pictures to the others."""
+"""A worker that takes nothing for so long (paused) leaves the images to the others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +48,7 @@ class _Done:
 
 @dataclass(frozen=True, slots=True)
 class _Held:
-    """A picture that came, and is not taken in yet."""
+    """An image that came, and is not taken in yet."""
 
     message: Incoming
     came_ns: int
@@ -47,19 +56,19 @@ class _Held:
 
 
 @dataclass(slots=True)
-class _Talk:
+class _Connection:
     """One connection."""
 
     link: Link
     held: deque[_Held] = field(default_factory=deque)
     unacknowledged: dict[str, list[int]] = field(default_factory=dict)
-    """The broker's numbers of the messages that brought a picture, by arrival."""
+    """The broker's numbers of the messages that brought an image, by arrival."""
     listening: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class PoolSource:
-    """Takes pictures that cameras send, and acknowledges each only when its answer is committed.
+    """Takes images that cameras send, and acknowledges each only when its answer is committed.
 
     Killed in between, the broker sends it again: to this worker when it comes back, and the camera to the others when
     it has waited long enough. The arrival id is made of camera and capture, so it is the same for all of them.
@@ -68,7 +77,7 @@ class PoolSource:
     settings: PoolSettings
     station: str
     part: Callable[[], str] = field(repr=False)
-    """The one that is inspected where a picture does not say."""
+    """The one that is inspected where an image does not say."""
     mqtt: MqttSettings
     new_id: Callable[[], str] = field(repr=False)
     open_ledger: Callable[[], Ledger] = field(repr=False)
@@ -79,10 +88,10 @@ class PoolSource:
     """Has a result published that its camera has not heard."""
     inbox: Inbox = field(default_factory=queue.SimpleQueue, repr=False)
     can_wait: bool = field(default=True, init=False)
-    """A picture stays at the broker until there is room in the queue."""
+    """An image stays at the broker until there is room in the queue."""
 
     def events(self, wanted: Callable[[], bool]) -> Generator[SourceEvent]:
-        """Yield pictures as the broker hands them out; connects again, later and later, when that fails."""
+        """Yield images as the broker hands them out; connects again, later and later, when that fails."""
         wait = _FIRST_WAIT_S
         while True:
             link = connect(self._dial())
@@ -100,12 +109,12 @@ class PoolSource:
                 yield Idle()
 
     def done(self, arrival_id: str) -> None:
-        """Have a picture acknowledged: the broker may forget it."""
+        """Have an image acknowledged: the broker may forget it."""
         self.inbox.put(_Done(arrival_id))
 
     def _serve(self, link: Link, wanted: Callable[[], bool]) -> Generator[SourceEvent]:
         """Yield what happens on one connection. Whoever stops or pauses asks for no more, so that others get it."""
-        talk = _Talk(link)
+        talk = _Connection(link)
         try:
             with self.open_ledger() as ledger:
                 yield from self._talk(talk, ledger, wanted)
@@ -116,7 +125,7 @@ class PoolSource:
                 link.unsubscribe(self._shared())
             link.close()
 
-    def _talk(self, talk: _Talk, ledger: Ledger, wanted: Callable[[], bool]) -> Iterator[SourceEvent]:
+    def _talk(self, talk: _Connection, ledger: Ledger, wanted: Callable[[], bool]) -> Iterator[SourceEvent]:
         """Yield what happens until the connection is lost.
 
         Raises:
@@ -129,7 +138,7 @@ class PoolSource:
                 wanted_ns = self.monotonic_ns()
             self._listen(talk, willing=self.monotonic_ns() - wanted_ns < _UNWILLING_NS)
             match self._hear(_KNOCK_S):
-                case Lost(link=link, why=why) if link is talk.link:
+                case ConnectionLost(link=link, why=why) if link is talk.link:
                     yield Trouble(f"pool {self.settings.pool}: the connection to the broker was lost: {why}")
                     return
                 case Acknowledged(link=link) as answer if link is talk.link and (topic := link.refusal(answer)):
@@ -144,7 +153,7 @@ class PoolSource:
                 yield self._take(talk, ledger, talk.held.popleft())
             yield Idle()
 
-    def _listen(self, talk: _Talk, *, willing: bool) -> None:
+    def _listen(self, talk: _Connection, *, willing: bool) -> None:
         if willing and not talk.listening:
             talk.link.subscribe(self._shared())
         if talk.listening and not willing:
@@ -157,12 +166,12 @@ class PoolSource:
         except queue.Empty:
             return None
 
-    def _acknowledge(self, talk: _Talk, arrival_id: str) -> None:
+    def _acknowledge(self, talk: _Connection, arrival_id: str) -> None:
         for mid in talk.unacknowledged.pop(arrival_id, ()):
             talk.link.acknowledge(mid)
 
-    def _take(self, talk: _Talk, ledger: Ledger, held: _Held) -> SourceEvent:
-        """Return a picture to be judged; one that was judged before gets its answer again, and no other."""
+    def _take(self, talk: _Connection, ledger: Ledger, held: _Held) -> SourceEvent:
+        """Return an image to be judged; one that was judged before gets its answer again, and no other."""
         accepted = self._accepted(held)
         identity = accepted.arrival.identity
         talk.unacknowledged.setdefault(identity.id, []).append(held.message.mid)
@@ -181,11 +190,11 @@ class PoolSource:
             sender = camera_of(message.topic.removeprefix(f"{self._topic()}/"))
             stamp = read_stamp(message.user)
         except StampError as error:
-            logger.warning("a picture on %s: %s", message.topic, error)
+            logger.warning("an image on %s: %s", message.topic, error)
             return Accepted(Unreadable(self._nameless(sender), Reason.BAD_STAMP, str(error)), held.came_ns)
         identity = self._identity(sender, stamp, again=message.again)
-        if stamp.no_picture:
-            return Accepted(Unreadable(identity, NO_PICTURES[stamp.no_picture], stamp.detail), held.came_ns)
+        if stamp.no_image:
+            return Accepted(Unreadable(identity, NO_IMAGES[stamp.no_image], stamp.detail), held.came_ns)
         if message.size > self._most():
             detail = f"{message.size} bytes, at most {self._most()} are taken (max_mb)"
             return Accepted(Unreadable(identity, Reason.TOO_LARGE, detail), held.came_ns)
@@ -207,7 +216,7 @@ class PoolSource:
         )
 
     def _nameless(self, sender: str) -> Identity:
-        """Return the identity of a picture that does not say what it is; when it was taken nobody knows."""
+        """Return the identity of an image that does not say what it is; when it was taken nobody knows."""
         return Identity(
             id=self.new_id(),
             station=self.station,
@@ -217,10 +226,10 @@ class PoolSource:
             sender=sender,
         )
 
-    def _dial(self) -> Dial:
+    def _dial(self) -> ConnectionOptions:
         session = Session(self.settings.away_s, _RECEIVE_MAXIMUM)
         client_id = f"{self.station}-pictures"
-        return Dial(self.mqtt, client_id, self.inbox, session=session, most_heard=self._most() + 1)
+        return ConnectionOptions(self.mqtt, client_id, self.inbox, session=session, most_heard=self._most() + 1)
 
     def _topic(self) -> str:
         return pool_topic(self.mqtt.root, self.settings.pool)
@@ -229,5 +238,5 @@ class PoolSource:
         return f"$share/{self.settings.pool}/{self._topic()}/+"
 
     def _most(self) -> int:
-        """Return the bytes of the largest picture that is taken."""
+        """Return the bytes of the largest image that is taken."""
         return self.settings.max_mb * 1_000_000

@@ -1,4 +1,4 @@
-"""The process of a PC that has a camera and no bundle: takes pictures, keeps them, sends them."""
+"""The process of a PC that has a camera and no bundle: takes images, keeps them, sends them."""
 
 import logging
 import queue
@@ -13,7 +13,7 @@ from edge_inspector.line.pool.spool import Spool, spooled
 from edge_inspector.line.sources.judged_images import Housekeeper, judged_of
 from edge_inspector.line.sources.source import Source
 from edge_inspector.line.station.daemon import SOFTWARE, crash_watch, ended_by_signals, locked
-from edge_inspector.line.station.station import World, open_source
+from edge_inspector.line.station.station import Environment, open_source
 from edge_inspector.line.ticks import Worker
 from edge_inspector.settings import CameraSettings, CaptureSettings, OwnSettings
 
@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 _JOIN_S = 5.0
 
 
-def send_pictures(settings: CameraSettings, world: World, tell: Callable[..., object]) -> int:
+def send_images(settings: CameraSettings, environment: Environment, tell: Callable[..., object]) -> int:
     """Send until SIGTERM or SIGINT and return the exit status; `tell` is systemd's ear.
 
     Raises:
@@ -31,7 +31,7 @@ def send_pictures(settings: CameraSettings, world: World, tell: Callable[..., ob
     """
     stop, crashed = threading.Event(), threading.Event()
     with locked(settings.state_dir), ended_by_signals(stop, queue.SimpleQueue()), crash_watch(crashed, stop):
-        worker = Worker("camera", stop, queue.SimpleQueue(), world.monotonic_ns)
+        worker = Worker("camera", stop, queue.SimpleQueue(), environment.monotonic_ns)
         stages: list[Callable[[], None]] = []
         source = settings.source
         if isinstance(source, CaptureSettings):
@@ -40,29 +40,29 @@ def send_pictures(settings: CameraSettings, world: World, tell: Callable[..., ob
                 folder.mkdir(exist_ok=True)
             except OSError as error:
                 raise DiskError(f"{folder}: {error.strerror}") from error
-            stages.append(Spool(_open(settings, source, world, stop), folder, worker).run)
+            stages.append(Spool(_open(settings, source, environment, stop), folder, worker).run)
             source = spooled(folder)
-        pictures = _open(settings, source, world, stop)
+        images = _open(settings, source, environment, stop)
         room: queue.Queue[None] = queue.Queue(settings.in_flight)
         inbox: Inbox = queue.SimpleQueue()
         judged = judged_of(source)
         if judged is not None:
-            stages.append(Housekeeper(judged, settings.state_dir, worker, world.now_ns).run)
-        stages.append(Intake(pictures, room, inbox, worker).run)
+            stages.append(Housekeeper(judged, settings.state_dir, worker, environment.now_ns).run)
+        stages.append(Intake(images, room, inbox, worker).run)
         threads = [threading.Thread(target=stage, name="pictures", daemon=True) for stage in stages]
         for thread in threads:
             thread.start()
         tell("READY=1", "STATUS=running")
         logger.warning("READY: camera %s, pool %s", settings.name, settings.pool)
-        Sender(settings, inbox=inbox, room=room, done=pictures.done, worker=worker, rng=world.rng).run()
+        Sender(settings, inbox=inbox, room=room, done=images.done, worker=worker, rng=environment.rng).run()
         tell("STOPPING=1")
         for thread in threads:
             thread.join(_JOIN_S)
     return SOFTWARE if crashed.is_set() else 0
 
 
-def _open(settings: CameraSettings, source: OwnSettings, world: World, stop: threading.Event) -> Source:
-    """Return where a camera's pictures come from; its ledger stays empty, results are the workers'."""
+def _open(settings: CameraSettings, source: OwnSettings, environment: Environment, stop: threading.Event) -> Source:
+    """Return where a camera's images come from; its ledger stays empty, results are the workers'."""
 
     def wait(seconds: float) -> None:
         stop.wait(seconds)
@@ -70,8 +70,8 @@ def _open(settings: CameraSettings, source: OwnSettings, world: World, stop: thr
     return open_source(
         source,
         settings.name,
-        str,  # which part it is the pictures say, or the worker knows
-        world=world,
-        open_ledger=lambda: open_ledger(settings.state_dir / "ledger.db", world.new_id, world.now_ns),
+        str,  # which part it is the images say, or the worker knows
+        environment=environment,
+        open_ledger=lambda: open_ledger(settings.state_dir / "ledger.db", environment.new_id, environment.now_ns),
         wait=wait,
     )

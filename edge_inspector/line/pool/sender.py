@@ -1,4 +1,4 @@
-"""Sends a camera's pictures to a pool of workers, and keeps each until its result has come back."""
+"""Sends a camera's images to a pool of workers, and keeps each until its result has come back."""
 
 import json
 import logging
@@ -9,7 +9,16 @@ from dataclasses import dataclass, field, replace
 from random import Random
 
 from edge_inspector.inspection.model import Reason, Unreadable, Views
-from edge_inspector.line.broker.link import Acknowledged, Dial, Inbox, Incoming, Link, Lost, Will, links
+from edge_inspector.line.broker.link import (
+    Acknowledged,
+    ConnectionLost,
+    ConnectionOptions,
+    Inbox,
+    Incoming,
+    Link,
+    Will,
+    links,
+)
 from edge_inspector.line.pool.spool import read_notice
 from edge_inspector.line.pool.stamps import Stamp, arrival_id, write_stamp
 from edge_inspector.line.sources.source import Accepted, Idle, NotPutAway, Opened, PassedOver, Source, Trouble
@@ -21,33 +30,33 @@ logger = logging.getLogger(__name__)
 
 _STALLED_NS = 30_000_000_000
 _LOSSES = 2
-"""So many connections that end while one and the same picture is on its way: the broker does not take it."""
+"""So many connections that end while one and the same image is on its way: the broker does not take it."""
 _KNOCK_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class Intake:
-    """The thread that takes pictures from the source, no more than may be under way."""
+    """The thread that takes images from the source, no more than may be under way."""
 
     source: Source
     room: "queue.Queue[None]" = field(repr=False)
-    """A place for each picture that may be under way."""
+    """A place for each image that may be under way."""
     inbox: Inbox = field(repr=False)
     worker: Worker
     told: set[str] = field(default_factory=set)
     """The last thing that was said of what is not taken."""
 
     def run(self) -> None:
-        """Take pictures until stopped."""
+        """Take images until stopped."""
         with closing(self.source.events(lambda: not self.room.full())) as events:
             for event in events:
                 match event:
                     case Accepted():
                         self._hand_over(event)
                     case Trouble(detail=detail):
-                        logger.warning("no pictures: %s", detail)
+                        logger.warning("no images: %s", detail)
                     case Opened(detail=detail):
-                        logger.warning("pictures come from %s", detail)
+                        logger.warning("images come from %s", detail)
                     case PassedOver(detail=detail) | NotPutAway(detail=detail):
                         self._warn(detail)
                     case Idle():
@@ -74,9 +83,9 @@ class Intake:
 
 @dataclass(slots=True)
 class _Kept:
-    """A picture without a result."""
+    """An image without a result."""
 
-    picture: bytes
+    image: bytes
     stamp: Stamp
     due_ns: int = 0
     """Monotonic; when it is to be sent."""
@@ -86,7 +95,7 @@ class _Kept:
 
 
 class Sender:
-    """Owns the connection. One picture at a time is on its way to the broker: if it is fatal, it is known which."""
+    """Owns the connection. One image at a time is on its way to the broker: if it is fatal, it is known which."""
 
     def __init__(
         self,
@@ -108,7 +117,7 @@ class Sender:
         self._kept: dict[str, _Kept] = {}
         """By the id that the result will have."""
         self._on_its_way: tuple[int, str] | None = None
-        """The client's number of the picture that the broker has not acknowledged, and its id."""
+        """The client's number of the image that the broker has not acknowledged, and its id."""
         self._judged: dict[str, None] = {}
         """Captures whose results have come and that are not put away yet, oldest first."""
         self._sent_ns = 0
@@ -117,7 +126,7 @@ class Sender:
     def run(self) -> None:
         """Send until stopped, over any number of connections."""
         gone = Will(f"{self._topic}/availability", "offline")
-        dial = Dial(
+        dial = ConnectionOptions(
             self._settings.mqtt, f"camera-{self._settings.name}", self._inbox, gone, subscribe=f"{self._topic}/result"
         )
         for link in links(dial, self._worker, self._rng, self._while_away):
@@ -137,7 +146,7 @@ class Sender:
             except queue.Empty:
                 message = None
             match message:
-                case Lost(link=lost) if lost is link:
+                case ConnectionLost(link=lost) if lost is link:
                     self._blame()
                     return
                 case Acknowledged(link=of) if of is link:
@@ -153,7 +162,7 @@ class Sender:
                 return
 
     def _while_away(self) -> None:
-        """Between connections pictures are kept; what else comes is of a connection that is gone."""
+        """Between connections images are kept; what else comes is of a connection that is gone."""
         with suppress(queue.Empty):
             while True:
                 message = self._inbox.get_nowait()
@@ -168,15 +177,15 @@ class Sender:
                 logger.warning("%s", report.message)
 
     def _keep(self, accepted: Accepted) -> None:
-        picture, stamp = _described(accepted)
+        image, stamp = _described(accepted)
         most = self._settings.max_mb * 1_000_000
-        if len(picture) > most:
-            detail = f"{len(picture)} bytes, at most {most} are sent (max_mb)"
-            picture, stamp = b"", replace(stamp, no_picture=Reason.TOO_LARGE.name, detail=detail)
-        self._kept[arrival_id(self._settings.name, stamp.capture)] = _Kept(picture, stamp, begun_ns=self._now())
+        if len(image) > most:
+            detail = f"{len(image)} bytes, at most {most} are sent (max_mb)"
+            image, stamp = b"", replace(stamp, no_image=Reason.TOO_LARGE.name, detail=detail)
+        self._kept[arrival_id(self._settings.name, stamp.capture)] = _Kept(image, stamp, begun_ns=self._now())
 
     def _send(self, link: Link) -> None:
-        """Send the first picture that is due, unless one is on its way."""
+        """Send the first image that is due, unless one is on its way."""
         now = self._now()
         due = next((name for name, kept in self._kept.items() if kept.due_ns <= now), None)
         if self._on_its_way or due is None:
@@ -190,7 +199,7 @@ class Sender:
             )
         stamp = replace(kept.stamp, again=kept.stamp.again or kept.due_ns > 0)
         wait_s = self._settings.resend_s
-        mid = link.publish_picture(self._topic, kept.picture, write_stamp(stamp), expires_s=wait_s)
+        mid = link.publish_image(self._topic, kept.image, write_stamp(stamp), expires_s=wait_s)
         if mid is not None:
             self._on_its_way, self._sent_ns = (mid, due), now
             kept.due_ns = now + wait_s * 1_000_000_000
@@ -206,20 +215,20 @@ class Sender:
             self._on_its_way = None
 
     def _blame(self) -> None:
-        """Note that the connection ended with a picture on its way; again and again, and it is not sent any more."""
+        """Note that the connection ended with an image on its way; again and again, and it is not sent any more."""
         kept = self._kept.get(self._on_its_way[1]) if self._on_its_way else None
         if kept is None:
             return
         kept.losses += 1
         kept.due_ns = min(kept.due_ns, self._now())
-        if kept.losses >= _LOSSES and kept.picture:
-            detail = f"the broker ended {_LOSSES} connections at these {len(kept.picture)} bytes: message_size_limit?"
+        if kept.losses >= _LOSSES and kept.image:
+            detail = f"the broker ended {_LOSSES} connections at these {len(kept.image)} bytes: message_size_limit?"
             logger.warning("%s is not sent: %s", kept.stamp.capture, detail)
-            kept.stamp = replace(kept.stamp, no_picture=Reason.TOO_LARGE.name, detail=detail)
-            kept.picture = b""
+            kept.stamp = replace(kept.stamp, no_image=Reason.TOO_LARGE.name, detail=detail)
+            kept.image = b""
 
     def _settle(self, payload: bytes) -> None:
-        """Let go of a picture whose result this is."""
+        """Let go of an image whose result this is."""
         found = _result_in(payload)
         kept = self._kept.pop(found.id, None)
         if kept is None:
@@ -231,7 +240,7 @@ class Sender:
             self._room.get_nowait()
 
     def _put_away(self, capture: str) -> None:
-        """Put a judged picture away, and those that could not be put away before."""
+        """Put a judged image away, and those that could not be put away before."""
         self._judged[capture] = None
         why = ""
         for one in tuple(self._judged):
@@ -242,7 +251,7 @@ class Sender:
             else:
                 del self._judged[one]
         if why:
-            logger.warning("%d judged picture(s) cannot be put away, it is tried again: %s", len(self._judged), why)
+            logger.warning("%d judged image(s) cannot be put away, it is tried again: %s", len(self._judged), why)
 
     def _now(self) -> int:
         return self._worker.monotonic_ns()
@@ -265,7 +274,7 @@ def _result_in(payload: bytes) -> _Found:
 
 
 def _described(accepted: Accepted) -> tuple[bytes, Stamp]:
-    """Return a picture's bytes and what it says of itself; without bytes it says why."""
+    """Return an image's bytes and what it says of itself; without bytes it says why."""
     arrival, identity = accepted.arrival, accepted.arrival.identity
     stamp = Stamp(
         capture=identity.id,
@@ -281,10 +290,10 @@ def _described(accepted: Accepted) -> tuple[bytes, Stamp]:
     if isinstance(arrival, Views):
         raise TypeError("a camera has no bundle that would know of views")
     if isinstance(arrival, Unreadable):
-        return b"", replace(stamp, no_picture=arrival.reason.name, detail=arrival.detail)
+        return b"", replace(stamp, no_image=arrival.reason.name, detail=arrival.detail)
     if not isinstance(arrival.image, bytes):
         raise TypeError("a camera's frames go through the spool")
     notice = read_notice(arrival.image)
     if notice is not None:
-        return b"", replace(stamp, no_picture=notice.reason, detail=notice.detail)
+        return b"", replace(stamp, no_image=notice.reason, detail=notice.detail)
     return arrival.image, stamp

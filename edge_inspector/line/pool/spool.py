@@ -10,24 +10,24 @@ import cv2
 
 from edge_inspector.atomic import write_file
 from edge_inspector.inspection.model import Frame, Unreadable
-from edge_inspector.line.pool.stamps import NO_PICTURES
+from edge_inspector.line.pool.stamps import NO_IMAGES
 from edge_inspector.line.sources.source import Accepted, Idle, NotPutAway, Opened, PassedOver, Source, Trouble
 from edge_inspector.line.ticks import Worker
 from edge_inspector.settings import FolderSettings
 
 logger = logging.getLogger(__name__)
 
-_NOTICE = b"no picture: "
+_NOTICE = b"no image: "
 _NO_NAME = "(?P<serial>)"
 """Frames have no names of their own: nothing is read from the file's."""
 
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """What lies in the place of a picture that there is not."""
+    """What lies in the place of an image that there is not."""
 
     reason: str
-    """One of `NO_PICTURES`."""
+    """One of `NO_IMAGES`."""
     detail: str
 
 
@@ -45,11 +45,11 @@ def spooled(folder: Path) -> FolderSettings:
 
 
 def read_notice(content: bytes) -> Notice | None:
-    """Return why there is no picture; None where there may be one."""
+    """Return why there is no image; None where there may be one."""
     if not content.startswith(_NOTICE):
         return None
     reason, _, detail = content.removeprefix(_NOTICE).decode("utf-8", "replace").partition(" ")
-    return Notice(reason, detail) if reason in NO_PICTURES else None
+    return Notice(reason, detail) if reason in NO_IMAGES else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ class Spool:
                     case Accepted(arrival=Unreadable(identity=identity, reason=reason, detail=detail)):
                         yield f"{identity.id}.png", _NOTICE + f"{reason.name} {detail}".encode()
                     case Trouble(detail=detail):
-                        logger.warning("no pictures: %s", detail)
+                        logger.warning("no images: %s", detail)
                     case Accepted() | Idle() | Opened() | PassedOver() | NotPutAway():
                         pass
                 if self.worker.stopping():

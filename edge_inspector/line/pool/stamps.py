@@ -1,4 +1,4 @@
-"""What a picture that goes over MQTT says of itself, as user properties: which capture it is, and of which part."""
+"""What an image that goes over MQTT says of itself, as user properties: which capture it is, and of which part."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,21 +14,21 @@ from edge_inspector.wire.messages import utc
 from edge_inspector.wire.topics import check_name
 
 _LONGEST = 255
-NO_PICTURES = {
+NO_IMAGES = {
     reason.name: reason
     for reason in (
         *(Reason.NOT_A_FILE, Reason.UNREADABLE, Reason.BAD_NAME),
-        *(Reason.TOO_LARGE, Reason.FROZEN, Reason.OVERRUN, Reason.NO_PICTURE),
+        *(Reason.TOO_LARGE, Reason.FROZEN, Reason.OVERRUN, Reason.NO_IMAGE),
     )
 }
-"""Why a camera may say that there is no picture; the part is answered all the same."""
+"""Why a camera may say that there is no image; the part is answered all the same."""
 
 
 _YES = "true"
 
 
 class StampError(ValueError):
-    """A picture does not say, or not rightly, what it is."""
+    """An image does not say, or not rightly, what it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +48,8 @@ class Stamp:
     group: str = ""
     again: bool = False
     """It was sent before, or lay there when the camera's program began: for the record, never for a PLC."""
-    no_picture: str = ""
-    """Why the payload is empty, one of `NO_PICTURES`."""
+    no_image: str = ""
+    """Why the payload is empty, one of `NO_IMAGES`."""
     detail: str = ""
     """The same in words."""
 
@@ -72,7 +72,7 @@ def camera_of(name: str) -> str:
 
 
 def write_stamp(stamp: Stamp) -> tuple[tuple[str, str], ...]:
-    """Return the MQTT 5 user properties of a picture."""
+    """Return the MQTT 5 user properties of an image."""
     return tuple((key, value) for key, value in _properties(stamp) if value)
 
 
@@ -82,12 +82,12 @@ def _properties(stamp: Stamp) -> Iterator[tuple[str, str]]:
     yield "captured_at_source", stamp.captured_source
     yield from ((name, getattr(stamp, name)) for name in NAMED)
     yield "again", _YES if stamp.again else ""
-    yield "no_picture", stamp.no_picture
+    yield "no_picture", stamp.no_image
     yield "detail", printable(stamp.detail)[:_LONGEST]
 
 
 def read_stamp(properties: Sequence[tuple[str, str]]) -> Stamp:
-    """Return what a picture says of itself; properties that nobody knows are the sender's own business.
+    """Return what an image says of itself; properties that nobody knows are the sender's own business.
 
     Raises:
         StampError: `capture` or `captured_at` is missing, a property comes twice or is not allowed.
@@ -106,7 +106,7 @@ def read_stamp(properties: Sequence[tuple[str, str]]) -> Stamp:
             captured_source=_source(found.get("captured_at_source", "mtime")),
             **{name: checked(name, found[name]) for name in NAMED if found.get(name)},
             again=_said(found.get("again", "")),
-            no_picture=_excuse(found.get("no_picture", "")),
+            no_image=_excuse(found.get("no_picture", "")),
             detail=printable(found.get("detail", ""))[:_LONGEST],
         )
     except (SettingsError, WrongNameError) as error:
@@ -137,6 +137,6 @@ def _said(text: str) -> bool:
 
 
 def _excuse(text: str) -> str:
-    if text and text not in NO_PICTURES:
-        raise StampError(f"no_picture {text[:64]!r}: expected one of {', '.join(NO_PICTURES)}")
+    if text and text not in NO_IMAGES:
+        raise StampError(f"no_picture {text[:64]!r}: expected one of {', '.join(NO_IMAGES)}")
     return text

@@ -21,7 +21,7 @@ _MOST_BYTES = 10_000_000
 _ONE_LINE = r"^[^\x00-\x1f\x7f\u2028\u2029]*$"
 
 Prove = Callable[[Bundle], None]
-"""Judges a bundle's golden pictures on this machine, and raises DataError where they come out differently."""
+"""Judges a bundle's golden images on this machine, and raises DataError where they come out differently."""
 
 
 class Approval(BaseModel):
@@ -76,10 +76,10 @@ def rollback(link: Path, by: str, note: str, now: datetime, prove: Prove) -> App
     """
     with _held(link) as file:
         lines = _read(link, file)
-        standing = _standing(lines)
-        if len(standing) < 2:
-            raise UsageError(f"{link}: nothing to go back to, {len(standing)} bundle was ever approved")
-        before = standing[-2]
+        hold = _hold(lines)
+        if len(hold) < 2:
+            raise UsageError(f"{link}: nothing to go back to, {len(hold)} bundle was ever approved")
+        before = hold[-2]
         bundle = read_bundle(link.with_name(before.folder))
         if bundle.id != before.bundle:
             raise DataError(f"{bundle.path} is bundle {bundle.id}, expected {before.bundle}; restore it")
@@ -119,15 +119,15 @@ def _approval(bundle: Bundle, action: Literal["approve", "rollback"], by: str, n
         raise UsageError(f"--{in_our_words(error, Approval)}") from error
 
 
-def _standing(lines: Sequence[Approval]) -> tuple[Approval, ...]:
+def _hold(lines: Sequence[Approval]) -> tuple[Approval, ...]:
     """Return what rollbacks have left, oldest first."""
-    standing: list[Approval] = []
+    hold: list[Approval] = []
     for line in lines:
         if line.action == "rollback":
-            del standing[-1:]
-        elif not standing or standing[-1].bundle != line.bundle:
-            standing.append(line)
-    return tuple(standing)
+            del hold[-1:]
+        elif not hold or hold[-1].bundle != line.bundle:
+            hold.append(line)
+    return tuple(hold)
 
 
 @contextmanager

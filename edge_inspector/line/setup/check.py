@@ -105,7 +105,7 @@ def _check_source(station: StationSettings, clock_ns: Now) -> Iterator[Finding]:
 
 
 def _check_done(station: StationSettings) -> Iterator[Finding]:
-    """Move a file to where judged pictures go, as a station does: first claimed, then put away."""
+    """Move a file to where judged images go, as a station does: first claimed, then put away."""
     folder = station.source
     if not isinstance(folder, FolderSettings) or folder.after != "move" or folder.done is None:
         return
@@ -119,13 +119,13 @@ def _check_done(station: StationSettings) -> Iterator[Finding]:
         move(claimed, put_away)
         elsewhere = os.stat(claimed.parent).st_dev != os.stat(folder.done).st_dev  # noqa: PTH116
     except OSError as error:
-        yield Finding(what, good=False, detail=f"{folder.done}: {error.strerror}: judged pictures would stay claimed")
+        yield Finding(what, good=False, detail=f"{folder.done}: {error.strerror}: judged images would stay claimed")
         return
     finally:
         for left in (claimed, put_away):
             with suppress(OSError):
                 left.unlink(missing_ok=True)
-    how = "is another file system: judged pictures are copied there, then removed" if elsewhere else "takes them"
+    how = "is another file system: judged images are copied there, then removed" if elsewhere else "takes them"
     yield Finding(what, good=True, detail=f"{folder.done} {how}")
 
 
@@ -144,9 +144,9 @@ def _check_camera(what: str, settings: CaptureSettings) -> Iterator[Finding]:
     try:
         why = open_camera(camera, settings)
         is_raw = not why and asks_for_raw(camera)
-        frame = Damaged(Reason.NO_PICTURE, why) if why else _first_frame(camera, settings, is_raw=is_raw)
+        frame = Damaged(Reason.NO_IMAGE, why) if why else _first_frame(camera, settings, is_raw=is_raw)
         if isinstance(frame, Damaged):
-            yield Finding(what, good=False, detail=f"{settings.shown} gives no picture: {frame.detail}")
+            yield Finding(what, good=False, detail=f"{settings.shown} gives no image: {frame.detail}")
             return
         yield Finding(what, good=True, detail=f"{described(camera, settings)}, frames of {frame.shape}")
         if not is_raw and (warning := why_unchecked(camera, settings)):
@@ -157,7 +157,7 @@ def _check_camera(what: str, settings: CaptureSettings) -> Iterator[Finding]:
 
 def _first_frame(camera: cv2.VideoCapture, settings: CaptureSettings, *, is_raw: bool) -> Image | Damaged:
     if not camera.grab():
-        return Damaged(Reason.NO_PICTURE, "the first frame did not come")
+        return Damaged(Reason.NO_IMAGE, "the first frame did not come")
     frame = retrieved(camera, is_raw=is_raw)
     if isinstance(frame, Damaged):
         return frame
@@ -166,7 +166,7 @@ def _first_frame(camera: cv2.VideoCapture, settings: CaptureSettings, *, is_raw:
 
 
 def _check_names(station: StationSettings, clock_ns: Now) -> Iterator[Finding]:
-    """Show how the pictures that lie in the folder now would be named: one put there for a test will do."""
+    """Show how the images that lie in the folder now would be named: one put there for a test will do."""
     folder = station.source
     if not isinstance(folder, FolderSettings):
         return
@@ -181,7 +181,7 @@ def _check_names(station: StationSettings, clock_ns: Now) -> Iterator[Finding]:
         detail = f"{count}: {in_words(odd)}"
         yield Finding(f"station {station.name}, names", good=False, detail=detail, needed=False)
     elif not names:
-        detail = f"no picture lies in {folder.path}; put one there to see how it is read"
+        detail = f"no image lies in {folder.path}; put one there to see how it is read"
         yield Finding(f"station {station.name}, names", good=True, detail=detail)
     for name in names:
         sidecar = read_sidecar(folder.path / name) if folder.sidecar_ms else None
@@ -189,7 +189,7 @@ def _check_names(station: StationSettings, clock_ns: Now) -> Iterator[Finding]:
 
 
 def _check_name(station: StationSettings, name: str, names: Names) -> Finding:
-    what = f"station {station.name}, picture {printable(name)}"
+    what = f"station {station.name}, image {printable(name)}"
     part = {part.name: part for part in station.part}.get(names.part or station.part[0].name)
     views = () if part is None else tuple(view.name for view in part.view)
     if names.fault:

@@ -1,4 +1,4 @@
-"""Why a part got its verdict: its record, and the judgement made again from the archived picture and the bundle."""
+"""Why a part got its verdict: its record, and the judgement made again from the archived image and the bundle."""
 
 import hashlib
 from collections.abc import Callable, Iterator
@@ -11,10 +11,10 @@ import numpy as np
 
 from edge_inspector.bundle import Bundle, open_inspector, read_bundle
 from edge_inspector.errors import DataError
-from edge_inspector.inspection import overlays as pictures
+from edge_inspector.inspection import overlays as images
 from edge_inspector.inspection.inspector import Inspection
 from edge_inspector.inspection.model import Image
-from edge_inspector.line.archive.archive import Shelf
+from edge_inspector.line.archive.archive import ArchiveFolders
 from edge_inspector.line.archive.trace import frame_digest
 from edge_inspector.line.ledger.history import Found, find_one
 from edge_inspector.line.station.station import archive_folder, state_folder
@@ -22,7 +22,7 @@ from edge_inspector.settings import Settings, StationSettings
 from edge_inspector.wire.messages import Result
 
 _SAME_SCORE = 0.01
-"""In units of the threshold: what a golden picture's score may differ by."""
+"""In units of the threshold: what a golden image's score may differ by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Explanation:
     """A record, what was drawn of it, and what is missing or differs."""
 
     found: Found
-    pictures: tuple[Path, ...]
+    images: tuple[Path, ...]
     """In the archive."""
     drawn: Path | None
     """The overlay; None where it could not be drawn."""
@@ -42,7 +42,7 @@ class Explanation:
 def explain(
     settings: Settings, station: StationSettings, arrival_id: str, out: Path, clock_ns: Callable[[], int]
 ) -> Explanation:
-    """Judge a part's archived picture once more by its bundle and draw what was seen.
+    """Judge a part's archived image once more by its bundle and draw what was seen.
 
     Args:
         settings: the daemon's.
@@ -57,24 +57,24 @@ def explain(
         OSError: `out` cannot be written.
     """
     found = find_one(state_folder(settings, station) / "ledger.db", arrival_id)
-    files = find_pictures(settings, station, found.result)
+    files = find_images(settings, station, found.result)
     bundle = _bundle_of(station, found.result)
     original = next((file for file in files if not file.name.endswith("-overlay.jpg")), None)
-    missing = tuple(filter(None, (_missing_picture(original), "" if bundle else _missing_bundle(found.result))))
+    missing = tuple(filter(None, (_missing_image(original), "" if bundle else _missing_bundle(found.result))))
     if original is None or bundle is None:
         return Explanation(found, files, None, "", missing)
     image, same = _as_it_was(original, found.result.trace.frame)
     inspection = open_inspector(bundle, threads=1, clock_ns=clock_ns).inspect(image)
-    changed = () if same else (f"{original} is not the picture that was judged: its digest differs",)
+    changed = () if same else (f"{original} is not the image that was judged: its digest differs",)
     drawn = _draw(bundle, inspection, out)
     words = f"{inspection.judgement.verdict}, score {_shown(inspection.judgement.score)}: {inspection.judgement.detail}"
     return Explanation(found, files, drawn, words, (*changed, *_differences(found.result, inspection)))
 
 
-def find_pictures(settings: Settings, station: StationSettings, result: Result) -> tuple[Path, ...]:
-    """Return a part's pictures in the archive, the original first."""
+def find_images(settings: Settings, station: StationSettings, result: Result) -> tuple[Path, ...]:
+    """Return a part's images in the archive, the original first."""
     captured_ns = int(datetime.fromisoformat(result.captured_at).timestamp() * 1000 + 0.5) * 1_000_000
-    return Shelf(archive_folder(settings, station)).find(result.verdict, captured_ns, result.id)
+    return ArchiveFolders(archive_folder(settings, station)).find(result.verdict, captured_ns, result.id)
 
 
 def _bundle_of(station: StationSettings, result: Result) -> Bundle | None:
@@ -98,10 +98,10 @@ def _places(station: StationSettings, bundle_id: str) -> Iterator[Path]:
         yield from (path for path in folder.iterdir() if path.name.endswith(f"-{bundle_id}"))
 
 
-def _missing_picture(original: Path | None) -> str:
+def _missing_image(original: Path | None) -> str:
     if original is not None:
         return ""
-    return "the picture is not in the archive: it was not kept ([archive] keep), or it had to make room"
+    return "the image is not in the archive: it was not kept ([archive] keep), or it had to make room"
 
 
 def _missing_bundle(result: Result) -> str:
@@ -111,7 +111,7 @@ def _missing_bundle(result: Result) -> str:
 
 
 def _as_it_was(file: Path, digest: str) -> tuple[bytes | Image, bool]:
-    """Return the picture as the inspector got it, a file's bytes or a camera's pixels, and whether it is the same."""
+    """Return the image as the inspector got it, a file's bytes or a camera's pixels, and whether it is the same."""
     raw = file.read_bytes()
     if hashlib.sha256(raw).hexdigest() == digest:
         return raw, True
@@ -128,8 +128,8 @@ def _draw(bundle: Bundle, inspection: Inspection, out: Path) -> Path | None:
     if evidence is None:
         return None
     threshold = bundle.recipe.decision.threshold
-    shown = pictures.overlay(evidence.image, evidence.amap, threshold, evidence.placement, evidence.window)
-    boxed = pictures.draw_boxes(shown, inspection.judgement.blobs, max(shown.shape[:2]))
+    shown = images.overlay(evidence.image, evidence.amap, threshold, evidence.placement, evidence.window)
+    boxed = images.draw_boxes(shown, inspection.judgement.blobs, max(shown.shape[:2]))
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_bytes(cv2.imencode(".png", boxed)[1].tobytes())
     return out

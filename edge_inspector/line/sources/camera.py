@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_inspector.inspection.header import UnreadablePictureError
+from edge_inspector.inspection.header import UnreadableImageError
 from edge_inspector.inspection.model import Image, Reason
 from edge_inspector.inspection.preprocess import decode
 from edge_inspector.line.sources.source import Now
@@ -22,7 +22,7 @@ from edge_inspector.settings import CaptureSettings
 _TIMEOUT_MS = 5000
 _SECOND_NS = 1_000_000_000
 _MOST_WAITING = 8
-"""Messages, with their pictures, that may wait for the intake thread; it needs microseconds for one."""
+"""Messages, with their images, that may wait for the intake thread; it needs microseconds for one."""
 _UNKNOWN = (0.0, -1.0)
 """What OpenCV says of a property that the camera or the backend does not have."""
 _MANUAL_EXPOSURE = 1.0
@@ -47,7 +47,7 @@ Readings: TypeAlias = tuple[tuple[str, float], ...]
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """Pictures can come."""
+    """Images can come."""
 
     detail: str
     period_ns: int
@@ -84,7 +84,7 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """Grabs without a pause, so that no frame in the driver's buffers is older than the picture asked for."""
+    """Grabs without a pause, so that no frame in the driver's buffers is older than the image asked for."""
 
     settings: CaptureSettings
     every: bool
@@ -108,7 +108,7 @@ class Reader:
             why = f"OpenCV: {error.err or error}".replace(self.settings.device, self.settings.shown)
         finally:
             camera.release()
-        self.say(Ended(f"{self.settings.shown} gives no picture: {why}"))
+        self.say(Ended(f"{self.settings.shown} gives no image: {why}"))
 
     def _grab(self, camera: cv2.VideoCapture) -> str:
         """Grab and pass on; return why it ended."""
@@ -205,7 +205,7 @@ def retrieved(camera: cv2.VideoCapture, *, is_raw: bool) -> Image | Damaged | No
     """Return the frame that was grabbed; a raw one is checked and decoded here."""
     fetched, frame = camera.retrieve()
     if not fetched:
-        return Damaged(Reason.NOT_A_PICTURE, "the frame could not be decoded")
+        return Damaged(Reason.NOT_AN_IMAGE, "the frame could not be decoded")
     return as_frame(frame.tobytes()) if is_raw else frame
 
 
@@ -213,7 +213,7 @@ def as_frame(data: bytes) -> Image | Damaged:
     """Return a frame that was sent as a file; in colour, as all others come."""
     try:
         return decode(data, 3)
-    except UnreadablePictureError as error:
+    except UnreadableImageError as error:
         return Damaged(error.reason, error.detail)
 
 
@@ -249,7 +249,7 @@ def what_is_wrong_with(image: NDArray[Any] | None, region: tuple[int, int, int, 
         return f"a frame of {image.shape} {image.dtype}, expected grey or three colours of 8 or 16 bits"
     x, y, width, height = region or (0, 0, 0, 0)
     if x + width > image.shape[1] or y + height > image.shape[0]:
-        return f"region {region} lies outside its pictures of {image.shape[1]}x{image.shape[0]}"
+        return f"region {region} lies outside its images of {image.shape[1]}x{image.shape[0]}"
     return ""
 
 

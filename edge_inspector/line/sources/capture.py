@@ -1,4 +1,4 @@
-"""A camera, network stream or video file as a source: pictures by trigger, reopened when it dies or hangs."""
+"""A camera, network stream or video file as a source: images by trigger, reopened when it dies or hangs."""
 
 import logging
 import queue
@@ -38,7 +38,7 @@ class CaptureSource:
     """Hears a reader's frames and the triggers in one queue, so that a camera that hangs holds up nothing."""
 
     can_wait = False
-    """A picture that finds the queue full is answered at once: the next part is already in front of the camera."""
+    """An image that finds the queue full is answered at once: the next part is already in front of the camera."""
 
     def __init__(
         self,
@@ -65,13 +65,13 @@ class CaptureSource:
         self._waiting: list[Trigger] = []
         self._last: Image | None = None
         self._equal = 1
-        """How many pictures in a row, the last one included, were equal bit by bit."""
+        """How many images in a row, the last one included, were equal bit by bit."""
         self._due_ns = 0
         self._presence = _presence(settings)
         self._shape: tuple[int, ...] = ()
 
     def events(self, wanted: Callable[[], bool]) -> Generator[SourceEvent]:
-        """Yield pictures by trigger; opens the camera again, later and later, when it gives none."""
+        """Yield images by trigger; opens the camera again, later and later, when it gives none."""
         backoff = _FIRST_WAIT_S
         while True:
             with closing(self._session(wanted)) as session:
@@ -85,7 +85,7 @@ class CaptureSource:
                 yield Idle()
 
     def done(self, arrival_id: str) -> None:
-        """Let go of a picture: there is nothing to put away."""
+        """Let go of an image: there is nothing to put away."""
 
     def _session(self, wanted: Callable[[], bool]) -> Generator[SourceEvent]:
         """Yield what happens from one opening to its end; a reader that hangs is waited for, with its alarm said."""
@@ -117,7 +117,7 @@ class CaptureSource:
                     wishes.put(self._ready_ns(news))
                 if not stop.is_set() and now - heard > limit and self._inbox.empty():
                     stop.set()
-                    yield Trouble(f"{self._settings.shown} gives no picture: none for {(now - heard) / 1e9:.1f} s")
+                    yield Trouble(f"{self._settings.shown} gives no image: none for {(now - heard) / 1e9:.1f} s")
                     yield from self._refuse()
                 if now - said >= _SECOND_NS // 2 or news is None:
                     said = now
@@ -141,7 +141,7 @@ class CaptureSource:
         )
 
     def _begin(self, wishes: "queue.SimpleQueue[int]", now: int) -> None:
-        """Ask for what is due: the triggers that came while the camera was opened, and the first picture."""
+        """Ask for what is due: the triggers that came while the camera was opened, and the first image."""
         for trigger in self._waiting:
             wishes.put(self._ready_ns(trigger))
         if self._settings.trigger == "interval":
@@ -186,7 +186,7 @@ class CaptureSource:
     def _chosen(
         self, exposed_ns: int, image: Image | Damaged, wishes: "queue.SimpleQueue[int]"
     ) -> Image | Damaged | None:
-        """Return the picture that a frame makes by itself, None where it makes none."""
+        """Return the image that a frame makes by itself, None where it makes none."""
         match self._settings.trigger:
             case "interval" if exposed_ns >= self._due_ns:
                 period = self._settings.interval_ms * 1_000_000
@@ -203,9 +203,9 @@ class CaptureSource:
                 return None
 
     def _note_shape(self, image: Image) -> None:
-        """Begin anew where the size of the pictures changes: each of another size is INVALID by its recipe."""
+        """Begin anew where the size of the images changes: each of another size is INVALID by its recipe."""
         if self._shape and image.shape != self._shape:
-            logger.warning("%s: pictures changed from %s to %s", self._settings.shown, self._shape, image.shape)
+            logger.warning("%s: images changed from %s to %s", self._settings.shown, self._shape, image.shape)
             self._presence = _presence(self._settings)
         self._shape = image.shape
 
@@ -230,8 +230,8 @@ class CaptureSource:
         refused, self._waiting = self._waiting, []
         for trigger in refused:
             identity = identity_of(trigger, self._station)
-            detail = f"{self._settings.shown} gives no picture"
-            yield Accepted(Unreadable(identity, Reason.NO_PICTURE, detail), trigger.accepted_ns)
+            detail = f"{self._settings.shown} gives no image"
+            yield Accepted(Unreadable(identity, Reason.NO_IMAGE, detail), trigger.accepted_ns)
 
     def _lost(self, grabbed: Grabbed) -> Accepted:
         detail = "frames come faster than they can be taken in"
@@ -248,7 +248,7 @@ class CaptureSource:
         )
 
     def _is_frozen(self, image: Image) -> bool:
-        """Say whether the camera repeats itself: its noise alone makes two real pictures differ."""
+        """Say whether the camera repeats itself: its noise alone makes two real images differ."""
         same = self._last is not None and np.array_equal(self._last, image)
         self._last, self._equal = image, self._equal + 1 if same else 1
         return 0 < self._settings.frozen <= self._equal
@@ -257,7 +257,7 @@ class CaptureSource:
         if isinstance(image, Damaged):
             return Unreadable(identity, image.reason, image.detail)
         if frozen:
-            return Unreadable(identity, Reason.FROZEN, f"{self._equal} pictures in a row are equal bit by bit")
+            return Unreadable(identity, Reason.FROZEN, f"{self._equal} images in a row are equal bit by bit")
         return Frame(identity, image)
 
 

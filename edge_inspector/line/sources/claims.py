@@ -1,4 +1,4 @@
-"""The pictures that a station has taken: claimed by a rename, put away when they are answered."""
+"""The images that a station has taken: claimed by a rename, put away when they are answered."""
 
 import errno
 import os
@@ -18,7 +18,7 @@ CLAIMED, DONE = ".claimed", ".done"
 BETWEEN = "--"
 """Between an arrival and the name that the camera gave; what has it was put there by us."""
 _JOINS = "~"
-"""Between a part's arrival and the id of a further picture of it."""
+"""Between a part's arrival and the id of a further image of it."""
 _LATE = "late"
 """Instead of an arrival, before the name of a sidecar that came when its image had been answered."""
 _OF_ONE_FILE = frozenset(
@@ -29,17 +29,17 @@ _LONGEST_SIDECAR = 65_536
 _SIDECAR = ".json"
 _SPELLED = (_SIDECAR, ".JSON", ".Json")
 _NAME_MAX = 254
-"""One less than the file system takes: `.json` may be longer than the picture's ending."""
+"""One less than the file system takes: `.json` may be longer than the image's ending."""
 
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """A picture that was taken."""
+    """An image that was taken."""
 
     arrival_id: str
-    """The part's; several pictures of one part share it."""
+    """The part's; several images of one part share it."""
     name: str
-    """The picture's path below the watched folder, as the camera named it."""
+    """The image's path below the watched folder, as the camera named it."""
     path: Path
 
 
@@ -52,20 +52,20 @@ class Claims:
     after: Literal["move", "delete", "keep"]
 
     def make_folder(self) -> None:
-        """Make the place for claimed pictures; on a share that is only read there is none."""
+        """Make the place for claimed images; on a share that is only read there is none."""
         if self.after != "keep":
             self._folder.mkdir(exist_ok=True)
 
     def take(self, name: str, arrival_id: str, *, joining: str = "") -> Claimed:
-        """Claim a picture and, after it, the sidecar beside it.
+        """Claim an image and, after it, the sidecar beside it.
 
         Args:
             name: path below the watched folder.
             arrival_id: a new one.
-            joining: the part's arrival, where this is a further picture of it.
+            joining: the part's arrival, where this is a further image of it.
 
         Raises:
-            FileNotFoundError: the picture was taken back, or the claimed folder is gone.
+            FileNotFoundError: the image was taken back, or the claimed folder is gone.
             OSError: the disk failed.
         """
         folder, file = os.path.split(name)
@@ -79,10 +79,10 @@ class Claims:
         return Claimed(joining or arrival_id, name, path)
 
     def _sync(self, *folders: Path) -> None:
-        """Have a claim survive a power cut before its answer does: the answered picture would come back as a new part.
+        """Have a claim survive a power cut before its answer does: the answered image would come back as a new part.
 
         Raises:
-            OSError: the disk failed; the picture is found claimed when the folder is opened again.
+            OSError: the disk failed; the image is found claimed when the folder is opened again.
         """
         between = {
             above for folder in folders for above in (folder, *folder.parents) if above.is_relative_to(self.inbox)
@@ -101,7 +101,7 @@ class Claims:
                 yield Claimed(claim.partition(_JOINS)[0], os.path.normpath(name), path)
 
     def put_away(self, arrival_id: str) -> None:
-        """Move or delete the pictures of an answered part; `keep` leaves everything as it is.
+        """Move or delete the images of an answered part; `keep` leaves everything as it is.
 
         Raises:
             OSError: `done` is full, read-only or gone; what is not put away stays claimed.
@@ -156,10 +156,10 @@ class Claims:
         return (done or self.done) / datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d")
 
 
-def sidecar_of(picture: Path) -> Path:
-    """Return where the JSON file beside a picture is, or would be; its ending may be written in any case."""
-    spelled = (picture.with_suffix(ending) for ending in _SPELLED)
-    return next((path for path in spelled if os.path.lexists(path)), picture.with_suffix(_SIDECAR))
+def sidecar_of(image: Path) -> Path:
+    """Return where the JSON file beside an image is, or would be; its ending may be written in any case."""
+    spelled = (image.with_suffix(ending) for ending in _SPELLED)
+    return next((path for path in spelled if os.path.lexists(path)), image.with_suffix(_SIDECAR))
 
 
 def is_sidecar_name(name: str) -> bool:
@@ -167,9 +167,9 @@ def is_sidecar_name(name: str) -> bool:
     return name.lower().endswith(_SIDECAR)
 
 
-def read_sidecar(picture: Path) -> bytes | None:
-    """Return the content of the JSON file beside a picture; None where there is none that may be opened."""
-    path = sidecar_of(picture)
+def read_sidecar(image: Path) -> bytes | None:
+    """Return the content of the JSON file beside an image; None where there is none that may be opened."""
+    path = sidecar_of(image)
     try:
         status = path.lstat()
         if not stat.S_ISREG(status.st_mode) or status.st_size > _LONGEST_SIDECAR:
@@ -180,7 +180,7 @@ def read_sidecar(picture: Path) -> bytes | None:
 
 
 def _files_below(folder: Path) -> tuple[Path, ...]:
-    """Return what lies in a folder and its sub-folders; a folder that is named like a picture was claimed as one."""
+    """Return what lies in a folder and its sub-folders; a folder that is named like an image was claimed as one."""
     try:
         names = sorted(os.listdir(folder))  # noqa: PTH208 - names, with their undecodable bytes
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""A watched folder: events are hints, the scan is the truth, and a picture is claimed by a rename before it is read."""
+"""A watched folder: events are hints, the scan is the truth, and an image is claimed by a rename before it is read."""
 
 import logging
 import os
@@ -12,7 +12,7 @@ from typing import TypeAlias
 from uuid import NAMESPACE_URL, uuid5
 
 from edge_inspector.errors import DiskError
-from edge_inspector.inspection.header import UnreadablePictureError, read_header
+from edge_inspector.inspection.header import UnreadableImageError, read_header
 from edge_inspector.inspection.model import Frame, Identity, Reason, Unreadable
 from edge_inspector.line.ledger.ledger import Ledger
 from edge_inspector.line.sources.claims import DONE, Claims, read_sidecar
@@ -27,12 +27,12 @@ from edge_inspector.wire.messages import in_calendar
 logger = logging.getLogger(__name__)
 
 MAX_BYTES = 1_000_000_000
-"""More than the largest allowed picture takes uncompressed; reading more would end the program, start by start."""
+"""More than the largest allowed image takes uncompressed; reading more would end the program, start by start."""
 _LONGEST_WAIT_S = 1.0
 _HELD_BACK_S = 0.05
-"""How soon to ask again whether pictures are wanted; a full queue drains in a little more than that."""
+"""How soon to ask again whether images are wanted; a full queue drains in a little more than that."""
 _READINGS = 3
-"""So often a picture is read that changes while it is read."""
+"""So often an image is read that changes while it is read."""
 _SAY_AGAIN_NS = 10_000_000_000
 """So often what is passed over is told again: an operator may have reset the alarm."""
 _TIDY_NS = 10_000_000_000
@@ -41,7 +41,7 @@ _LATE_NS = 60_000_000_000
 """A sidecar that has lain alone for so long came too late for its image."""
 
 Joins: TypeAlias = Callable[[Ledger, Names], str]
-"""Says which part's arrival a picture belongs to; empty when it begins a part."""
+"""Says which part's arrival an image belongs to; empty when it begins a part."""
 
 
 @dataclass(slots=True)
@@ -51,13 +51,13 @@ class _Watch:
     settling: Settling
     listing: Listing
     kept: set[str] = field(default_factory=set)
-    """Pictures that were looked at and stay where they are."""
+    """Images that were looked at and stay where they are."""
     at_start: set[str] = field(default_factory=set)
-    """Pictures that waited before we came."""
+    """Images that waited before we came."""
     alone_ns: dict[str, int] = field(default_factory=dict)
-    """Since when complete pictures have waited for their sidecars."""
+    """Since when complete images have waited for their sidecars."""
     stuck: dict[str, Odd] = field(default_factory=dict)
-    """Pictures that cannot be claimed."""
+    """Images that cannot be claimed."""
     told: str = ""
     told_ns: int = 0
     tidied_ns: int = 0
@@ -68,10 +68,10 @@ class _Watch:
 
 
 class FolderSource:
-    """Takes pictures from a folder, each exactly once, also over restarts and when the folder goes away."""
+    """Takes images from a folder, each exactly once, also over restarts and when the folder goes away."""
 
     can_wait = True
-    """A picture stays in the folder until there is room in the queue."""
+    """An image stays in the folder until there is room in the queue."""
 
     def __init__(
         self,
@@ -94,7 +94,7 @@ class FolderSource:
         self._claims = Claims(settings.path, settings.done or settings.path / DONE, settings.after)
 
     def events(self, wanted: Callable[[], bool]) -> Generator[SourceEvent]:
-        """Yield pictures as they are complete; begins with those that an earlier run claimed."""
+        """Yield images as they are complete; begins with those that an earlier run claimed."""
         was_open = False
         while True:
             try:
@@ -112,11 +112,11 @@ class FolderSource:
                 yield Idle()
 
     def done(self, arrival_id: str) -> None:
-        """Move or delete the claimed pictures of an answered part; `keep` leaves everything as it is."""
+        """Move or delete the claimed images of an answered part; `keep` leaves everything as it is."""
         self._claims.put_away(arrival_id)
 
     def _watch(self, ledger: Ledger, wanted: Callable[[], bool]) -> Generator[SourceEvent]:
-        """Yield pictures until the folder fails.
+        """Yield images until the folder fails.
 
         Raises:
             OSError: the folder is gone, unreadable or full.
@@ -161,7 +161,7 @@ class FolderSource:
         yield NotPutAway(self._put_away(answered))
 
     def _complete(self, watch: _Watch) -> Iterator[Found]:
-        """Yield the complete pictures in the folder, oldest first."""
+        """Yield the complete images in the folder, oldest first."""
         found = watch.listing.images()
         there = {one.name for one in found}
         watch.settling.keep_only(there)
@@ -200,13 +200,13 @@ class FolderSource:
         self._put_away_late(watch, now)
 
     def _put_away(self, arrival_ids: Iterable[str]) -> str:
-        """Put answered pictures away, and return why that failed; it is tried again later."""
+        """Put answered images away, and return why that failed; it is tried again later."""
         why = ""
         for arrival_id in arrival_ids:
             try:
                 self.done(arrival_id)
             except OSError as error:
-                why = f"judged pictures cannot be put away into {self._claims.done}: {_why(error)}"
+                why = f"judged images cannot be put away into {self._claims.done}: {_why(error)}"
         return why
 
     def _put_away_late(self, watch: _Watch, now: int) -> None:
@@ -221,7 +221,7 @@ class FolderSource:
                     self._claims.put_away_late(name)
 
     def _is_described(self, name: str, watch: _Watch, now: int) -> bool:
-        """Whether the picture's sidecar is all there, or has been waited for long enough."""
+        """Whether the image's sidecar is all there, or has been waited for long enough."""
         content = self._sidecar(self._settings.path / name)
         if not self._settings.sidecar_ms or (content is not None and is_sidecar(content)):
             watch.alone_ns.pop(name, None)
@@ -251,7 +251,7 @@ class FolderSource:
         return self._read(claimed.path, identity, names.fault)
 
     def _look_at(self, ledger: Ledger, found: Found, names: Names, watch: _Watch) -> SourceEvent:
-        """Read a picture that stays where it is; one that changed meanwhile is looked at again when it is still."""
+        """Read an image that stays where it is; one that changed meanwhile is looked at again when it is still."""
         identity = self._kept_identity(found, names, watch)
         if ledger.is_answered(identity.id):
             watch.kept.add(_key(found))
@@ -264,7 +264,7 @@ class FolderSource:
         return accepted
 
     def _leave(self, ledger: Ledger, found: Found, names: Names, watch: _Watch, why: str) -> SourceEvent:
-        """Answer a picture that cannot be claimed, once, and leave it where it is."""
+        """Answer an image that cannot be claimed, once, and leave it where it is."""
         watch.kept.add(_key(found))
         watch.stuck[_key(found)] = Odd(found.name, f"cannot be taken: {why}")
         identity = self._kept_identity(found, names, watch)
@@ -274,12 +274,12 @@ class FolderSource:
         return Accepted(Unreadable(identity, Reason.UNREADABLE, f"cannot be taken: {why}"), self._monotonic_ns())
 
     def _kept_identity(self, found: Found, names: Names, watch: _Watch) -> Identity:
-        """Return who a picture is that stays where it is: the same after a restart, another one when it changed."""
+        """Return who an image is that stays where it is: the same after a restart, another one when it changed."""
         arrival_id = uuid5(NAMESPACE_URL, f"{self._station}/{os.fsencode(_key(found)).hex()}").hex
         return self._identity(arrival_id, names, found.status, replayed=found.name in watch.at_start)
 
     def _read(self, path: Path, identity: Identity, fault: str) -> Accepted:
-        """Return a picture with its content, or why there is none: whatever is wrong with one file is its answer."""
+        """Return an image with its content, or why there is none: whatever is wrong with one file is its answer."""
         now = self._monotonic_ns()
         try:
             return Accepted(_content(path, identity, fault), now)
@@ -292,7 +292,7 @@ class FolderSource:
             return Accepted(Unreadable(identity, Reason.EXCEPTION, f"{type(error).__name__}: {error}"), now)
 
     def _names(self, name: str, path: Path) -> Names:
-        """Return what is known of a picture whose name is, or was, `name`; where nothing says the part: the active."""
+        """Return what is known of an image whose name is, or was, `name`; where nothing says the part: the active."""
         try:
             names = read_names(name, self._sidecar(path), self._settings)
         except Exception as error:
@@ -366,7 +366,7 @@ def _is_whole(path: Path) -> bool:
         status = path.lstat()
         if stat.S_ISREG(status.st_mode) and status.st_size <= MAX_BYTES:
             read_header(path.read_bytes())
-    except UnreadablePictureError as error:
+    except UnreadableImageError as error:
         return error.reason is Reason.TOO_LARGE
     except (OSError, MemoryError):
         return False

@@ -14,7 +14,7 @@ from watchdog.observers.inotify import InotifyObserver
 logger = logging.getLogger(__name__)
 
 # watchdog holds back a file that was renamed away for half a second, to pair it with where it went, and every later
-# event behind it. We rename every picture away ourselves and need no pairs.
+# event behind it. We rename every image away ourselves and need no pairs.
 inotify_move_event_grouper.InotifyMoveEventGrouper.delay = 0.0
 
 
@@ -60,7 +60,7 @@ class hints_from:  # noqa: N801 - reads as the verb it is
         except OSError as error:
             if error.errno in (errno.ENOENT, errno.ENOTDIR):
                 raise
-            logger.warning("%s: %s; pictures are found by listing it alone", self._folder, error)
+            logger.warning("%s: %s; images are found by listing it alone", self._folder, error)
 
     def __exit__(self, *_: object) -> None:
         if self._observer.is_alive():

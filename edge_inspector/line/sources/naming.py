@@ -1,4 +1,4 @@
-"""What a picture's place, name and sidecar file say about its part; all of it is somebody else's and is checked."""
+"""What an image's place, name and sidecar file say about its part; all of it is somebody else's and is checked."""
 
 import json
 import os
@@ -17,7 +17,7 @@ _LONGEST = 255
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """What a picture is a picture of; empty is what nothing said."""
+    """What an image is an image of; empty is what nothing said."""
 
     part: str = ""
     serial: str = ""
@@ -34,14 +34,14 @@ class Names:
 
 
 class WrongNameError(ValueError):
-    """What names a picture may not become a topic, a path or a line of a log."""
+    """What names an image may not become a topic, a path or a line of a log."""
 
 
 def read_names(path: str, sidecar: bytes | None, settings: FolderSettings) -> Names:
-    """Return what is known of a picture: sub-folders say least, then the file's name, then the sidecar.
+    """Return what is known of an image: sub-folders say least, then the file's name, then the sidecar.
 
     Args:
-        path: the picture's, below the watched folder.
+        path: the image's, below the watched folder.
         sidecar: the JSON file's content; None where there is none.
         settings: says which sub-folder and which part of the name means what.
 

@@ -1,4 +1,4 @@
-"""Is a part there? One picture of each: when it lies still in the middle, or else when it was nearest to it."""
+"""Is a part there? One image of each: when it lies still in the middle, or else when it was nearest to it."""
 
 from collections import deque
 from typing import TypeAlias
@@ -54,7 +54,7 @@ class Presence:
         return self._missed == _BLIND_FRAMES
 
     def see(self, image: Image) -> Image | None:
-        """Take the next frame in; return the picture of a part, exactly once for each."""
+        """Take the next frame in; return the image of a part, exactly once for each."""
         self._missed = 0
         grey = _small(image, self._region)
         background = grey if self._background is None else self._background
@@ -75,7 +75,7 @@ class Presence:
         return self._consider(max(abs(middle[0] - 0.5), abs(middle[1] - 0.5)), image)
 
     def _consider(self, distance: float, image: Image) -> Image | None:
-        """Return the picture when it will get no better."""
+        """Return the image when it will get no better."""
         if self._best is None or distance <= self._best[0]:
             self._best = (distance, image)
         nearest, best = self._best
@@ -98,7 +98,7 @@ class Presence:
 
 
 def _small(image: Image, region: tuple[int, int, int, int] | None) -> Grey:
-    """Return the region, which must lie in the picture, as a small grey picture."""
+    """Return the region, which must lie in the image, as a small grey image."""
     x, y, width, height = region or (0, 0, image.shape[1], image.shape[0])
     part = image[y : y + height, x : x + width]
     scale = _SIDE / max(part.shape[:2])

@@ -1,4 +1,4 @@
-"""Where pictures come from: the seam behind which folders and cameras are alike."""
+"""Where images come from: the seam behind which folders and cameras are alike."""
 
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
@@ -31,14 +31,14 @@ class Idle:
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """Pictures cannot come now; the source goes on trying."""
+    """Images cannot come now; the source goes on trying."""
 
     detail: str
 
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """Pictures can come."""
+    """Images can come."""
 
     detail: str
     warning: str = ""
@@ -55,7 +55,7 @@ class PassedOver:
 
 @dataclass(frozen=True, slots=True)
 class NotPutAway:
-    """Answered pictures stay claimed."""
+    """Answered images stay claimed."""
 
     detail: str
     """How many, and why; empty when there are none any more."""
@@ -69,11 +69,11 @@ class Source(Protocol):
 
     @property
     def can_wait(self) -> bool:
-        """Whether a picture may wait where it is while the queue is full."""
+        """Whether an image may wait where it is while the queue is full."""
         ...
 
     def events(self, wanted: Callable[[], bool]) -> Generator[SourceEvent]:
-        """Yield arrivals and changes of state, at least one event a second; takes no picture while not `wanted()`."""
+        """Yield arrivals and changes of state, at least one event a second; takes no image while not `wanted()`."""
         ...
 
     def done(self, arrival_id: str) -> None:

@@ -1,4 +1,4 @@
-"""Requests for a picture: committed before the exposure, answered exactly once, the same id never exposed twice."""
+"""Requests for an image: committed before the exposure, answered exactly once, the same id never exposed twice."""
 
 import queue
 from collections.abc import Callable
@@ -14,7 +14,7 @@ SAME_REQUEST_NS = 60_000_000_000
 
 @dataclass(frozen=True, slots=True)
 class Trigger:
-    """An accepted request for a picture."""
+    """An accepted request for an image."""
 
     id: str
     """The arrival's."""
@@ -35,7 +35,7 @@ class Repeated:
 
 
 @dataclass(frozen=True, slots=True)
-class TriggerDesk:
+class TriggerRouter:
     """Takes requests from the state and PLC threads and hands them to the camera's and the deadline's."""
 
     part: Callable[[], str]
@@ -43,7 +43,7 @@ class TriggerDesk:
     monotonic_ns: Now = field(repr=False)
     now_ns: Now = field(repr=False)
     camera: Callable[[Trigger], None] = field(repr=False)
-    """Asks for the picture."""
+    """Asks for the image."""
     deadlines: "queue.SimpleQueue[Accepted | Trigger]" = field(repr=False)
     recent: dict[str, tuple[str, int]] = field(default_factory=dict, repr=False)
     """By trigger id: its arrival, and when on the monotonic clock. The ledger knows them by a clock that may be set
@@ -57,10 +57,10 @@ class TriggerDesk:
         return None if before is None else Repeated(before)
 
     def accept(self, ledger: Ledger, trigger_id: str) -> Trigger | Repeated:
-        """Commit a request and ask for its picture, unless the same request was made before.
+        """Commit a request and ask for its image, unless the same request was made before.
 
         Raises:
-            DiskError: nothing was committed, no picture is taken: the request is rejected.
+            DiskError: nothing was committed, no image is taken: the request is rejected.
         """
         repeated = self.repeated(ledger, trigger_id)
         if repeated is not None:

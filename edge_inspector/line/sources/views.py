@@ -1,4 +1,4 @@
-"""Puts the pictures of one part together: told apart by view, held together by serial, one answer for all of them."""
+"""Puts the images of one part together: told apart by view, held together by serial, one answer for all of them."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -17,16 +17,16 @@ _AND = "+"
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """A part whose pictures are coming."""
+    """A part whose images are coming."""
 
     first_ns: int
     """Monotonic."""
     identity: Identity
-    pictures: list[Frame | Unreadable] = field(default_factory=list)
+    images: list[Frame | Unreadable] = field(default_factory=list)
 
     @property
     def seen(self) -> set[str]:
-        return {picture.identity.view for picture in self.pictures}
+        return {image.identity.view for image in self.images}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class Assembly:
         return not self._open
 
     def joins(self, ledger: Ledger, names: Names) -> str:
-        """Return the arrival of the part that a picture belongs to; empty when it begins a part."""
+        """Return the arrival of the part that an image belongs to; empty when it begins a part."""
         if names.part not in self._views or not names.serial:
             return ""
         for arrival_id, part in self._open.items():
@@ -65,17 +65,17 @@ class Assembly:
         return self._answered_without(ledger, names)
 
     def add(self, accepted: Accepted) -> Iterator[Accepted]:
-        """Take a picture in and yield what can be judged now: the picture itself, its whole part, or nothing."""
+        """Take an image in and yield what can be judged now: the image itself, its whole part, or nothing."""
         arrival = accepted.arrival
         identity = arrival.identity
         if isinstance(arrival, Views) or identity.part not in self._views or _has_bad_name(arrival):
             yield accepted
         elif not identity.serial:
-            detail = f"a picture of {identity.part}, which has views, needs a serial"
+            detail = f"an image of {identity.part}, which has views, needs a serial"
             yield replace(accepted, arrival=Unreadable(identity, Reason.BAD_NAME, detail))
         else:
             part = self._open.setdefault(identity.id, _Part(accepted.accepted_ns, identity))
-            part.pictures.append(self._known(arrival))
+            part.images.append(self._known(arrival))
             if not self._missing(part):
                 self._closed.pop((identity.part, identity.serial), None)
                 yield self._close(part, accepted.accepted_ns)
@@ -86,18 +86,18 @@ class Assembly:
         for part in tuple(self._open.values()):
             if now - part.first_ns >= self._within_ns:
                 missing = self._missing(part)
-                detail = f"no picture of view {', '.join(missing)} within {self._within_ns / 1e6:.0f} ms"
+                detail = f"no image of view {', '.join(missing)} within {self._within_ns / 1e6:.0f} ms"
                 identity = replace(part.identity, view=_AND.join(missing))
-                part.pictures.append(Unreadable(identity, Reason.MISSING_VIEW, detail))
+                part.images.append(Unreadable(identity, Reason.MISSING_VIEW, detail))
                 self._closed[identity.part, identity.serial] = _Closed(identity.id, missing, now)
                 yield self._close(part, now)
         self._closed = {key: one for key, one in self._closed.items() if now - one.at_ns < _STRAGGLER_NS}
 
     def _close(self, part: _Part, accepted_ns: int) -> Accepted:
         del self._open[part.identity.id]
-        replayed = any(picture.identity.replayed for picture in part.pictures)
+        replayed = any(image.identity.replayed for image in part.images)
         identity = replace(part.identity, view="", replayed=replayed)
-        return Accepted(Views(identity, tuple(part.pictures)), accepted_ns)
+        return Accepted(Views(identity, tuple(part.images)), accepted_ns)
 
     def _missing(self, part: _Part) -> tuple[str, ...]:
         return tuple(view for view in self._views[part.identity.part] if view not in part.seen)

@@ -1,4 +1,4 @@
-"""Which part is inspected: said by the supervisor, heard by whoever binds a picture to a part."""
+"""Which part is inspected: said by the supervisor, heard by whoever binds an image to a part."""
 
 import contextlib
 import queue
@@ -20,7 +20,7 @@ class ActivePart:
         self._said.put(part)
 
     def now(self) -> str:
-        """Return the part that a picture accepted now is bound to."""
+        """Return the part that an image accepted now is bound to."""
         with contextlib.suppress(queue.Empty):
             while True:
                 self._part = self._said.get_nowait()
@@ -29,7 +29,7 @@ class ActivePart:
 
 @dataclass(frozen=True, slots=True)
 class GoldenCheck:
-    """A wish to see a part's golden pictures judged now, by the thread that judges."""
+    """A wish to see a part's golden images judged now, by the thread that judges."""
 
     part: str
     reply: Reply = field(repr=False)

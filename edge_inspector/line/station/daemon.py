@@ -25,10 +25,10 @@ from edge_inspector.line.archive.trace import trace_of
 from edge_inspector.line.health.metrics import News, serve_metrics
 from edge_inspector.line.ledger.ledger_file import prepare_ledger
 from edge_inspector.line.station.crew import Crew, MakeStation
-from edge_inspector.line.station.reload import Judging, Opening, Reload
+from edge_inspector.line.station.reload import JudgingSetup, Opening, Reload
 from edge_inspector.line.station.stage import PartLine
-from edge_inspector.line.station.station import Station, World, state_folder
-from edge_inspector.line.station.supervisor import Alive, Come, Gone, Restart, Signs
+from edge_inspector.line.station.station import Environment, Station, state_folder
+from edge_inspector.line.station.supervisor import Come, Gone, Heartbeat, Restart, Signs
 from edge_inspector.line.station.systemd import notify, watchdog_seconds
 from edge_inspector.settings import PartSettings, Settings, StationSettings
 from edge_inspector.wire.messages import BundleMessage
@@ -53,7 +53,7 @@ def serve(settings: Settings, read_again: Callable[[], Settings]) -> int:
         DataError: no bundle of any station can be used.
         DiskError: a ledger cannot be opened.
     """
-    world = World(time.time_ns, time.monotonic_ns, new_arrival_id, Random())  # noqa: S311 - jitter, not secrets
+    environment = Environment(time.time_ns, time.monotonic_ns, new_arrival_id, Random())  # noqa: S311 - jitter, not secrets
     stop, crashed = threading.Event(), threading.Event()
     signs: Signs = queue.SimpleQueue()
     reloads: queue.SimpleQueue[bool] = queue.SimpleQueue()
@@ -65,12 +65,12 @@ def serve(settings: Settings, read_again: Callable[[], Settings]) -> int:
         _metrics(settings) as news,
     ):
         cache = GraphCache(settings.state_dir / "engine-cache", settings.performance)
-        judging = {station.name: Judging(*open_parts(settings, station, cache)) for station in settings.station}
+        judging = {station.name: JudgingSetup(*open_parts(settings, station, cache)) for station in settings.station}
         able = _able(judging)
-        make = partial(_station, world=world, signs=signs, news=news)
+        make = partial(_station, environment=environment, signs=signs, news=news)
         made = {station.name: make(settings, station, judging[station.name]) for station in settings.station}
         _keep_memory_small()
-        crew = Crew(signs, stop.is_set, world.monotonic_ns)
+        crew = Crew(signs, stop.is_set, environment.monotonic_ns)
         crew.start(made)
         tell = partial(notify, os.environ)
         opening = Opening(partial(open_part, cache=cache), make)
@@ -123,7 +123,7 @@ class _Served:
                     self._stops[name], self._last[name] = stop, now
                 case Gone(station=name):
                     del self._stops[name], self._last[name]
-                case Alive(station=name, status=said):
+                case Heartbeat(station=name, status=said):
                     if name in self._last:
                         self._last[name] = now
                         status.add(said)
@@ -154,7 +154,13 @@ def _metrics(settings: Settings) -> Iterator["News | None"]:
 
 
 def _station(
-    settings: Settings, station: StationSettings, judging: Judging, *, world: World, signs: Signs, news: "News | None"
+    settings: Settings,
+    station: StationSettings,
+    judging: JudgingSetup,
+    *,
+    environment: Environment,
+    signs: Signs,
+    news: "News | None",
 ) -> MakeStation:
     """Have the station's ledger ready, and return what makes the station of it.
 
@@ -166,10 +172,10 @@ def _station(
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DiskError(f"{folder}: {error.strerror}; expected a folder, or room for one") from error
-    ledger = prepare_ledger(folder / "ledger.db", world.new_id, world.now_ns)
+    ledger = prepare_ledger(folder / "ledger.db", environment.new_id, environment.now_ns)
     parts = judging.bundles, judging.lines
     return lambda stop: Station(
-        settings, station, *parts, world=world, stop=stop, signs=signs, prepared=ledger, news=news
+        settings, station, *parts, environment=environment, stop=stop, signs=signs, prepared=ledger, news=news
     )
 
 
@@ -188,7 +194,7 @@ def open_parts(
     return bundles, lines
 
 
-def _able(judging: Mapping[str, Judging]) -> tuple[str, ...]:
+def _able(judging: Mapping[str, JudgingSetup]) -> tuple[str, ...]:
     """Return the stations that can judge a part at least; the others are served too, so that each says what it lacks.
 
     Raises:
@@ -238,7 +244,7 @@ def _open_line(
 
 
 def _golden_of_all(lines: Mapping[str, PartLine]) -> tuple[str, ...]:
-    """Judge the golden pictures of a part's bundle and of those of its views."""
+    """Judge the golden images of a part's bundle and of those of its views."""
     found = ((view, problem) for view, line in lines.items() for problem in line.golden())
     return tuple(f"view {view}: {problem}" if view else problem for view, problem in found)
 

@@ -21,7 +21,7 @@ _TAKEN_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class Judging:
+class JudgingSetup:
     """What a station judges with."""
 
     bundles: Mapping[str, Bundle]
@@ -33,7 +33,7 @@ class Opening:
     """How parts and stations are made, at the start and later."""
 
     part: Callable[[PartSettings, Settings, StationSettings], tuple[Bundle, PartLine]]
-    station: Callable[[Settings, StationSettings, Judging], MakeStation]
+    station: Callable[[Settings, StationSettings, JudgingSetup], MakeStation]
     """Has its ledger ready, too."""
 
 
@@ -42,7 +42,7 @@ class _Plan:
     """A reload that has passed its checks."""
 
     settings: Settings
-    judging: Mapping[str, Judging]
+    judging: Mapping[str, JudgingSetup]
     leaving: tuple[str, ...]
     """Stations that end: taken out of the settings, or wired in another way."""
     added: Mapping[str, MakeStation]
@@ -73,7 +73,7 @@ class Reload:
     stopping: Callable[[], bool] = field(repr=False)
     monotonic_ns: Now = field(repr=False)
 
-    def run(self, settings: Settings, crew: Crew, judging: Mapping[str, Judging]) -> None:
+    def run(self, settings: Settings, crew: Crew, judging: Mapping[str, JudgingSetup]) -> None:
         """Reload as often as asked, beginning with what the daemon was started with."""
         while self._is_asked():
             self.tell("RELOADING=1", f"MONOTONIC_USEC={self.monotonic_ns() // 1000}", "STATUS=reloading")
@@ -99,7 +99,7 @@ class Reload:
             wanted = self.asked.get()
         return wanted
 
-    def _checked(self, settings: Settings, crew: Crew, judging: Mapping[str, Judging]) -> _Plan:
+    def _checked(self, settings: Settings, crew: Crew, judging: Mapping[str, JudgingSetup]) -> _Plan:
         """Return what the settings file says now, every bundle verified and its golden images judged.
 
         Raises:
@@ -115,7 +115,7 @@ class Reload:
                 _check_active_part(station, crew.station(station.name).active_part())
         opened = {
             station.name: self._opened(
-                new, station, before.get(station.name, station), judging.get(station.name, Judging({}, {}))
+                new, station, before.get(station.name, station), judging.get(station.name, JudgingSetup({}, {}))
             )
             for station in new.station
         }
@@ -130,7 +130,9 @@ class Reload:
             },
         )
 
-    def _opened(self, settings: Settings, station: StationSettings, before: StationSettings, old: Judging) -> Judging:
+    def _opened(
+        self, settings: Settings, station: StationSettings, before: StationSettings, old: JudgingSetup
+    ) -> JudgingSetup:
         known = {part.name: part for part in before.part if station.threads == before.threads}
         bundles, lines = {}, {}
         for part in station.part:
@@ -147,10 +149,10 @@ class Reload:
                     raise DataError(words) from error
                 logger.warning("still not ready: %s", words)
                 lines[part.name] = PartLine(None, None, str(error))
-        return Judging(bundles, lines)
+        return JudgingSetup(bundles, lines)
 
     def _kept_or_fresh(
-        self, settings: Settings, station: StationSettings, part: PartSettings, old: Judging, *, same: bool
+        self, settings: Settings, station: StationSettings, part: PartSettings, old: JudgingSetup, *, same: bool
     ) -> tuple[Bundle, PartLine]:
         """Return what judged the part before where that is unchanged, else what was opened anew."""
         bundle = old.bundles.get(part.name)
@@ -188,7 +190,7 @@ class Reload:
             try:
                 taken.get(timeout=_TAKEN_S)
             except queue.Empty:
-                continue  # a picture is being judged, or waits for the disk
+                continue  # an image is being judged, or waits for the disk
             missing -= 1
 
 
@@ -199,7 +201,7 @@ def check_changeable(running: Settings, wanted: Settings) -> None:
         SettingsError: the message names the key, never a value.
     """
     if wanted.mqtt.legacy and running != wanted:
-        raise SettingsError("mqtt.legacy draws its pictures with the limits of the start: `systemctl restart` takes it")
+        raise SettingsError("mqtt.legacy draws its images with the limits of the start: `systemctl restart` takes it")
     dumped = [settings.model_dump(mode="json", exclude={"station"}) for settings in (running, wanted)]
     changed = next(_changed("", *dumped), "")
     if changed:
@@ -238,7 +240,7 @@ def _changed(key: str, old: object, new: object) -> Iterator[str]:
         yield key
 
 
-def _in_words(judging: Mapping[str, Judging]) -> str:
+def _in_words(judging: Mapping[str, JudgingSetup]) -> str:
     return ", ".join(
         f"{station} {part} {new.bundles[part].id if part in new.bundles else 'cannot be judged'}"
         for station, new in judging.items()

@@ -1,4 +1,4 @@
-"""The two loops of a station that judge: one takes pictures in, one answers them."""
+"""The two loops of a station that judge: one takes images in, one answers them."""
 
 import logging
 import queue
@@ -13,7 +13,7 @@ from edge_inspector.inspection.inspector import Evidence, Inspection, Inspector
 from edge_inspector.inspection.model import Arrival, Frame, Identity, Judgement, Reason, Unreadable, Views
 from edge_inspector.inspection.overlays import thumbnail
 from edge_inspector.inspection.worst import worst_of
-from edge_inspector.line.archive.archive import Keepsake
+from edge_inspector.line.archive.archive import ArchivedImage
 from edge_inspector.line.archive.trace import frame_digest
 from edge_inspector.line.collect.collector import Shot
 from edge_inspector.line.ledger.ledger import Ledger
@@ -39,18 +39,18 @@ class PartLine:
     trace: Trace = field(default_factory=Trace)
     """What all its verdicts are made with."""
     golden: Callable[[], tuple[str, ...]] = tuple
-    """Judges the bundle's golden pictures and returns what differs; for the judging thread alone."""
+    """Judges the bundle's golden images and returns what differs; for the judging thread alone."""
     views: Mapping[str, "PartLine"] = field(default_factory=dict)
     """What judges a view, where that is a bundle of its own."""
 
     def for_view(self, view: str) -> "PartLine":
-        """Return what judges pictures of that view."""
+        """Return what judges images of that view."""
         return self.views.get(view, self)
 
 
 @dataclass(frozen=True, slots=True)
 class NewParts:
-    """What judges from the next picture on; `taken` hears when the judging thread has it."""
+    """What judges from the next image on; `taken` hears when the judging thread has it."""
 
     lines: Mapping[str, PartLine]
     taken: "queue.SimpleQueue[None]" = field(repr=False)
@@ -71,7 +71,7 @@ class Intake:
     announce: Announce = field(repr=False)
     paused: threading.Event
     assembly: Assembly
-    """Puts several pictures of one part together."""
+    """Puts several images of one part together."""
     station: str = ""
     is_marked: Callable[[str], bool] = lambda _serial: False
     """Whether a serial is a challenge part's."""
@@ -82,7 +82,7 @@ class Intake:
         """Take in until stopped or closed; triggers that an earlier run accepted and did not answer come first."""
         with self.open_ledger() as ledger, closing(self.source.events(self._wanted)) as events:
             self._answer_open_triggers(ledger)
-            self._answer_open_pictures(ledger)
+            self._answer_open_images(ledger)
             for event in events:
                 self.worker.tick()
                 if isinstance(event, Accepted):
@@ -125,19 +125,19 @@ class Intake:
             trigger = Trigger(arrival_id, trigger_id, part, 0, accepted_ns)
             judgement = Judgement(Reason.RESTARTED, "the program ended before the trigger was answered")
             identity = identity_of(trigger, self.station, replayed=True)
-            answer_without_picture(ledger, identity, judgement, self.worker, self.announce, 0.0)
+            answer_without_image(ledger, identity, judgement, self.worker, self.announce, 0.0)
 
-    def _answer_open_pictures(self, ledger: Ledger) -> None:
-        """Answer the pictures that waited in memory when the program ended: they are gone with it."""
+    def _answer_open_images(self, ledger: Ledger) -> None:
+        """Answer the images that waited in memory when the program ended: they are gone with it."""
         died_with = ledger.open_attempts()
-        for identity in ledger.open_pictures():
+        for identity in ledger.open_images():
             crashed = identity.id in died_with
             judgement = (
-                Judgement(Reason.CRASHED, "the program ended while it judged this picture")
+                Judgement(Reason.CRASHED, "the program ended while it judged this image")
                 if crashed
-                else Judgement(Reason.RESTARTED, "the program ended while the picture waited")
+                else Judgement(Reason.RESTARTED, "the program ended while the image waited")
             )
-            answer_without_picture(ledger, replace(identity, replayed=True), judgement, self.worker, self.announce, 0.0)
+            answer_without_image(ledger, replace(identity, replayed=True), judgement, self.worker, self.announce, 0.0)
 
     def _wanted(self) -> bool:
         blocked = self.source.can_wait and self.arrivals.full()
@@ -179,21 +179,21 @@ class Intake:
                 return
 
     def _note(self, ledger: Ledger, identity: Identity) -> None:
-        """Note a picture that is nowhere but in memory; the answer itself waits for the disk, this does not."""
+        """Note an image that is nowhere but in memory; the answer itself waits for the disk, this does not."""
         try:
-            ledger.accept_picture(identity)
+            ledger.accept_image(identity)
         except DiskError as error:
             self.worker.reports.put(ledger_fault(error))
 
     def _overrun(self, ledger: Ledger, identity: Identity) -> None:
-        judgement = Judgement(Reason.OVERRUN, f"{self.arrivals.maxsize} pictures wait already")
-        answer_without_picture(ledger, identity, judgement, self.worker, self.announce, 0.0)
+        judgement = Judgement(Reason.OVERRUN, f"{self.arrivals.maxsize} images wait already")
+        answer_without_image(ledger, identity, judgement, self.worker, self.announce, 0.0)
 
 
-def answer_without_picture(
+def answer_without_image(
     ledger: Ledger, identity: Identity, judgement: Judgement, worker: Worker, announce: Announce, waited_ms: float
 ) -> None:
-    """Commit and announce an answer that no picture was looked at for, unless the part has one.
+    """Commit and announce an answer that no image was looked at for, unless the part has one.
 
     However long the disk refuses: a trigger that nobody answers would leave the station not ready for ever.
     """
@@ -225,7 +225,7 @@ def answer_without_picture(
 
 @dataclass(frozen=True, slots=True)
 class _Looked:
-    """An inspection, and the pictures that are published of it."""
+    """An inspection, and the images that are published of it."""
 
     inspection: Inspection
     thumb: bytes | None = None
@@ -237,7 +237,7 @@ class _Looked:
 
 @dataclass(frozen=True, slots=True)
 class Answering:
-    """Judges what was taken in, commits the answer, announces it, and only then lets go of the picture."""
+    """Judges what was taken in, commits the answer, announces it, and only then lets go of the image."""
 
     parts: dict[str, PartLine]
     arrivals: "queue.Queue[Accepted | Last]"
@@ -250,12 +250,12 @@ class Answering:
     thumb_bytes: int
     checks: "queue.SimpleQueue[GoldenCheck]" = field(default_factory=queue.SimpleQueue)
     show: Callable[[Evidence, Judgement], tuple[bytes, ...]] = lambda _evidence, _judgement: ()
-    """Further pictures for who wants them (the prior system's topics)."""
-    keep: Callable[[Keepsake], None] = lambda _keepsake: None
-    """Takes a judged picture for the archive, without waiting."""
+    """Further images for who wants them (the prior system's topics)."""
+    keep: Callable[[ArchivedImage], None] = lambda _keepsake: None
+    """Takes a judged image for the archive, without waiting."""
     renewals: "queue.SimpleQueue[NewParts]" = field(default_factory=queue.SimpleQueue)
     offer: Callable[[Shot], None] = lambda _shot: None
-    """Takes an answered part for who collects pictures to teach from, without waiting."""
+    """Takes an answered part for who collects images to train from, without waiting."""
     emptied: threading.Event = field(default_factory=threading.Event)
     """Set when all is answered that was taken in before the station was closed."""
 
@@ -278,7 +278,7 @@ class Answering:
                     self._answer(ledger, accepted, died_with)
 
     def _renew(self) -> None:
-        """Take up a reload between two pictures: each is judged by one bundle as a whole."""
+        """Take up a reload between two images: each is judged by one bundle as a whole."""
         while not self.renewals.empty():
             new = self.renewals.get()
             self.parts.clear()
@@ -323,8 +323,8 @@ class Answering:
         try:
             self.done(arrival_id)
         except OSError as error:
-            # The answer stands; the picture stays claimed, and the source tries again.
-            self.worker.reports.put(Fault("put_away", f"judged pictures cannot be put away: {error}"))
+            # The answer stands; the image stays claimed, and the source tries again.
+            self.worker.reports.put(Fault("put_away", f"judged images cannot be put away: {error}"))
 
     def _judge_and_record(self, ledger: Ledger, accepted: Accepted, died_with: frozenset[str]) -> None:
         arrival = accepted.arrival
@@ -366,8 +366,8 @@ class Answering:
         """Judge, and draw what is shown of it; whatever goes wrong in either is an answer too."""
         view = arrival.identity.view
         try:
-            pictures = arrival.pictures if isinstance(arrival, Views) else (arrival,)
-            looks = tuple((one.identity.view, self._inspect(part, one, died_with)) for one in pictures)
+            frames = arrival.images if isinstance(arrival, Views) else (arrival,)
+            looks = tuple((one.identity.view, self._inspect(part, one, died_with)) for one in frames)
             view, inspection = worst_of(looks)
             thumb, images = self._thumb(arrival.identity, inspection)
             shown = () if inspection.evidence is None else self.show(inspection.evidence, inspection.judgement)
@@ -378,7 +378,7 @@ class Answering:
 
     def _inspect(self, part: PartLine | None, arrival: Frame | Unreadable, died_with: frozenset[str]) -> Inspection:
         if arrival.identity.id in died_with:
-            return _without(Reason.CRASHED, "the program ended while it judged this picture")
+            return _without(Reason.CRASHED, "the program ended while it judged this image")
         if isinstance(arrival, Unreadable):
             return _without(arrival.reason, arrival.detail)
         if part is None:
@@ -407,22 +407,22 @@ class Answering:
 
 
 def _golden_problems(line: PartLine) -> tuple[str, ...]:
-    """Judge the golden pictures now; they may have been removed since the start."""
+    """Judge the golden images now; they may have been removed since the start."""
     try:
         return line.golden()
     except (OSError, ValueError) as error:
-        return (f"the golden pictures cannot be read: {error}",)
+        return (f"the golden images cannot be read: {error}",)
 
 
 def _deciding(arrival: Arrival, view: str) -> Frame | None:
-    """Return the picture that decided, None where there was none to look at."""
-    pictures = arrival.pictures if isinstance(arrival, Views) else (arrival,)
-    return next((one for one in pictures if isinstance(one, Frame) and one.identity.view == view), None)
+    """Return the image that decided, None where there was none to look at."""
+    frames = arrival.images if isinstance(arrival, Views) else (arrival,)
+    return next((one for one in frames if isinstance(one, Frame) and one.identity.view == view), None)
 
 
-def _keepsake(frame: Frame, inspection: Inspection, part: PartLine | None) -> Keepsake:
+def _keepsake(frame: Frame, inspection: Inspection, part: PartLine | None) -> ArchivedImage:
     inspector = part.inspector if part else None
-    return Keepsake(
+    return ArchivedImage(
         id=frame.identity.id,
         verdict=inspection.judgement.verdict,
         captured_ns=frame.identity.captured_ns,
@@ -434,7 +434,7 @@ def _keepsake(frame: Frame, inspection: Inspection, part: PartLine | None) -> Ke
 
 
 def _without(reason: Reason, detail: str) -> Inspection:
-    """Return an inspection that looked at no picture."""
+    """Return an inspection that looked at no image."""
     return Inspection(Judgement(reason, detail), None, ())
 
 
@@ -469,10 +469,10 @@ class Deadlines:
         waited_ms = self.deadline_ns / 1e6
         judgement = Judgement(Reason.LATE, f"no answer within {waited_ms:.0f} ms")
         identity = self._identity(accepted)
-        answer_without_picture(ledger, identity, judgement, self.worker, self.announce, waited_ms)
+        answer_without_image(ledger, identity, judgement, self.worker, self.announce, waited_ms)
 
     def _is_due(self, ledger: Ledger, accepted: Accepted | Trigger) -> bool:
-        """Whether ERROR is owed: for a trigger always, for a picture that came by itself only once it is looked at."""
+        """Whether ERROR is owed: for a trigger always, for an image that came by itself only once it is looked at."""
         match accepted:
             case Trigger(id=arrival_id):
                 return not ledger.is_answered(arrival_id)

@@ -16,13 +16,13 @@ import edge_inspector
 from edge_inspector.bundle import Bundle
 from edge_inspector.inspection.inspector import Evidence
 from edge_inspector.inspection.model import Judgement
-from edge_inspector.line.archive.archive import Archive, Shelf
-from edge_inspector.line.broker.commands import Asked
+from edge_inspector.line.archive.archive import Archive, ArchiveFolders
+from edge_inspector.line.broker.commands import AcceptedCommand
 from edge_inspector.line.broker.legacy import Legacy
-from edge_inspector.line.broker.link import Dial, Inbox, Will
+from edge_inspector.line.broker.link import ConnectionOptions, Inbox, Will
 from edge_inspector.line.broker.peers import Peers
 from edge_inspector.line.broker.plc import Plc
-from edge_inspector.line.broker.publisher import Publisher, Wake
+from edge_inspector.line.broker.publisher import NewResults, Publisher
 from edge_inspector.line.broker.shifts import turn_at
 from edge_inspector.line.broker.state import State, StateValue
 from edge_inspector.line.collect.collector import Collector
@@ -37,12 +37,12 @@ from edge_inspector.line.sources.capture import CameraNews, CaptureSource
 from edge_inspector.line.sources.folder import FolderSource, Joins
 from edge_inspector.line.sources.judged_images import judged_of
 from edge_inspector.line.sources.source import Accepted, Last, Now, Source
-from edge_inspector.line.sources.triggers import Trigger, TriggerDesk
+from edge_inspector.line.sources.triggers import Trigger, TriggerRouter
 from edge_inspector.line.sources.views import Assembly
 from edge_inspector.line.station.changeover import ActivePart, GoldenCheck
 from edge_inspector.line.station.renewal import Refusal, Renewal, Renewals
 from edge_inspector.line.station.stage import Answering, Deadlines, Intake, NewParts, PartLine
-from edge_inspector.line.station.supervisor import Desk, Signs, Supervisor
+from edge_inspector.line.station.supervisor import Signs, StationChannels, Supervisor
 from edge_inspector.line.ticks import Answered, Fault, Reports, Worker
 from edge_inspector.settings import (
     CaptureSettings,
@@ -57,11 +57,11 @@ from edge_inspector.wire.topics import pool_topic, workers_topic
 
 _JOIN_S = 5.0
 _KEEPSAKES = 8
-"""Parts whose pictures may wait for the archive, and as many to be collected: they are large."""
+"""Parts whose images may wait for the archive, and as many to be collected: they are large."""
 
 
 @dataclass(frozen=True, slots=True)
-class World:
+class Environment:
     """Time, chance and identity, as the process gives them."""
 
     now_ns: Now
@@ -80,7 +80,7 @@ class Station:
         bundles: Mapping[str, Bundle],
         parts: Mapping[str, PartLine],
         *,
-        world: World,
+        environment: Environment,
         stop: threading.Event,
         signs: Signs,
         prepared: Prepared | None = None,
@@ -90,7 +90,7 @@ class Station:
         self._station = station
         self._bundles = bundles
         self._parts = parts
-        self._world = world
+        self._environment = environment
         self._stop = stop
         self._signs = signs
         self._news = news
@@ -100,7 +100,7 @@ class Station:
         self._prepared = prepared or Prepared(looked_over=True)
         if self._prepared.set_aside:
             self._reports.put(Fault("ledger_new", self._prepared.set_aside))
-        self._commands: queue.SimpleQueue[Asked] = queue.SimpleQueue()
+        self._commands: queue.SimpleQueue[AcceptedCommand] = queue.SimpleQueue()
         self._paused = threading.Event()
         self._closing, self._emptied = threading.Event(), threading.Event()
         self.ended = threading.Event()
@@ -139,7 +139,7 @@ class Station:
         for thread in threads.values():
             thread.start()
         with self._open_ledger() as ledger:
-            supervisor = Supervisor(self._desk(ledger), tuple(threads))
+            supervisor = Supervisor(self._channels(ledger), tuple(threads))
             supervisor.run()
             self._stop.set()
             for name in judging:
@@ -164,8 +164,8 @@ class Station:
         """Have it end by itself: not ready at once, nothing more is taken in, and what was is answered first."""
         self._closing.set()
 
-    def _desk(self, ledger: Ledger) -> Desk:
-        return Desk(
+    def _channels(self, ledger: Ledger) -> StationChannels:
+        return StationChannels(
             station=self._station,
             active_part=self._active_part,
             listeners=(self._for_intake, self._for_state, self._for_plc, self._for_reload),
@@ -190,8 +190,8 @@ class Station:
             is_collecting=self._collector.busy.is_set,
             renewals=self._renewals,
             new_parts=self._new_parts,
-            now_ns=self._world.now_ns,
-            monotonic_ns=self._world.monotonic_ns,
+            now_ns=self._environment.now_ns,
+            monotonic_ns=self._environment.monotonic_ns,
         )
 
     def active_part(self) -> str:
@@ -216,7 +216,7 @@ class Station:
         self._renewals.put(Refusal(why))
 
     def _judging(self, stop: threading.Event) -> dict[str, Callable[[], None]]:
-        assembly = _assembly(self._station, self._world.monotonic_ns)
+        assembly = _assembly(self._station, self._environment.monotonic_ns)
         source = self._open_source(assembly)
         deadline_ns = self._station.deadline_ms * 1_000_000
         intake = Intake(
@@ -233,10 +233,10 @@ class Station:
             self._closing,
         )
         archive = Archive(
-            Shelf(archive_folder(self._settings, self._station)),
+            ArchiveFolders(archive_folder(self._settings, self._station)),
             self._settings.archive,
             self._worker("archive", stop),
-            self._world.now_ns,
+            self._environment.now_ns,
             queue.Queue(_KEEPSAKES),
             judged=judged_of(self._station.source) if isinstance(self._station.source, FolderSettings) else None,
         )
@@ -270,7 +270,7 @@ class Station:
             self._settings.ledger,
             self._worker("upkeep", stop),
             self._open_ledger,
-            self._world.now_ns,
+            self._environment.now_ns,
             self._prepared.looked_over,
         )
         return {
@@ -289,18 +289,18 @@ class Station:
                 self._station.name,
                 self._for_intake.now,
                 mqtt=self._settings.mqtt,
-                new_id=self._world.new_id,
+                new_id=self._environment.new_id,
                 open_ledger=self._open_ledger,
-                now_ns=self._world.now_ns,
-                monotonic_ns=self._world.monotonic_ns,
-                rng=self._world.rng,
+                now_ns=self._environment.now_ns,
+                monotonic_ns=self._environment.monotonic_ns,
+                rng=self._environment.rng,
                 say_again=self._inboxes["results"].put,
             )
         return open_source(
             self._station.source,
             self._station.name,
             self._for_intake.now,
-            world=self._world,
+            environment=self._environment,
             open_ledger=self._open_ledger,
             wait=self._wait,
             joins=assembly.joins,
@@ -314,7 +314,7 @@ class Station:
             self._dial("results"),
             self._worker("results", stop),
             self._open_ledger,
-            self._world.rng,
+            self._environment.rng,
             self._settings.ledger.thumb_mb * 1_000_000,
             self._settings.ledger.undelivered_rows,
             _senders(self._settings, self._station),
@@ -324,8 +324,8 @@ class Station:
             self._dial("state", will=will, subscribe=f"{self._base}/cmd/#"),
             self._worker("state", stop),
             self._open_ledger,
-            self._world.rng,
-            self._world.now_ns,
+            self._environment.rng,
+            self._environment.now_ns,
             self._commands,
             self._inboxes["results"],
             self._trigger_desk(self._for_state),
@@ -343,7 +343,7 @@ class Station:
             ),
             self._worker("plc", stop),
             self._open_ledger,
-            self._world.rng,
+            self._environment.rng,
             self._commands,
             self._trigger_desk(self._for_plc),
         )
@@ -352,23 +352,34 @@ class Station:
     def _wait(self, seconds: float) -> None:
         self._stop.wait(seconds)
 
-    def _trigger_desk(self, part: ActivePart) -> TriggerDesk | None:
-        """Return where one thread brings its triggers; None where pictures come by themselves."""
+    def _trigger_desk(self, part: ActivePart) -> TriggerRouter | None:
+        """Return where one thread brings its triggers; None where images come by themselves."""
         source = self._station.source
         if not isinstance(source, CaptureSettings) or source.trigger != "mqtt":
             return None
-        world = self._world
-        return TriggerDesk(part.now, world.new_id, world.monotonic_ns, world.now_ns, self._camera.put, self._deadlines)
+        environment = self._environment
+        return TriggerRouter(
+            part.now,
+            environment.new_id,
+            environment.monotonic_ns,
+            environment.now_ns,
+            self._camera.put,
+            self._deadlines,
+        )
 
     def _worker(self, name: str, stop: threading.Event) -> Worker:
-        return Worker(name, stop, self._reports, self._world.monotonic_ns)
+        return Worker(name, stop, self._reports, self._environment.monotonic_ns)
 
-    def _dial(self, name: str, *, will: Will | None = None, subscribe: str = "", keepalive_s: int = 15) -> Dial:
+    def _dial(
+        self, name: str, *, will: Will | None = None, subscribe: str = "", keepalive_s: int = 15
+    ) -> ConnectionOptions:
         client_id = f"{self._station.name}-{name}"
-        return Dial(self._settings.mqtt, client_id, self._inboxes[name], will, subscribe, keepalive_s)
+        return ConnectionOptions(self._settings.mqtt, client_id, self._inboxes[name], will, subscribe, keepalive_s)
 
     def _open_ledger(self) -> Ledger:
-        return open_ledger(self._folder / "ledger.db", self._world.new_id, self._world.now_ns, self._shift_ns)
+        return open_ledger(
+            self._folder / "ledger.db", self._environment.new_id, self._environment.now_ns, self._shift_ns
+        )
 
     def _shift_ns(self, now_ns: int) -> int:
         return turn_at(now_ns, self._station.shift, None).start_ns
@@ -376,7 +387,7 @@ class Station:
     def _announce(self, answered: Answered) -> None:
         """Tell everyone of a committed answer, the PLC first: it waits."""
         self._inboxes["plc"].put(answered)
-        self._inboxes["results"].put(Wake())
+        self._inboxes["results"].put(NewResults())
         self._inboxes["state"].put(answered)
         self._reports.put(answered)
         result = answered.result
@@ -397,7 +408,7 @@ def open_source(
     station: str,
     part: Callable[[], str],
     *,
-    world: World,
+    environment: Environment,
     open_ledger: Callable[[], Ledger],
     wait: Callable[[float], None],
     joins: Joins = lambda _ledger, _names: "",
@@ -409,10 +420,10 @@ def open_source(
         settings: the source's.
         station: its name.
         part: says which part is inspected.
-        world: time and chance.
-        open_ledger: knows which pictures were answered.
+        environment: time and chance.
+        open_ledger: knows which images were answered.
         wait: sleeps, unless the process ends.
-        joins: says which pictures are of one part.
+        joins: says which images are of one part.
         news: where triggers come in.
     """
     match settings:
@@ -421,9 +432,9 @@ def open_source(
                 settings,
                 station,
                 part,
-                new_id=world.new_id,
+                new_id=environment.new_id,
                 open_ledger=open_ledger,
-                monotonic_ns=world.monotonic_ns,
+                monotonic_ns=environment.monotonic_ns,
                 joins=joins,
             )
         case CaptureSettings():
@@ -431,11 +442,11 @@ def open_source(
                 settings,
                 station,
                 part,
-                new_id=world.new_id,
-                now_ns=world.now_ns,
-                monotonic_ns=world.monotonic_ns,
+                new_id=environment.new_id,
+                now_ns=environment.now_ns,
+                monotonic_ns=environment.monotonic_ns,
                 wait=wait,
-                rng=world.rng,
+                rng=environment.rng,
                 triggers=queue.SimpleQueue() if news is None else news,
             )
         case _:
@@ -443,7 +454,7 @@ def open_source(
 
 
 def _senders(settings: Settings, station: StationSettings) -> str:
-    """Return the topic below which the cameras of a station's pool hear what became of their pictures."""
+    """Return the topic below which the cameras of a station's pool hear what became of their images."""
     source = station.source
     return pool_topic(settings.mqtt.root, source.pool) if isinstance(source, PoolSettings) else ""
 
@@ -474,7 +485,7 @@ def _assembly(station: StationSettings, monotonic_ns: Now) -> Assembly:
 
 
 def archive_folder(settings: Settings, station: StationSettings) -> Path:
-    """Return where a station keeps its pictures."""
+    """Return where a station keeps its images."""
     path = settings.archive.path
     return state_folder(settings, station) / "archive" if path is None else path / station.name
 

@@ -15,17 +15,17 @@ from typing import TypeAlias, assert_never
 from edge_inspector import __version__
 from edge_inspector.engines.openvino import ENGINE
 from edge_inspector.errors import DiskError
-from edge_inspector.line.broker.commands import AckStatus, Asked, Finished
+from edge_inspector.line.broker.commands import AcceptedCommand, AckStatus, CommandOutcome
 from edge_inspector.line.broker.link import Inbox
 from edge_inspector.line.broker.plc import Ready
-from edge_inspector.line.broker.publisher import Wake
+from edge_inspector.line.broker.publisher import NewResults
 from edge_inspector.line.broker.shifts import ShiftTurn, turn_at
 from edge_inspector.line.broker.state import StateValue
-from edge_inspector.line.collect.request import Order, order_for
-from edge_inspector.line.health.control_charts import SUBGROUP, Charts, Drift
-from edge_inspector.line.health.health import PACKML, Alarm, StateName, Vitals
-from edge_inspector.line.health.verdict_hold import Standing, standing_of
-from edge_inspector.line.health.verdict_runs import Concern, Streak
+from edge_inspector.line.collect.request import CollectionRequest, order_for
+from edge_inspector.line.health.control_charts import SUBGROUP, Charts, ControlCharts
+from edge_inspector.line.health.health import PACKML, Alarm, HealthState, StateName
+from edge_inspector.line.health.verdict_hold import VerdictHold, standing_of
+from edge_inspector.line.health.verdict_runs import Concern, VerdictRuns
 from edge_inspector.line.ledger.ledger import Ledger
 from edge_inspector.line.ledger.ledger_file import mark_damaged
 from edge_inspector.line.ledger.monitor import monitor_for
@@ -64,7 +64,7 @@ _RELOAD = "reload"
 
 
 @dataclass(frozen=True, slots=True)
-class Alive:
+class Heartbeat:
     """A station's sign of life: every stage of it turns."""
 
     station: str
@@ -94,12 +94,12 @@ class Gone:
     station: str
 
 
-Sign: TypeAlias = Alive | Restart | Come | Gone
+Sign: TypeAlias = Heartbeat | Restart | Come | Gone
 Signs: TypeAlias = "queue.SimpleQueue[Sign]"
 
 
 @dataclass(frozen=True, slots=True)
-class Desk:
+class StationChannels:
     """What a supervisor knows of its station, and the queues that it reads and writes."""
 
     station: StationSettings
@@ -116,7 +116,7 @@ class Desk:
     ledger: Ledger = field(repr=False)
     folder: Path
     reports: Reports = field(repr=False)
-    commands: "queue.SimpleQueue[Asked]" = field(repr=False)
+    commands: "queue.SimpleQueue[AcceptedCommand]" = field(repr=False)
     inboxes: Mapping[str, Inbox] = field(repr=False)
     paused: threading.Event = field(repr=False)
     queue_full: Callable[[], bool] = field(repr=False)
@@ -130,8 +130,8 @@ class Desk:
     signs: Signs = field(repr=False)
     show: Callable[[Health], None] = field(repr=False)
     """Hears every health report, too."""
-    collect: Callable[[Order], str] = field(repr=False)
-    """Begins or ends a collection of pictures, and says why not."""
+    collect: Callable[[CollectionRequest], str] = field(repr=False)
+    """Begins or ends a collection of images, and says why not."""
     is_collecting: Callable[[], bool] = field(repr=False)
     renewals: Renewals = field(repr=False)
     new_parts: "queue.SimpleQueue[NewParts]" = field(repr=False)
@@ -143,20 +143,20 @@ class Desk:
 class Supervisor:
     """Takes in what the stages report; says state, health, alarms and readiness; obeys pause and resume."""
 
-    def __init__(self, desk: Desk, stages: tuple[str, ...]) -> None:
-        self._desk = desk
-        self._vitals = Vitals(stages, _STAGE_LIMIT_NS, desk.why_not[desk.active_part], desk.monotonic_ns())
-        self._streak = Streak(desk.station)
+    def __init__(self, desk: StationChannels, stages: tuple[str, ...]) -> None:
+        self._channels = desk
+        self._health_state = HealthState(stages, _STAGE_LIMIT_NS, desk.why_not[desk.active_part], desk.monotonic_ns())
+        self._verdict_runs = VerdictRuns(desk.station)
         self._concern = Concern()
         self._restarting = False
         self._active = desk.active_part
-        self._drift = Drift(desk.charts)
+        self._control_charts = ControlCharts(desk.charts)
         self._turn = self._turn_now()
-        self._standing = Standing()
+        self._hold = VerdictHold()
         self._look_ns = desk.monotonic_ns()
         """When to look at it next."""
-        self._pending: Asked | None = None
-        self._next: Asked | None = None
+        self._pending: AcceptedCommand | None = None
+        self._next: AcceptedCommand | None = None
         """What waits for a golden check of our own to end: nobody shall be turned away for that."""
         self._refused = ""
         """Why the last reload changed nothing."""
@@ -175,41 +175,41 @@ class Supervisor:
         self._say_recipe()
         self._say_alarms()
         self._remember_drift()
-        while not (self._desk.stop.is_set() or self._desk.emptied.is_set()):
+        while not (self._channels.stop.is_set() or self._channels.emptied.is_set()):
             self._hear()
             self._obey()
             self._renew()
             self._judge_the_run()
-            now = self._desk.monotonic_ns()
+            now = self._channels.monotonic_ns()
             self._look(now)
-            self._publish(now, stopping=self._desk.closing.is_set())
-            if self._vitals.alive(now):
-                self._desk.signs.put(Alive(self._name, f"{self._name} {self._state}{self._refused}"))
+            self._publish(now, stopping=self._channels.closing.is_set())
+            if self._health_state.alive(now):
+                self._channels.signs.put(Heartbeat(self._name, f"{self._name} {self._state}{self._refused}"))
 
     def say_stopping(self) -> None:
         """Tell the world that the station is about to go."""
-        self._publish(self._desk.monotonic_ns(), stopping=True)
+        self._publish(self._channels.monotonic_ns(), stopping=True)
 
     def _hear(self) -> None:
         """Take in reports for at most a quarter of a second, or until there is news; a sign of life alone is none."""
-        end = self._desk.monotonic_ns() + int(_KNOCK_S * 1e9)
+        end = self._channels.monotonic_ns() + int(_KNOCK_S * 1e9)
         is_news = False
         try:
-            while not is_news and (left := end - self._desk.monotonic_ns()) > 0:
-                is_news = self._take(self._desk.reports.get(timeout=left / 1e9))
+            while not is_news and (left := end - self._channels.monotonic_ns()) > 0:
+                is_news = self._take(self._channels.reports.get(timeout=left / 1e9))
             while True:
-                self._take(self._desk.reports.get_nowait())
+                self._take(self._channels.reports.get_nowait())
         except queue.Empty:
             return
 
     def _take(self, report: Report) -> bool:
         """Take in a report, and say whether it is more than a sign of life."""
-        self._vitals.take(report, self._desk.monotonic_ns())
+        self._health_state.take(report, self._channels.monotonic_ns())
         match report:
             case Answered(result=result):
                 self._look_ns = 0
-                self._streak.take(result)
-                if self._drift.take(result):
+                self._verdict_runs.take(result)
+                if self._control_charts.take(result):
                     self._say_drift()
             case Fault(code="ledger_damaged", message=message, active=True):
                 self._leave_the_ledger(message)
@@ -227,32 +227,32 @@ class Supervisor:
 
     def _look_at_standing(self) -> None:
         """See whether verdicts may be acted on; said at every look, since a reset of alarms must not end it."""
-        desk = self._desk
-        self._standing = standing_of(desk.ledger, desk.station, self._active, self._turn_now().start_ns, desk.now_ns())
-        for fault in (*self._standing.faults(), self._unready_parts()):
+        desk = self._channels
+        self._hold = standing_of(desk.ledger, desk.station, self._active, self._turn_now().start_ns, desk.now_ns())
+        for fault in (*self._hold.faults(), self._unready_parts()):
             self._take(fault)
 
     def _unready_parts(self) -> Fault:
         """Return which other parts could not be changed over to; of the one that is on, the alarm `bundle` tells."""
-        others = [f"part {part}: {why}" for part, why in self._desk.why_not.items() if why and part != self._active]
+        others = [f"part {part}: {why}" for part, why in self._channels.why_not.items() if why and part != self._active]
         return Fault("part_not_ready", "; ".join(others), active=bool(others))
 
     def _say_drift(self) -> None:
-        alarm = self._drift.alarm
-        self._vitals.take(Fault("drift", alarm, active=bool(alarm)), self._desk.monotonic_ns())
+        alarm = self._control_charts.alarm
+        self._health_state.take(Fault("drift", alarm, active=bool(alarm)), self._channels.monotonic_ns())
 
     def _remember_drift(self) -> None:
         """Take up the charts where an earlier run left them."""
         try:
-            for payload in self._desk.ledger.last_results(2 * SUBGROUP):
-                self._drift.take(Result.model_validate_json(payload))
+            for payload in self._channels.ledger.last_results(2 * SUBGROUP):
+                self._control_charts.take(Result.model_validate_json(payload))
         except DiskError as error:
-            logger.warning("the drift charts begin anew: %s", error)
+            logger.warning("the control charts begin anew: %s", error)
         self._say_drift()
 
     def _judge_the_run(self) -> None:
         """Raise an alarm when the verdicts together say that something is wrong; start again where that may help."""
-        concern = self._streak.concern()
+        concern = self._verdict_runs.concern()
         if concern != self._concern:
             self._concern = concern
             self._take(Fault("errors", concern.errors, active=bool(concern.errors)))
@@ -263,7 +263,7 @@ class Supervisor:
     def _leave_the_ledger(self, message: str) -> None:
         """Have a damaged ledger set aside by a new start; a new one begins then."""
         try:
-            mark_damaged(self._desk.folder / "ledger.db")
+            mark_damaged(self._channels.folder / "ledger.db")
         except DiskError as error:
             logger.warning("the ledger could not be marked as damaged: %s", error)  # the start looks at it anyway
         self._restart(message)
@@ -271,12 +271,12 @@ class Supervisor:
     def _restart(self, why: str) -> None:
         if not self._restarting:
             self._restarting = True
-            self._desk.signs.put(Restart(self._name, why))
+            self._channels.signs.put(Restart(self._name, why))
 
     def _renew(self) -> None:
         """Take up a reload; a golden check that is under way comes to its end first."""
-        while self._pending is None and not self._desk.renewals.empty():
-            news = self._desk.renewals.get()
+        while self._pending is None and not self._channels.renewals.empty():
+            news = self._channels.renewals.get()
             match news:
                 case Renewal():
                     self._go_on_with(news)
@@ -289,8 +289,8 @@ class Supervisor:
 
     def _go_on_with(self, renewal: Renewal) -> None:
         self._look_ns = 0
-        self._desk = replace(
-            self._desk,
+        self._channels = replace(
+            self._channels,
             station=renewal.station,
             why_not={name: line.why_not for name, line in renewal.parts.lines.items()},
             available=renewal.available,
@@ -298,55 +298,55 @@ class Supervisor:
             charts=renewal.charts,
         )
         self._audit_configuration(_RELOAD)
-        self._desk.new_parts.put(renewal.parts)
+        self._channels.new_parts.put(renewal.parts)
         self._refused = ""
         self._take(Fault("reload", "", active=False))
-        self._streak.forget()
-        self._drift = Drift(renewal.charts)
+        self._verdict_runs.forget()
+        self._control_charts = ControlCharts(renewal.charts)
         self._say_drift()
         self._say("info", self._info().encode())
         self._say_recipe()
-        status, reason = self._begin_check(Asked("self_check", _RELOAD))
+        status, reason = self._begin_check(AcceptedCommand("self_check", _RELOAD))
         if status == "rejected":
-            self._vitals.set_part(reason)  # the active part is gone: whatever comes is ERROR
+            self._health_state.set_part(reason)  # the active part is gone: whatever comes is ERROR
 
     def _audit(self, command: str, by: str, status: str, payload: str) -> None:
         try:
-            self._desk.ledger.record_command(command, by, status, payload)
+            self._channels.ledger.record_command(command, by, status, payload)
         except DiskError as error:
             self._take(ledger_fault(error))
 
     def _audit_configuration(self, by: str) -> None:
         """Keep what this run begins with or goes on with, where it is not what stood before."""
         try:
-            if self._desk.ledger.last_audited("settings") != self._desk.configuration:
-                self._desk.ledger.record_command("settings", by, "changed", self._desk.configuration)
+            if self._channels.ledger.last_audited("settings") != self._channels.configuration:
+                self._channels.ledger.record_command("settings", by, "changed", self._channels.configuration)
         except DiskError as error:
             self._take(ledger_fault(error))
 
     def _obey(self) -> None:
         """Carry out what was asked; a golden check takes a moment, its answer is looked for at every turn."""
-        while not self._desk.commands.empty():
-            asked = self._desk.commands.get()
+        while not self._channels.commands.empty():
+            asked = self._channels.commands.get()
             self._look_ns = 0
             logger.info("command %s by %s", asked.name, asked.by)
             status, reason = self._carry_out(asked)
             if asked.name == "part" and status == "rejected":
                 self._stay_with_the_part(asked, reason)
-            self._desk.inboxes["state"].put(Finished(asked, status, reason))
+            self._channels.inboxes["state"].put(CommandOutcome(asked, status, reason))
         while not self._golden.empty():
             self._conclude(self._golden.get())
 
-    def _carry_out(self, asked: Asked) -> tuple[AckStatus, str]:
+    def _carry_out(self, asked: AcceptedCommand) -> tuple[AckStatus, str]:
         match asked.name:
             case "pause":
-                self._desk.paused.set()
+                self._channels.paused.set()
             case "resume":
-                self._desk.paused.clear()
+                self._channels.paused.clear()
             case "reset_alarms":
-                self._vitals.forget_faults()
+                self._health_state.forget_faults()
                 self._refused = ""
-                self._streak.forget()
+                self._verdict_runs.forget()
             case "challenge":
                 return self._announce_challenge(asked)
             case "monitor":
@@ -359,59 +359,59 @@ class Supervisor:
                 return "rejected", f"nobody here does {asked.name}"
         return "done", ""
 
-    def _announce_challenge(self, asked: Asked) -> tuple[AckStatus, str]:
+    def _announce_challenge(self, asked: AcceptedCommand) -> tuple[AckStatus, str]:
         """Commit that the next part is a challenge before anybody is told so."""
         cancel = asked.args.get("cancel", False)
         if not isinstance(cancel, bool):
             return "rejected", "expected args cancel (true or false), or none"
         try:
-            self._desk.ledger.announce_challenge("" if cancel else asked.by)
+            self._channels.ledger.announce_challenge("" if cancel else asked.by)
         except DiskError as error:
             return "rejected", str(error)
         return "done", "" if cancel else "the next part is the challenge"
 
-    def _set_monitor(self, asked: Asked) -> tuple[AckStatus, str]:
+    def _set_monitor(self, asked: AcceptedCommand) -> tuple[AckStatus, str]:
         try:
-            monitor = monitor_for(asked.by, asked.args.get("minutes"), self._desk.now_ns())
-            self._desk.ledger.set_monitor(monitor)
+            monitor = monitor_for(asked.by, asked.args.get("minutes"), self._channels.now_ns())
+            self._channels.ledger.set_monitor(monitor)
         except (ValueError, DiskError) as error:
             return "rejected", str(error)
         return "done", f"until {utc(monitor.until_ns)}" if monitor.until_ns else ""
 
-    def _collect(self, asked: Asked) -> tuple[AckStatus, str]:
-        desk = self._desk
+    def _collect(self, asked: AcceptedCommand) -> tuple[AckStatus, str]:
+        desk = self._channels
         if isinstance(desk.station.source, PoolSettings):
-            return "rejected", "this station has a share of the pictures only: collect them where the camera is"
+            return "rejected", "this station has a share of the images only: collect them where the camera is"
         moment = {"now_ns": desk.now_ns(), "monotonic_ns": desk.monotonic_ns()}
         try:
-            order = order_for(asked.by, asked.args, active=self._active, known=desk.why_not, **moment)
+            request = order_for(asked.by, asked.args, active=self._active, known=desk.why_not, **moment)
         except ValueError as error:
             return "rejected", str(error)
-        refused = desk.collect(order)
+        refused = desk.collect(request)
         return ("rejected", refused) if refused else ("done", "")
 
     def _turn_now(self) -> ShiftTurn:
-        return turn_at(self._desk.now_ns(), self._desk.station.shift, None)
+        return turn_at(self._channels.now_ns(), self._channels.station.shift, None)
 
     def _check_at_shift_change(self) -> None:
-        """Have the golden pictures of the active part judged when a shift begins; nobody waits for an answer."""
+        """Have the golden images of the active part judged when a shift begins; nobody waits for an answer."""
         turn = self._turn_now()
         if turn != self._turn and self._pending is None:
             self._turn = turn
-            self._begin_check(Asked("self_check", _SHIFT))
+            self._begin_check(AcceptedCommand("self_check", _SHIFT))
 
-    def _begin_check(self, asked: Asked) -> tuple[AckStatus, str]:
-        """Have the golden pictures judged: of the active part, or of the one to change over to."""
+    def _begin_check(self, asked: AcceptedCommand) -> tuple[AckStatus, str]:
+        """Have the golden images judged: of the active part, or of the one to change over to."""
         part = self._active if asked.name == "self_check" else str(asked.args.get("part", ""))
-        if part not in self._desk.why_not:
-            return "rejected", f"unknown part {part[:64]!r}; known are {', '.join(self._desk.why_not)}"
+        if part not in self._channels.why_not:
+            return "rejected", f"unknown part {part[:64]!r}; known are {', '.join(self._channels.why_not)}"
         if self._pending is not None and _is_our_own(self._pending) and self._next is None:
             self._next = asked
             return "accepted", ""
         if self._pending is not None:
             return "rejected", f"{self._pending.name} is still going on"
         self._pending = asked
-        self._desk.checks.put(GoldenCheck(part, self._golden))
+        self._channels.checks.put(GoldenCheck(part, self._golden))
         return "accepted", ""
 
     def _conclude(self, outcome: GoldenOutcome) -> None:
@@ -428,11 +428,11 @@ class Supervisor:
         elif asked.name == "part":
             self._change_over(outcome.part)
         if asked.name == "self_check" or not problem:
-            self._vitals.set_part(problem)
-            self._streak.forget()
+            self._health_state.set_part(problem)
+            self._verdict_runs.forget()
         if not _is_our_own(asked):
-            finished = Finished(asked, "rejected", problem) if problem else Finished(asked, "done")
-            self._desk.inboxes["state"].put(finished)
+            finished = CommandOutcome(asked, "rejected", problem) if problem else CommandOutcome(asked, "done")
+            self._channels.inboxes["state"].put(finished)
         if self._next is not None:
             waiting, self._next = self._next, None
             self._begin_check(waiting)
@@ -441,70 +441,70 @@ class Supervisor:
         said = json.dumps({"from": self._active, "to": part, "problem": problem}, ensure_ascii=False)
         self._audit("changeover", by, "rejected" if problem else "done", said)
 
-    def _stay_with_the_part(self, asked: Asked, why: str) -> None:
+    def _stay_with_the_part(self, asked: AcceptedCommand, why: str) -> None:
         """Raise the alarm: whoever asked for another part may send it, and it would be judged as the one of before."""
         wanted = str(asked.args.get("part", ""))[:64]
         words = f"part {wanted!r}, wanted by {asked.by}, was refused ({why}): the station goes on with {self._active}"
         self._take(Fault("changeover", words))
 
     def _change_over(self, part: str) -> None:
-        self._streak.forget()
+        self._verdict_runs.forget()
         forgotten = ""
         try:
-            self._desk.ledger.set_active_part(part)
+            self._channels.ledger.set_active_part(part)
         except DiskError as error:
             forgotten = f"part {part} is on, but after a restart it would be {self._active} again: {error}"
         self._take(Fault("changeover", forgotten, active=bool(forgotten)))
         self._active = part
-        if self._desk.is_collecting():
-            self._collect(Asked("collect", "a change of part", {"count": 0}))
-        for listener in self._desk.listeners:
+        if self._channels.is_collecting():
+            self._collect(AcceptedCommand("collect", "a change of part", {"count": 0}))
+        for listener in self._channels.listeners:
             listener.say(part)
         self._say_recipe()
 
     def _say_recipe(self) -> None:
-        recipe = RecipeMessage(active=self._active, available=self._desk.available)
+        recipe = RecipeMessage(active=self._active, available=self._channels.available)
         self._say("recipe", recipe.encode())
 
     def _publish(self, now: int, *, stopping: bool = False) -> None:
-        state = self._vitals.state(now, paused=self._desk.paused.is_set(), stopping=stopping)
+        state = self._health_state.state(now, paused=self._channels.paused.is_set(), stopping=stopping)
         if state != self._state:
-            logger.warning("station %s: %s -> %s %s", self._name, self._state, state, self._vitals.last_error)
-            self._state, self._since_ns = state, self._desk.now_ns()
+            logger.warning("station %s: %s -> %s %s", self._name, self._state, state, self._health_state.last_error)
+            self._state, self._since_ns = state, self._channels.now_ns()
         self._say_ready(state)
         self._raise_and_clear(now)
         news = (
-            *(state, self._vitals.connected("results"), self._vitals.source, self._vitals.last_error),
-            self._standing,
+            *(state, self._health_state.connected("results"), self._health_state.source, self._health_state.last_error),
+            self._hold,
         )
         if news != self._said or now - self._said_ns >= _HEALTH_EVERY_NS:
             self._said, self._said_ns = news, now
             health = self._health(now)
             self._say("health", health.encode())
             self._leave(health.encode())
-            self._desk.show(health)
+            self._channels.show(health)
 
     def _leave(self, health: bytes) -> None:
         """Leave the newest health beside the ledger, for `diagnose`; not synced, and not missed on a full disk."""
-        part = self._desk.folder / "health.json.part"
+        part = self._channels.folder / "health.json.part"
         with contextlib.suppress(OSError):
             part.write_bytes(health)
-            part.replace(self._desk.folder / "health.json")
+            part.replace(self._channels.folder / "health.json")
 
     def _say_ready(self, state: StateName) -> None:
         """Tell the PLC's thread of a change only: it ticks at every message, and every tick would bring one back."""
         able = (
             state in ("READY", "RUNNING")
-            and not self._desk.queue_full()
+            and not self._channels.queue_full()
             and not self._changing
-            and not (self._concern.rejects and self._desk.station.ng_stops)
+            and not (self._concern.rejects and self._channels.station.ng_stops)
         )
-        withholds = self._standing.withholds
+        withholds = self._hold.withholds
         ready = Ready(ready=able and not withholds, packml=PACKML[state], withheld=able and withholds)
         if ready != self._said_ready:
             self._said_ready = ready
-            self._desk.inboxes["plc"].put(ready)
-            self._desk.inboxes["state"].put(ready)
+            self._channels.inboxes["plc"].put(ready)
+            self._channels.inboxes["state"].put(ready)
 
     @property
     def _changing(self) -> bool:
@@ -512,10 +512,10 @@ class Supervisor:
         return self._pending is not None and self._pending.name == "part"
 
     def _raise_and_clear(self, now: int) -> None:
-        current = {alarm.code: alarm for alarm in self._vitals.alarms(now)}
+        current = {alarm.code: alarm for alarm in self._health_state.alarms(now)}
         raised = [alarm for code, alarm in current.items() if code not in self._alarms]
         cleared = [self._alarms[code][0] for code in self._alarms if code not in current]
-        since = utc(self._desk.now_ns())
+        since = utc(self._channels.now_ns())
         for alarm in raised:
             self._alarms[alarm.code] = (alarm, since)
             self._say_event(alarm, since, active=True)
@@ -528,46 +528,46 @@ class Supervisor:
     def _say_event(self, alarm: Alarm, since: str, *, active: bool) -> None:
         event = Event(code=alarm.code, severity=alarm.severity, active=active, message=alarm.message, since=since)
         try:
-            self._desk.ledger.record_event(event.encode())
+            self._channels.ledger.record_event(event.encode())
         except DiskError as error:
             logger.warning("event %s could not be recorded: %s", alarm.code, error)  # the alarm itself is published
-        self._desk.inboxes["results"].put(Wake())
+        self._channels.inboxes["results"].put(NewResults())
 
     def _say_alarms(self) -> None:
         self._say("alarms", Alarms(active=tuple(sorted(self._alarms))).encode())
 
     def _say(self, name: str, payload: bytes) -> None:
-        self._desk.inboxes["state"].put(StateValue(name, payload))
+        self._channels.inboxes["state"].put(StateValue(name, payload))
 
     def _health(self, now: int) -> Health:
-        backlog = self._desk.ledger.backlog()
-        oldest_s = 0.0 if backlog.oldest_ns is None else max(0.0, (self._desk.now_ns() - backlog.oldest_ns) / 1e9)
-        source = self._vitals.source
+        backlog = self._channels.ledger.backlog()
+        oldest_s = 0.0 if backlog.oldest_ns is None else max(0.0, (self._channels.now_ns() - backlog.oldest_ns) / 1e9)
+        source = self._health_state.source
         return Health(
             state=self._state,
             since=utc(self._since_ns),
-            stages=self._vitals.ages(now),
-            broker="connected" if self._vitals.connected("results") else "disconnected",
+            stages=self._health_state.ages(now),
+            broker="connected" if self._health_state.connected("results") else "disconnected",
             undelivered=Undelivered(
                 count=backlog.count,
                 oldest_s=round(oldest_s, 1),
                 refused=backlog.refused,
                 passed_over=backlog.passed_over,
             ),
-            disk_free_mb=shutil.disk_usage(self._desk.folder).free // 1_000_000,
+            disk_free_mb=shutil.disk_usage(self._channels.folder).free // 1_000_000,
             engine=ENGINE,
             source=SourceHealth(open=source.open, detail=source.detail),
             archive=ArchiveHealth(
-                size_mb=self._vitals.archived.size // 1_000_000, dropped=self._vitals.archived.dropped
+                size_mb=self._health_state.archived.size // 1_000_000, dropped=self._health_state.archived.dropped
             ),
-            last_error=self._vitals.last_error,
-            drift=self._drift.points,
-            monitor=self._standing.monitor_health(),
-            challenge=self._standing.challenge_health(),
+            last_error=self._health_state.last_error,
+            drift=self._control_charts.points,
+            monitor=self._hold.monitor_health(),
+            challenge=self._hold.challenge_health(),
         )
 
     def _info(self) -> Info:
-        station = self._desk.station
+        station = self._channels.station
         return Info(
             version=__version__,
             host=socket.gethostname(),
@@ -578,9 +578,9 @@ class Supervisor:
 
     @property
     def _name(self) -> str:
-        return self._desk.station.name
+        return self._channels.station.name
 
 
-def _is_our_own(asked: Asked) -> bool:
+def _is_our_own(asked: AcceptedCommand) -> bool:
     """Say whether nobody waits for the answer."""
     return asked.by in (_SHIFT, _RELOAD) and not asked.correlation_id

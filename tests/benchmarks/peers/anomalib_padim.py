@@ -23,7 +23,7 @@ LAYERS = ["blocks.1", "blocks.2", "blocks.4"]
 
 
 def main(data: Path) -> None:
-    """Teach on train/good, export, judge test."""
+    """Train on train/good, export, judge test."""
     logging.disable(logging.WARNING)
     scale = Normalize(mean=[127 / 255] * 3, std=[128 / 255] * 3)
     transform = Compose([Resize((256, 256), antialias=True), scale])
@@ -36,7 +36,7 @@ def main(data: Path) -> None:
         visualizer=False,
     )
     defects = [str(folder) for folder in sorted((data / "test").iterdir()) if folder.name != "good"]
-    pictures = Folder(
+    images = Folder(
         name=data.name,
         normal_dir=str(data / "train" / "good"),
         abnormal_dir=defects,
@@ -48,7 +48,7 @@ def main(data: Path) -> None:
     )
     with tempfile.TemporaryDirectory() as name:
         engine = Engine(default_root_dir=name, accelerator="cpu", devices=1, logger=False, enable_progress_bar=False)
-        engine.fit(model=model, datamodule=pictures)
+        engine.fit(model=model, datamodule=images)
         exported = engine.export(model=model, export_type=ExportType.OPENVINO, export_root=name)
         test = sorted((data / "test").rglob("*.jpg"))
         found = {kind: timed(Path(exported), test, config) for kind, config in CONFIGS.items()}
@@ -58,11 +58,11 @@ def main(data: Path) -> None:
 CONFIGS = {"default": None, "f32": {"INFERENCE_PRECISION_HINT": "f32"}}
 
 
-def timed(exported: Path, pictures: list[Path], config: dict[str, str] | None) -> float:
+def timed(exported: Path, images: list[Path], config: dict[str, str] | None) -> float:
     """Return the median milliseconds from file to result; the first ones warm up."""
     inferencer = OpenVINOInferencer(path=exported, device="CPU", config=config)
     times = []
-    for path in [*pictures[:5], *pictures]:
+    for path in [*images[:5], *images]:
         started = time.perf_counter()
         inferencer.predict(path)
         times.append(1000 * (time.perf_counter() - started))

@@ -1,4 +1,4 @@
-"""The same pictures through this daemon, through the prior system's loop and through anomalib, in turn, in one run.
+"""The same images through this daemon, through the prior system's loop and through anomalib, in turn, in one run.
 
     make peers DATA=../shared/data/bottle
 
@@ -34,7 +34,7 @@ JUDGING = ("read", "decode", "resize", "quality", "network", "residual", "decide
 def main() -> None:
     """Run all three and print the table."""
     words = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    words.add_argument("data", type=Path, help="folder with train/good and test/*, JPEG pictures")
+    words.add_argument("data", type=Path, help="folder with train/good and test/*, JPEG images")
     words.add_argument("--home", type=Path, default=Path("dist/peers"), help="where the peers' environments are")
     asked = words.parse_args()
     with TemporaryDirectory() as name:
@@ -48,16 +48,16 @@ def main() -> None:
     openvino = min(anomalib["default"], anomalib["f32"])
     rows = (
         (
-            "cae:my, complete picture to result at a subscriber",
+            "cae:my, complete image to result at a subscriber",
             ours["cae:my"].heard,
             "prior system's loop",
             prior["ms"],
             1 / 15,
         ),
         ("padim, file to verdict in one process", ours["padim"].judged, "anomalib PaDiM, OpenVINO", openvino, 1 / 2),
-        ("padim, complete picture to result heard", ours["padim"].heard, "the same", openvino, None),
+        ("padim, complete image to result heard", ours["padim"].heard, "the same", openvino, None),
     )
-    sys.stdout.write(f"{processor()}; {asked.data.name}, {prior['parts']:.0f} pictures, median ms a part\n\n")
+    sys.stdout.write(f"{processor()}; {asked.data.name}, {prior['parts']:.0f} images, median ms a part\n\n")
     sys.stdout.write("| ours | ms | peer | ms | ours / peer | at most |\n|---|---|---|---|---|---|\n")
     for what, here, peer, there, at_most in rows:
         bound = "" if at_most is None else f"{at_most:.2f}"
@@ -73,17 +73,17 @@ class Ours:
 
 
 def measured(kind: str, data: Path, folder: Path) -> Ours:
-    """Teach a bundle and time it."""
+    """Train a bundle and time it."""
     bundle = folder / kind.replace(":", "-")
     command = [sys.executable, "-m", "edge_inspector.cli"]
-    teach = ["train", str(data / "train" / "good"), "--part", "peer", "--out", str(bundle), "--detector", kind]
-    subprocess.run([*command, *teach, "--minutes", "1", "--json"], check=True, stdout=subprocess.DEVNULL)
-    pictures = folder / "pictures"
-    pictures.mkdir(exist_ok=True)
+    train_detector = ["train", str(data / "train" / "good"), "--part", "peer", "--out", str(bundle), "--detector", kind]
+    subprocess.run([*command, *train_detector, "--minutes", "1", "--json"], check=True, stdout=subprocess.DEVNULL)
+    images = folder / "pictures"
+    images.mkdir(exist_ok=True)
     for number, file in enumerate(sorted((data / "test").rglob("*.jpg"))):
-        (pictures / f"{number}.jpg").write_bytes(file.read_bytes())
+        (images / f"{number}.jpg").write_bytes(file.read_bytes())
     found = subprocess.run(
-        [*command, "bench", str(bundle), "--pictures", str(pictures), "--json"], check=True, stdout=subprocess.PIPE
+        [*command, "bench", str(bundle), "--pictures", str(images), "--json"], check=True, stdout=subprocess.PIPE
     )
     figures = json.loads(found.stdout)
     stages = figures["pictures"]["given"]["stages"]

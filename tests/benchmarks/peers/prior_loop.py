@@ -41,12 +41,12 @@ def my_cae() -> models.Model:
     return network
 
 
-def decide(picture: np.ndarray, restored: np.ndarray) -> tuple[bool, np.ndarray, np.ndarray]:
+def decide(image: np.ndarray, restored: np.ndarray) -> tuple[bool, np.ndarray, np.ndarray]:
     """Return whether its rule rejects the part, its residual and its mask."""
-    residual = np.empty_like(picture)
+    residual = np.empty_like(image)
     for row in range(SIDE):
         _, rows = structural_similarity(
-            picture[row], restored[row], win_size=11, gaussian_weights=True, sigma=1.5, full=True, data_range=2
+            image[row], restored[row], win_size=11, gaussian_weights=True, sigma=1.5, full=True, data_range=2
         )
         residual[row] = np.clip(1 - rows, -1, 1)
     blurred = 255 * cv2.GaussianBlur(residual, (5, 5), 0)
@@ -57,28 +57,28 @@ def decide(picture: np.ndarray, restored: np.ndarray) -> tuple[bool, np.ndarray,
 
 
 def main(folder: Path, port: int) -> None:
-    """Judge each picture as its main program does; loading them is not counted, as there."""
-    pictures = [
+    """Judge each image as its main program does; loading them is not counted, as there."""
+    images = [
         cv2.resize(cv2.imread(str(path), cv2.IMREAD_GRAYSCALE), (SIDE, SIDE)).astype(np.float32) / 255
         for path in sorted(folder.rglob("*.jpg"))
     ]
     network = my_cae()
-    network.predict(pictures[0][None, ..., None], verbose=0)
+    network.predict(images[0][None, ..., None], verbose=0)
     client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2)
     client.connect("127.0.0.1", port)
     client.loop_start()
     times: list[float] = []
     rejected = 0
     with tempfile.TemporaryDirectory() as name:
-        for number, picture in enumerate(pictures, 1):
+        for number, image in enumerate(images, 1):
             started = time.perf_counter()
-            restored = network.predict(picture[None, ..., None], verbose=0)[0, ..., 0]
-            is_bad, residual, mask = decide(picture, restored)
+            restored = network.predict(image[None, ..., None], verbose=0)[0, ..., 0]
+            is_bad, residual, mask = decide(image, restored)
             rejected += is_bad
             client.publish("prior/result", "NOK" if is_bad else "OK")
-            for topic, image in (("input", picture), ("decoded", restored), ("loss", residual), ("defect", mask)):
+            for topic, shown in (("input", image), ("decoded", restored), ("loss", residual), ("defect", mask)):
                 file = Path(name) / f"{topic}.png"
-                plt.imsave(file, image, cmap="gray")
+                plt.imsave(file, shown, cmap="gray")
                 client.publish(f"prior/{topic}_image", base64.b64encode(file.read_bytes()))
             counts = (round(100 * rejected / number), number, number - rejected, rejected)
             for topic, value in zip(("percentage", "total", "ok", "defect"), counts, strict=True):

@@ -13,7 +13,7 @@ from edge_inspector.detectors.autoencoders.autoencoder import NETWORKS, check_si
 from edge_inspector.detectors.autoencoders.reconstruction import ReconstructionNetwork
 from edge_inspector.detectors.features.same import SameConv2d, SameConvTranspose2d
 from edge_inspector.detectors.settings import KINDS, AutoencoderSettings, parse_settings
-from edge_inspector.detectors.training_data import Budget, Lesson
+from edge_inspector.detectors.training_data import Budget, TrainingData
 from edge_inspector.engines.openvino import OpenVinoNetwork
 from edge_inspector.errors import UsageError
 from edge_inspector.lab.training.augment import Augment
@@ -76,14 +76,14 @@ ALL_IN_THE_SLOW_RUN = [
 
 @pytest.mark.parametrize("kind", NETWORKS)
 @pytest.mark.parametrize("channels", [1, 3])
-def test_a_reconstruction_is_a_picture_of_the_same_size(kind: str, channels: int) -> None:
+def test_a_reconstruction_is_an_image_of_the_same_size(kind: str, channels: int) -> None:
     """uint8 in, 0 to 1 out, as many channels and pixels; an untrained network is not stuck at either end."""
     torch.manual_seed(0)
     size = SMALL[kind]
     network = ReconstructionNetwork(NETWORKS[kind].build(channels, *size))
-    picture = np.random.default_rng(0).integers(0, 256, (2, *size, channels), np.uint8)
+    image = np.random.default_rng(0).integers(0, 256, (2, *size, channels), np.uint8)
     with torch.no_grad():
-        found = network(torch.from_numpy(picture))
+        found = network(torch.from_numpy(image))
 
     assert found.shape == (2, channels, *size)
     assert found.dtype == torch.float32
@@ -117,16 +117,16 @@ def test_a_size_that_the_network_cannot_take_is_refused(kind: str, width: int, h
 
 @pytest.mark.parametrize("kind", ALL_IN_THE_SLOW_RUN)
 def test_the_line_sees_the_reconstruction_that_torch_gives(tmp_path: Path, kind: str) -> None:
-    """Each network as one ONNX file, run by OpenVINO, batch normalisation that has seen pictures included."""
+    """Each network as one ONNX file, run by OpenVINO, batch normalisation that has seen images included."""
     torch.manual_seed(0)
     height, width = SMALL[kind]
     network = ReconstructionNetwork(NETWORKS[kind].build(1, height, width))
-    picture = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (2, height, width, 1), np.uint8))
+    image = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (2, height, width, 1), np.uint8))
     with torch.no_grad():
-        network(picture)
-        expected = network.eval()(picture[:1]).numpy()
-    (tmp_path / "network.onnx").write_bytes(to_onnx(network, (picture[:1],), ("picture",), "features"))
-    found = OpenVinoNetwork(tmp_path / "network.onnx", "f32", 2)(picture[0].numpy())
+        network(image)
+        expected = network.eval()(image[:1]).numpy()
+    (tmp_path / "network.onnx").write_bytes(to_onnx(network, (image[:1],), ("picture",), "features"))
+    found = OpenVinoNetwork(tmp_path / "network.onnx", "f32", 2)(image[0].numpy())
 
     assert np.abs(found - expected).max() <= 1e-3
 
@@ -134,29 +134,29 @@ def test_the_line_sees_the_reconstruction_that_torch_gives(tmp_path: Path, kind:
 @pytest.mark.parametrize(
     "kind", ["cae:baseline", "cae:inception", "cae:resnet", "cae:skip", "cae:ssim-ae", "unet", "patch"]
 )
-def test_a_reconstruction_depends_on_the_picture_from_the_start(kind: str) -> None:
+def test_a_reconstruction_depends_on_the_image_from_the_start(kind: str) -> None:
     """Through a deep network the signal must not fade; those of 17 narrow layers begin with one grey, and learn."""
     torch.manual_seed(0)
     network = ReconstructionNetwork(NETWORKS[kind].build(1, *SMALL[kind]))
     y, x = np.mgrid[0 : 1 : SMALL[kind][0] * 1j, 0 : 1 : SMALL[kind][1] * 1j]
-    pictures = np.stack([255 * x, 255 * y, 255 * (x < 0.3)])[..., None].astype(np.uint8)
+    images = np.stack([255 * x, 255 * y, 255 * (x < 0.3)])[..., None].astype(np.uint8)
     with torch.no_grad():
-        found = network(torch.from_numpy(pictures))
+        found = network(torch.from_numpy(images))
 
     assert float(found.std(0).mean()) > 1e-5
 
 
 @pytest.mark.parametrize("kind", ALL_IN_THE_SLOW_RUN)
-def test_each_kind_is_taught_and_sees_a_bright_spot(kind: str) -> None:
-    """A few steps on flat pictures with a little noise: a large spot stands out of the map, a good picture does not."""
+def test_each_kind_is_trained_and_sees_a_bright_spot(kind: str) -> None:
+    """A few steps on flat images with a little noise: a large spot stands out of the map, a good image does not."""
     height, width = SMALL[kind]
     good = np.random.default_rng(0).normal(120, 6, (14, height, width, 1)).clip(0, 255).astype(np.uint8)
     spot = good[8:].copy()
     spot[:, 8:16, 8:16] = 250
-    lesson = Lesson(
+    data = TrainingData(
         fit=good[:8],
         tune=good[8:12],
-        planted=spot[:4],
+        synthetic=spot[:4],
         corrupt=corrupt,
         augment=Augment(""),
         levels=lambda maps: [float(amap.max()) for amap in maps],
@@ -165,13 +165,13 @@ def test_each_kind_is_taught_and_sees_a_bright_spot(kind: str) -> None:
         report=lambda _progress: None,
         clock=itertools.count().__next__,
     )
-    taught = autoencoder.teach(parse_settings(kind, {"patch": "8"} if kind == "patch" else {}), lesson)
+    trained = autoencoder.train_detector(parse_settings(kind, {"patch": "8"} if kind == "patch" else {}), data)
     with torch.no_grad():
-        residual = taught.residual(
-            lambda pictures: (taught.network(torch.from_numpy(picture[None])).numpy() for picture in pictures)
+        residual = trained.residual(
+            lambda images: (trained.network(torch.from_numpy(image[None])).numpy() for image in images)
         ).graph
-        shown = [torch.from_numpy(picture[None]) for picture in (good[13], spot[5])]
-        clean, defective = (residual(picture, taught.network(picture)) for picture in shown)
+        shown = [torch.from_numpy(image[None]) for image in (good[13], spot[5])]
+        clean, defective = (residual(image, trained.network(image)) for image in shown)
 
     assert clean.shape == defective.shape == (height, width)
     assert float(clean.min()) >= 0

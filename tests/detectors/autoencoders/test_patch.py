@@ -1,4 +1,4 @@
-"""The tile rule is system 002's, beside good tiles instead of the picture's own pixels."""
+"""The tile rule is system 002's, beside good tiles instead of the image's own pixels."""
 
 from pathlib import Path
 
@@ -16,14 +16,14 @@ CORNERS = [(y, x) for y in range(0, HEIGHT, TILE) for x in range(0, WIDTH, TILE)
 
 
 def good_errors(count: int = 12) -> NDArray[np.float32]:
-    """Return errors of good pictures, larger on the right, (count, 1, height, width)."""
+    """Return errors of good images, larger on the right, (count, 1, height, width)."""
     errors = np.random.default_rng(0).random((count, 1, HEIGHT, WIDTH), np.float32) * 0.1
     errors[..., WIDTH // 2 :] *= 3
     return errors
 
 
 def a_defect() -> NDArray[np.float32]:
-    """Return the errors of a picture with one bad tile, in which a few pixels are bad."""
+    """Return the errors of an image with one bad tile, in which a few pixels are bad."""
     errors = good_errors(13)[-1:]
     errors[0, 0, 9:14, 2:7] = 0.9
     return errors
@@ -32,7 +32,7 @@ def a_defect() -> NDArray[np.float32]:
 def oracle(
     error: NDArray[np.float32], good: NDArray[np.float32], boxes: str, *, each_place: bool
 ) -> NDArray[np.float64]:
-    """Return the map of one picture (height, width), tile by tile as the reference tells it (3.3)."""
+    """Return the map of one image (height, width), tile by tile as the reference tells it (3.3)."""
     means = np.array([[tile.mean() for tile in tiles(one[0])] for one in good.astype(np.float64)])
     amap = np.zeros(error.shape)
     floor = np.percentile(means.std(0, ddof=1), 50, method="lower")
@@ -50,12 +50,12 @@ def oracle(
 
 
 def tiles(error: NDArray[np.float64]) -> list[NDArray[np.float64]]:
-    """Cut a picture's errors into tiles; those right and below are smaller."""
+    """Cut an image's errors into tiles; those right and below are smaller."""
     return [error[y : y + TILE, x : x + TILE] for y, x in CORNERS]
 
 
 def fitted(boxes: str, *, each_place: bool) -> TileRule:
-    """Return the rule, fitted on the good pictures."""
+    """Return the rule, fitted on the good images."""
     rule = without_good_tiles(TILE, boxes, K)  # type: ignore[arg-type]
     return fit_tiles(rule, torch.from_numpy(good_errors()), each_place=each_place)
 
@@ -63,7 +63,7 @@ def fitted(boxes: str, *, each_place: bool) -> TileRule:
 @pytest.mark.parametrize("boxes", ["tile", "pixel"])
 @pytest.mark.parametrize("each_place", [True, False])
 def test_the_map_is_that_of_the_rule(boxes: str, *, each_place: bool) -> None:
-    """Against numpy, with tiles that do not divide the sides; good pictures and one with a bad tile."""
+    """Against numpy, with tiles that do not divide the sides; good images and one with a bad tile."""
     rule = fitted(boxes, each_place=each_place)
     for errors in (*good_errors(3)[:, None], a_defect()):
         found = rule.excess(torch.from_numpy(errors))[0, 0].numpy()
@@ -88,17 +88,17 @@ def test_a_bad_tile_is_marked_and_no_other() -> None:
 def test_the_line_sees_the_map_that_torch_gives(tmp_path: Path, boxes: str) -> None:
     """The rule as one ONNX file, run by OpenVINO; a reconstruction that is not finite never gives a clean map."""
     rng = np.random.default_rng(1)
-    picture = rng.integers(0, 256, (1, HEIGHT, WIDTH, 3), np.uint8)
-    reconstruction = np.clip(np.moveaxis(picture, 3, 1) / 255 + rng.normal(0, 0.05, (1, 3, HEIGHT, WIDTH)), 0, 1)
+    image = rng.integers(0, 256, (1, HEIGHT, WIDTH, 3), np.uint8)
+    reconstruction = np.clip(np.moveaxis(image, 3, 1) / 255 + rng.normal(0, 0.05, (1, 3, HEIGHT, WIDTH)), 0, 1)
     reconstruction[..., 8:16, 8:16] = 0.5
     reconstruction = reconstruction.astype(np.float32)
     rule = fitted(boxes, each_place=True)
-    inputs = (torch.from_numpy(picture), torch.from_numpy(reconstruction))
+    inputs = (torch.from_numpy(image), torch.from_numpy(reconstruction))
     expected = rule(*inputs).numpy()
     (tmp_path / "residual.onnx").write_bytes(to_onnx(rule, inputs, ("picture", "features"), "map"))
     line = OpenVinoDetector(tmp_path / "residual.onnx", tmp_path / "residual.onnx", "f32", 2)
-    found = line.residual(picture[0], reconstruction)
-    broken = line.residual(picture[0], np.where(reconstruction == reconstruction[0, 0, 9, 9], np.nan, reconstruction))
+    found = line.residual(image[0], reconstruction)
+    broken = line.residual(image[0], np.where(reconstruction == reconstruction[0, 0, 9, 9], np.nan, reconstruction))
 
     assert expected.max() > 1
     assert np.abs(found - expected).max() <= 1e-3

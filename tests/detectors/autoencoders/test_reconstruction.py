@@ -20,20 +20,20 @@ from edge_inspector.detectors.autoencoders.reconstruction import (
     without_tolerance,
 )
 from edge_inspector.detectors.settings import CaeSettings, Loss
-from edge_inspector.detectors.training_data import Budget, Lesson
+from edge_inspector.detectors.training_data import Budget, TrainingData
 from edge_inspector.errors import DataError
 from edge_inspector.lab.training.augment import Augment
 
 SCORES = st.lists(st.integers(0, 5).map(float), min_size=1, max_size=12)
 
 
-def a_lesson(budget: Budget) -> Lesson:
-    """Return a lesson of eight small pictures."""
+def training_data(budget: Budget) -> TrainingData:
+    """Return a lesson of eight small images."""
     fit = np.random.default_rng(0).integers(0, 256, (8, 16, 16, 1), np.uint8)
-    return Lesson(
+    return TrainingData(
         fit=fit,
         tune=fit[:2],
-        planted=fit[:2],
+        synthetic=fit[:2],
         corrupt=Augment(""),
         augment=Augment(""),
         levels=lambda maps: [float(amap.max()) for amap in maps],
@@ -65,7 +65,7 @@ def test_the_weights_that_find_most_defects_are_kept() -> None:
         return next(qualities)
 
     steps = list(
-        fit_network(network, a_lesson(Budget(20, None)), CaeSettings(batch=8), quality, np.random.default_rng(0))
+        fit_network(network, training_data(Budget(20, None)), CaeSettings(batch=8), quality, np.random.default_rng(0))
     )
 
     assert len(seen) == 7
@@ -82,7 +82,7 @@ def test_a_training_that_is_broken_off_holds_the_best_weights_so_far() -> None:
         seen.append(weights_of(network))
         return 1.0 - len(seen) / 10
 
-    training = fit_network(network, a_lesson(Budget(20, None)), CaeSettings(), quality, np.random.default_rng(0))
+    training = fit_network(network, training_data(Budget(20, None)), CaeSettings(), quality, np.random.default_rng(0))
     for _ in itertools.takewhile(lambda step: step.share < 0.5, training):
         pass
     training.close()
@@ -94,7 +94,7 @@ def test_a_training_that_is_broken_off_holds_the_best_weights_so_far() -> None:
 def test_the_training_ends_when_epochs_or_time_do(budget: Budget, steps: int) -> None:
     """Whichever comes first; the clock here ticks a second a look."""
     training: Iterator[object] = fit_network(
-        a_network(), a_lesson(budget), CaeSettings(), lambda: 0.5, np.random.default_rng(0)
+        a_network(), training_data(budget), CaeSettings(), lambda: 0.5, np.random.default_rng(0)
     )
 
     assert len(list(training)) == pytest.approx(steps, abs=1)
@@ -105,7 +105,9 @@ def test_a_training_that_diverges_is_refused() -> None:
     network = a_network()
     with torch.no_grad():
         next(network.parameters()).fill_(torch.nan)
-    training = fit_network(network, a_lesson(Budget(3, None)), CaeSettings(), lambda: 0.5, np.random.default_rng(0))
+    training = fit_network(
+        network, training_data(Budget(3, None)), CaeSettings(), lambda: 0.5, np.random.default_rng(0)
+    )
 
     with pytest.raises(DataError, match="diverged at step 1: lower the learning rate"):
         list(training)
@@ -113,10 +115,10 @@ def test_a_training_that_diverges_is_refused() -> None:
 
 @pytest.mark.parametrize("loss", get_args(Loss))
 def test_each_loss_brings_the_reconstruction_nearer(loss: Loss) -> None:
-    """Whichever a prior system had: after a few steps the network tells the pictures' brightness."""
-    network, lesson = a_network(), replace(a_lesson(Budget(40, None)), fit=np.full((8, 16, 16, 1), 200, np.uint8))
-    training = fit_network(network, lesson, CaeSettings(loss=loss, rate=0.05), lambda: 0.5, np.random.default_rng(0))
-    flat = torch.from_numpy(lesson.fit[:1])
+    """Whichever a prior system had: after a few steps the network tells the images' brightness."""
+    network, data = a_network(), replace(training_data(Budget(40, None)), fit=np.full((8, 16, 16, 1), 200, np.uint8))
+    training = fit_network(network, data, CaeSettings(loss=loss, rate=0.05), lambda: 0.5, np.random.default_rng(0))
+    flat = torch.from_numpy(data.fit[:1])
     before = float((network(flat).detach() - 200 / 255).abs().mean())
     losses = [step.loss for step in training]
     after = float((network(flat).detach() - 200 / 255).abs().mean())
@@ -165,13 +167,13 @@ def test_a_place_where_good_parts_never_differ_is_not_infinitely_strict() -> Non
 @given(kind=st.sampled_from(["ssim", "l1", "l2", "ssim+l1"]), seed=st.integers(0, 99))
 def test_a_perfect_reconstruction_leaves_nothing(kind: str, seed: int) -> None:
     """Whatever the residual; and one that differs leaves something."""
-    picture = torch.from_numpy(np.random.default_rng(seed).integers(0, 200, (1, 20, 20, 3), np.uint8))
+    image = torch.from_numpy(np.random.default_rng(seed).integers(0, 200, (1, 20, 20, 3), np.uint8))
     residual = without_tolerance(kind, 1.0)
-    reconstruction = as_input(picture)
+    reconstruction = as_input(image)
 
-    assert float(residual(picture, reconstruction).max()) == pytest.approx(0, abs=1e-5)
-    assert float(residual(picture, reconstruction + 0.2).max()) > 0.01
-    assert residual(picture, reconstruction).shape == (20, 20)
+    assert float(residual(image, reconstruction).max()) == pytest.approx(0, abs=1e-5)
+    assert float(residual(image, reconstruction + 0.2).max()) > 0.01
+    assert residual(image, reconstruction).shape == (20, 20)
 
 
 def test_a_residual_that_does_not_exist_is_refused() -> None:

@@ -11,8 +11,8 @@ from edge_inspector.detectors.autoencoders.ssim import Blur, Ssim, usable_scales
 Pair = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 
-def pictures(kind: str) -> Pair:
-    """Return two pictures in 0..1 of that kind, no side a multiple of anything."""
+def images(kind: str) -> Pair:
+    """Return two images in 0..1 of that kind, no side a multiple of anything."""
     rng = np.random.default_rng(3)
     y, x = np.mgrid[0:47, 0:61] / 60
     match kind:
@@ -40,24 +40,24 @@ def oracle(pair: Pair) -> NDArray[np.float64]:
     )[1]
 
 
-def as_tensor(picture: NDArray[np.float64], dtype: torch.dtype) -> torch.Tensor:
-    """Return a picture as a batch of one with one channel."""
-    return torch.from_numpy(picture)[None, None].to(dtype)
+def as_tensor(image: NDArray[np.float64], dtype: torch.dtype) -> torch.Tensor:
+    """Return an image as a batch of one with one channel."""
+    return torch.from_numpy(image)[None, None].to(dtype)
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-10), (torch.float32, 2e-5)])
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_map_is_scikit_image_s(kind: str, dtype: torch.dtype, tolerance: float) -> None:
     """Every pixel, up to the border."""
-    pair = pictures(kind)
-    x, y = (as_tensor(picture, dtype) for picture in pair)
+    pair = images(kind)
+    x, y = (as_tensor(image, dtype) for image in pair)
 
     assert np.abs(Ssim()(x, y)[0, 0].numpy() - oracle(pair)).max() < tolerance
 
 
 def test_colours_are_compared_one_by_one() -> None:
     """A map of three channels is three maps."""
-    pairs = [pictures(kind) for kind in ("noise", "smooth", "step")]
+    pairs = [images(kind) for kind in ("noise", "smooth", "step")]
     x, y = (torch.from_numpy(np.stack([pair[i] for pair in pairs]))[None] for i in (0, 1))
     found = Ssim()(x, y)[0].numpy()
 
@@ -65,8 +65,8 @@ def test_colours_are_compared_one_by_one() -> None:
 
 
 @pytest.mark.parametrize("side", [1, 2, 3, 5, 11])
-def test_a_picture_smaller_than_the_window_has_a_map(side: int) -> None:
-    """Borders are repeated as often as it takes; a picture is like itself."""
+def test_an_image_smaller_than_the_window_has_a_map(side: int) -> None:
+    """Borders are repeated as often as it takes; an image is like itself."""
     x = torch.rand(1, 1, side, side, generator=torch.Generator().manual_seed(0))
 
     assert torch.allclose(Ssim()(x, x), torch.ones_like(x))
@@ -75,13 +75,13 @@ def test_a_picture_smaller_than_the_window_has_a_map(side: int) -> None:
 @pytest.mark.parametrize(
     ("side", "scales"), [(8, 1), (16, 1), (21, 1), (22, 2), (44, 3), (64, 3), (88, 4), (175, 4), (176, 5), (1024, 5)]
 )
-def test_small_pictures_have_fewer_scales(side: int, scales: int) -> None:
+def test_small_images_have_fewer_scales(side: int, scales: int) -> None:
     """Below 176 pixels the smallest scale would be smaller than the window."""
     assert usable_scales(side) == scales
 
 
 @pytest.mark.parametrize("side", [16, 40, 64, 128])
-def test_the_colour_loss_is_0_for_equal_pictures_and_more_for_others(side: int) -> None:
+def test_the_colour_loss_is_0_for_equal_images_and_more_for_others(side: int) -> None:
     """The weights sum to 1 however many scales there are: the loss of a given fault does not depend on the size."""
     x = torch.rand(2, 3, side, side, generator=torch.Generator().manual_seed(0))
     ssim = Ssim()
@@ -92,7 +92,7 @@ def test_the_colour_loss_is_0_for_equal_pictures_and_more_for_others(side: int) 
 
 
 def test_the_loss_has_a_gradient_everywhere() -> None:
-    """Training on the worst and the best picture gives finite gradients, for grey and colour."""
+    """Training on the worst and the best image gives finite gradients, for grey and colour."""
     for channels in (1, 3):
         x = torch.rand(1, channels, 32, 32, generator=torch.Generator().manual_seed(1))
         for start in (x, 1 - x, torch.zeros_like(x), torch.ones_like(x)):

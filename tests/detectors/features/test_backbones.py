@@ -15,28 +15,28 @@ from edge_inspector.detectors.settings import PadimSettings, PatchcoreSettings
 from edge_inspector.detectors.training_data import Budget
 from edge_inspector.errors import DataError, UsageError
 from edge_inspector.lab.data.dataset import find_good, split
-from edge_inspector.lab.training.pretrain import Pretrained, PretrainOrder, pretrain_backbone
+from edge_inspector.lab.training.pretrain import Pretrained, PretrainingRequest, pretrain_backbone
 
 
-def a_picture(channels: int = 3) -> torch.Tensor:
-    """Return a picture of chance, of the smallest size."""
+def an_image(channels: int = 3) -> torch.Tensor:
+    """Return an image of chance, of the smallest size."""
     return torch.randint(0, 256, (1, MULTIPLE, 2 * MULTIPLE, channels), dtype=torch.uint8)
 
 
 def features_of(settings: PadimSettings) -> torch.Tensor:
-    """Return a backbone's features of one and the same picture."""
-    picture = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (1, 64, 64, 3), np.uint8))
+    """Return a backbone's features of one and the same image."""
+    image = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (1, 64, 64, 3), np.uint8))
     with torch.no_grad():
-        return load_backbone(settings, 0)(picture)  # type: ignore[no-any-return]
+        return load_backbone(settings, 0)(image)  # type: ignore[no-any-return]
 
 
 @pytest.mark.parametrize(("architecture", "channels"), [(LITE0, 176), ("resnet18", 448)])
 def test_features_have_a_cell_for_eight_pixels(architecture: str, channels: int) -> None:
-    """All levels on the finest one's cells, grey pictures as well as coloured ones."""
+    """All levels on the finest one's cells, grey images as well as coloured ones."""
     backbone = build(architecture).eval()
     with torch.no_grad():
-        assert backbone(a_picture()).shape == (1, channels, MULTIPLE // STRIDE, 2 * MULTIPLE // STRIDE)
-        assert backbone(a_picture(1)).shape == backbone(a_picture()).shape
+        assert backbone(an_image()).shape == (1, channels, MULTIPLE // STRIDE, 2 * MULTIPLE // STRIDE)
+        assert backbone(an_image(1)).shape == backbone(an_image()).shape
 
 
 def test_what_is_averaged_is_a_spot_s_whole_neighbourhood() -> None:
@@ -128,8 +128,8 @@ def pretrained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Pretrain
     """Pretrain ResNet-18 on a few parts for a moment."""
     folder = tmp_path_factory.mktemp("rotation")
     parts = write_parts(folder / "parts", 32)
-    order = PretrainOrder(
-        pictures=parts,
+    order = PretrainingRequest(
+        images=parts,
         out=folder / "turned.safetensors",
         clock=map(float, count()).__next__,
         report=lambda _words, _share: None,
@@ -152,21 +152,21 @@ def test_what_was_pretrained_is_really_loaded(pretrained: tuple[Path, Pretrained
     assert all(torch.equal(stored[name], value) for name, value in loaded.items())
     torch.manual_seed(5)
     fresh = build("resnet18").eval()
-    picture = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (1, 64, 64, 3), np.uint8))
+    image = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (1, 64, 64, 3), np.uint8))
     with torch.no_grad():
-        assert not torch.allclose(features_of(settings), fresh(picture))
+        assert not torch.allclose(features_of(settings), fresh(image))
 
 
 @pytest.mark.trains
-def test_pictures_that_pretrained_must_not_set_the_threshold(pretrained: tuple[Path, Pretrained]) -> None:
+def test_images_that_pretrained_must_not_set_the_threshold(pretrained: tuple[Path, Pretrained]) -> None:
     """The file names what it has seen: what `train` with the same seed fits on, and nothing that it calibrates with."""
     parts, made = pretrained
     sets = split(find_good(parts, None), np.random.default_rng(0))
 
     seen = set(seen_by(PadimSettings(backbone=f"rotation:{made.file}")))
 
-    assert seen == {picture.digest for picture in sets.fit}
-    assert not seen & {picture.digest for picture in sets.calibrate}
+    assert seen == {image.digest for image in sets.fit}
+    assert not seen & {image.digest for image in sets.calibrate}
 
 
 def test_a_file_that_pretrain_did_not_write_is_refused(tmp_path: Path) -> None:

@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 from sklearn.decomposition import PCA
 
 from edge_inspector.detectors import svdd
-from edge_inspector.detectors.centroid import TaughtCentroid
-from edge_inspector.detectors.feature_cae import TaughtFeatureCae, autoencoder
+from edge_inspector.detectors.centroid import TrainedCentroid
+from edge_inspector.detectors.feature_cae import TrainedFeatureCae, autoencoder
 from edge_inspector.detectors.features.features import CellResidual
-from edge_inspector.detectors.padim import TaughtPadim, TaughtPca
-from edge_inspector.detectors.patchcore import Memory, TaughtPatchcore, coreset
+from edge_inspector.detectors.padim import TrainedPadim, TrainedPca
+from edge_inspector.detectors.patchcore import Memory, TrainedPatchcore, coreset
 from edge_inspector.detectors.settings import (
     CentroidSettings,
     FeatureCaeSettings,
@@ -22,8 +22,8 @@ from edge_inspector.detectors.settings import (
     PcaSettings,
     SvddSettings,
 )
-from edge_inspector.detectors.svdd import TaughtSvdd
-from edge_inspector.detectors.training_data import Budget, Deployed, Lesson
+from edge_inspector.detectors.svdd import TrainedSvdd
+from edge_inspector.detectors.training_data import Budget, Deployed, TrainingData
 from edge_inspector.errors import DataError
 
 COUNT, CHANNELS, ROWS, COLUMNS = 24, 6, 3, 4
@@ -31,13 +31,13 @@ FEATURES = np.random.default_rng(0).standard_normal((COUNT, CHANNELS, ROWS, COLU
 NEW = np.random.default_rng(1).standard_normal((1, CHANNELS, ROWS, COLUMNS)).astype(np.float32)
 
 
-def a_lesson(**changes: object) -> Lesson:
-    """Return a lesson whose pictures only name the place of their features."""
-    pictures = np.arange(COUNT, dtype=np.uint8).reshape(-1, 1, 1, 1)
+def training_data(**changes: object) -> TrainingData:
+    """Return a lesson whose images only name the place of their features."""
+    images = np.arange(COUNT, dtype=np.uint8).reshape(-1, 1, 1, 1)
     known = {
-        "fit": pictures[:16],
-        "tune": pictures[16:],
-        "planted": pictures[16:],
+        "fit": images[:16],
+        "tune": images[16:],
+        "planted": images[16:],
         "corrupt": lambda found, _rng: found,
         "augment": lambda found, _rng: found,
         "levels": lambda maps: [float(amap.max()) for amap in maps],
@@ -46,12 +46,12 @@ def a_lesson(**changes: object) -> Lesson:
         "report": lambda _progress: None,
         "clock": map(float, itertools.count()).__next__,
     }
-    return Lesson(**(known | changes))  # type: ignore[arg-type]
+    return TrainingData(**(known | changes))  # type: ignore[arg-type]
 
 
 def deployed_from(features: NDArray[np.float32]) -> Deployed:
-    """Return a network that gives these features for the pictures of `a_lesson`."""
-    return lambda pictures: (features[int(picture[0, 0, 0])][None] for picture in pictures)
+    """Return a network that gives these features for the images of `training_data`."""
+    return lambda images: (features[int(image[0, 0, 0])][None] for image in images)
 
 
 def distance(graph: torch.nn.Module, features: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -64,7 +64,7 @@ def distance(graph: torch.nn.Module, features: NDArray[np.float32]) -> NDArray[n
 def test_padim_is_the_mahalanobis_distance() -> None:
     """Against scipy's formula cell by cell, with the ridge that it says."""
     settings = PadimSettings(regularisation=0.05)
-    graph = TaughtPadim(torch.nn.Identity(), settings, a_lesson()).residual(deployed_from(FEATURES)).graph
+    graph = TrainedPadim(torch.nn.Identity(), settings, training_data()).residual(deployed_from(FEATURES)).graph
 
     ridge = 0.05 * FEATURES.var(0).mean()
     found = distance(graph, NEW)
@@ -78,7 +78,9 @@ def test_padim_is_the_mahalanobis_distance() -> None:
 def test_pca_leaves_what_components_do_not_explain() -> None:
     """scikit-learn's PCA is the oracle."""
     graph = (
-        TaughtPca(torch.nn.Identity(), PcaSettings(components=3), a_lesson()).residual(deployed_from(FEATURES)).graph
+        TrainedPca(torch.nn.Identity(), PcaSettings(components=3), training_data())
+        .residual(deployed_from(FEATURES))
+        .graph
     )
 
     found = distance(graph, NEW)
@@ -115,19 +117,23 @@ def test_a_coreset_covers_what_chance_would_miss() -> None:
 
 
 def test_patchcore_remembers_good_parts() -> None:
-    """What it was taught is at no distance; the memory is no larger than was asked."""
+    """What it was trained is at no distance; the memory is no larger than was asked."""
     settings = PatchcoreSettings(memory=COUNT * ROWS * COLUMNS, neighbours=1)
-    graph = TaughtPatchcore(torch.nn.Identity(), settings, a_lesson()).residual(deployed_from(FEATURES)).graph
+    graph = TrainedPatchcore(torch.nn.Identity(), settings, training_data()).residual(deployed_from(FEATURES)).graph
 
     assert distance(graph, FEATURES[:1]).max() < 0.01
     assert distance(graph, NEW + 5).min() > 1
-    small = TaughtPatchcore(torch.nn.Identity(), PatchcoreSettings(memory=10), a_lesson())
+    small = TrainedPatchcore(torch.nn.Identity(), PatchcoreSettings(memory=10), training_data())
     assert small.residual(deployed_from(FEATURES)).graph.state_dict()["memory"].shape == (10, CHANNELS)
 
 
 def test_the_centroid_is_the_mean_at_each_place() -> None:
     """Plain Euclid."""
-    graph = TaughtCentroid(torch.nn.Identity(), CentroidSettings(), a_lesson()).residual(deployed_from(FEATURES)).graph
+    graph = (
+        TrainedCentroid(torch.nn.Identity(), CentroidSettings(), training_data())
+        .residual(deployed_from(FEATURES))
+        .graph
+    )
 
     assert distance(graph, NEW) == pytest.approx(np.linalg.norm(NEW[0] - FEATURES.mean(0), axis=0), rel=1e-4)
 
@@ -137,18 +143,18 @@ def test_the_feature_autoencoder_is_system_000_s() -> None:
     assert sum(parameter.numel() for parameter in autoencoder(512, 100).parameters()) == 550_892
 
 
-@pytest.mark.parametrize("taught", [TaughtFeatureCae, TaughtSvdd])
-def test_what_is_trained_on_features_finds_strange_ones(taught: type[TaughtFeatureCae] | type[TaughtSvdd]) -> None:
+@pytest.mark.parametrize("taught", [TrainedFeatureCae, TrainedSvdd])
+def test_what_is_trained_on_features_finds_strange_ones(trained: type[TrainedFeatureCae] | type[TrainedSvdd]) -> None:
     """Good parts lie on a plane; what is off it is far, and the training says its steps."""
     rng = np.random.default_rng(3)
     plane = np.einsum(
         "nkrc,kd->ndrc", rng.standard_normal((COUNT, 2, ROWS, COLUMNS)), rng.standard_normal((2, CHANNELS))
     )
     good = (plane + 0.01 * rng.standard_normal(plane.shape)).astype(np.float32)
-    lesson = a_lesson(budget=Budget(150, None))
-    settings = FeatureCaeSettings(latent=2, rate=0.01) if taught is TaughtFeatureCae else SvddSettings(latent=4)
+    data = training_data(budget=Budget(150, None))
+    settings = FeatureCaeSettings(latent=2, rate=0.01) if trained is TrainedFeatureCae else SvddSettings(latent=4)
 
-    fitted = taught(torch.nn.Identity(), settings, lesson).residual(deployed_from(good))  # type: ignore[arg-type]
+    fitted = trained(torch.nn.Identity(), settings, data).residual(deployed_from(good))  # type: ignore[arg-type]
 
     assert fitted.steps == 150
     assert distance(fitted.graph, good[:1] + 4).mean() > 2 * distance(fitted.graph, good[:1]).mean()
@@ -164,7 +170,7 @@ def test_a_collapsed_sphere_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(svdd, "train_on_cells", collapse)
     with pytest.raises(DataError, match="sphere collapsed"):
-        TaughtSvdd(torch.nn.Identity(), SvddSettings(), a_lesson()).residual(deployed_from(FEATURES))
+        TrainedSvdd(torch.nn.Identity(), SvddSettings(), training_data()).residual(deployed_from(FEATURES))
 
 
 @pytest.mark.parametrize(
@@ -175,4 +181,4 @@ def test_a_collapsed_sphere_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_backbone_that_sees_nothing_is_refused(features: NDArray[np.float32], words: str) -> None:
     """Before anything is fitted on it."""
     with pytest.raises(DataError, match=words):
-        TaughtCentroid(torch.nn.Identity(), CentroidSettings(), a_lesson()).residual(deployed_from(features))
+        TrainedCentroid(torch.nn.Identity(), CentroidSettings(), training_data()).residual(deployed_from(features))

@@ -1,4 +1,4 @@
-"""The prior system's rule, as it was: contour area of 85, relative to each picture's own maximum."""
+"""The prior system's rule, as it was: contour area of 85, relative to each image's own maximum."""
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ def test_a_part_is_rejected_from_eleven_pixels_square(height: int, width: int, r
 
 
 def test_the_rule_knows_no_absolute_limit() -> None:
-    """A large faint stain in an otherwise perfect picture is rejected like a strong one: the rule's weakness."""
+    """A large faint stain in an otherwise perfect image is rejected like a strong one: the rule's weakness."""
     assert largest_area(a_map(40, 40, 0.01)) == pytest.approx(largest_area(a_map(40, 40, 0.9)), rel=0.05)
 
 

@@ -10,15 +10,15 @@ from factories import a_bracket, a_judgement
 
 from edge_inspector.errors import UsageError
 from edge_inspector.inspection.model import Reason
-from edge_inspector.lab.benchmark.moved import MovedOrder, MovedRow, as_markdown, lay, measure_moved
-from edge_inspector.lab.data.dataset import TestPicture as KnownPicture
+from edge_inspector.lab.benchmark.moved import MovedRequest, MovedRow, as_markdown, lay, measure_moved
+from edge_inspector.lab.data.dataset import TestImage as KnownImage
 from edge_inspector.lab.evaluation.compare import Gain
 from edge_inspector.lab.evaluation.evaluation import Evaluation, Judged
 
 Run = Callable[..., tuple[int, str, str]]
 
 
-def test_a_picture_is_laid_on_a_larger_one_with_its_edge_repeated() -> None:
+def test_an_image_is_laid_on_a_larger_one_with_its_edge_repeated() -> None:
     """Not moved, it is there bit by bit."""
     image = a_bracket(1)
     laid = lay(image, (30, 20), 0.0, (0.0, 0.0))
@@ -28,7 +28,7 @@ def test_a_picture_is_laid_on_a_larger_one_with_its_edge_repeated() -> None:
     assert np.array_equal(laid[0, 30:230], image[0])
 
 
-def test_a_picture_is_moved_as_a_part_would_be() -> None:
+def test_an_image_is_moved_as_a_part_would_be() -> None:
     """Turned clockwise about its middle, then shifted to the right and down."""
     moved = lay(a_bracket(1), (0, 0), 12.0, (7.0, -5.0)).astype(float)
     drawn = a_bracket(2, turn=12, shift=(7, -5)).astype(float)
@@ -40,7 +40,7 @@ def test_a_picture_is_moved_as_a_part_would_be() -> None:
 def a_row(*, moved: bool, aligned: bool) -> MovedRow:
     """Return a row with one good part and one that could not be judged."""
     judged = tuple(
-        Judged(KnownPicture(Path(f"{kind}.png"), kind, None), a_judgement(reason).verdict, score, 1.0)
+        Judged(KnownImage(Path(f"{kind}.png"), kind, None), a_judgement(reason).verdict, score, 1.0)
         for kind, reason, score in (("good", Reason.WITHIN_LIMIT, 0.5), ("hole", Reason.NOT_ALIGNED, np.inf))
     )
     return MovedRow("tile", moved, aligned, Evaluation("calibrated", judged), Gain(-0.01, -0.03, 0.002), 3.21)
@@ -58,11 +58,11 @@ def test_the_table_says_what_was_lost_and_what_was_refused() -> None:
 def test_a_move_that_is_none_is_refused(tmp_path: Path, shift: float, turn: float) -> None:
     """Before anything is read."""
 
-    def teach(*_words: object) -> None:
+    def train_detector(*_words: object) -> None:
         raise AssertionError("the training has begun")
 
     with pytest.raises(UsageError, match="expected a shift of 0 to 1 and a turn of 0 to 90"):
-        measure_moved(MovedOrder(tmp_path, shift, turn, 0, teach, lambda: 0, lambda _words, _share: None))  # type: ignore[arg-type]
+        measure_moved(MovedRequest(tmp_path, shift, turn, 0, train_detector, lambda: 0, lambda _words, _share: None))  # type: ignore[arg-type]
 
 
 @pytest.mark.slow

@@ -60,7 +60,7 @@ def test_aivision_is_the_prior_system_s_contour_area() -> None:
     assert prior_rule("aivision", LEVELS, 100)(amap) == largest_area(amap) / AREA_LIMIT
 
 
-def test_otsu_finds_a_defect_in_every_picture_that_is_not_flat() -> None:
+def test_otsu_finds_a_defect_in_every_image_that_is_not_flat() -> None:
     """It always splits a map in two, hence a good part with a little noise is rejected: the rule's weakness."""
     rng = np.random.default_rng(0)
     score = prior_rule("otsu", LEVELS, 20)

@@ -1,4 +1,4 @@
-"""The rules of other systems beside ours, on the same maps and the same pictures."""
+"""The rules of other systems beside ours, on the same maps and the same images."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ def silent(_words: str, _share: float) -> None:
 
 
 def test_each_rule_judges_as_evaluate_does(bundle: Bundle, tmp_path: Path) -> None:
-    """One pass over the pictures gives the rates of `evaluate --rule` for each of them."""
+    """One pass over the images gives the rates of `evaluate --rule` for each of them."""
     write_parts(tmp_path / "test" / "good", 5, first=1000)
     write_parts(tmp_path / "test" / "scratch", 5, scratched=True, first=2000)
     inspector = open_inspector(bundle, threads=1, clock_ns=lambda: 0)
@@ -32,7 +32,7 @@ def test_each_rule_judges_as_evaluate_does(bundle: Bundle, tmp_path: Path) -> No
 
 
 def test_sets_are_found_by_their_layout(tmp_path: Path) -> None:
-    """Folders with both kinds of pictures; a root without any is refused with what was found."""
+    """Folders with both kinds of images; a root without any is refused with what was found."""
     for folder in ("b/train/good", "b/test/good", "a/train/good", "a/test/good", "c/train/good"):
         (tmp_path / folder).mkdir(parents=True)
 

@@ -9,7 +9,7 @@ import pytest
 from factories import write_parts
 
 from edge_inspector.lab.benchmark import table
-from edge_inspector.lab.benchmark.table import TableOrder, as_markdown, mean_auroc, measure
+from edge_inspector.lab.benchmark.table import TableRequest, as_markdown, mean_auroc, measure
 
 DONE = {
     "set": "a", "kind": "centroid", "budget": 1, "image_auroc": 0.9, "pixel_auroc": None, "aupro": None,
@@ -17,9 +17,9 @@ DONE = {
 }  # fmt: skip
 
 
-def an_order(folder: Path, kinds: tuple[str, ...]) -> TableOrder:
+def an_order(folder: Path, kinds: tuple[str, ...]) -> TableRequest:
     """Return an order for the sets in a folder, at 64 pixels."""
-    return TableOrder(
+    return TableRequest(
         root=folder,
         rows=folder / "rows",
         kinds=kinds,

@@ -14,10 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import beta, binom
 
-from edge_inspector.bundle import NETWORK, RESIDUAL, Bundle, CalibrationCard, DetectorCard, Provenance, TakenOut
+from edge_inspector.bundle import NETWORK, RESIDUAL, Bundle, CalibrationCard, DetectorCard, ExcludedImage, Provenance
 from edge_inspector.errors import DataError, UsageError
 from edge_inspector.inspection.inspector import Features
-from edge_inspector.inspection.model import AnomalyMap, Picture, Verdict
+from edge_inspector.inspection.model import AnomalyMap, ModelInput, Verdict
 from edge_inspector.inspection.recipe import Window
 from edge_inspector.lab.calibration.calibrate import calibrate
 from edge_inspector.lab.calibration.threshold import (
@@ -27,8 +27,8 @@ from edge_inspector.lab.calibration.threshold import (
     set_threshold,
     supported_rate,
 )
-from edge_inspector.lab.data.dataset import GoodPicture, Split
-from edge_inspector.lab.training.trained_model import Material
+from edge_inspector.lab.data.dataset import GoodImage, Split
+from edge_inspector.lab.training.trained_model import TrainedModel
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 TABLE = [(0.10, 29), (0.05, 59), (0.02, 149), (0.01, 299)]
@@ -38,42 +38,42 @@ TABLE = [(0.10, 29), (0.05, 59), (0.02, 149), (0.01, 299)]
 class Brightness:
     """A detector that finds unusual what differs from mid-grey: level and brightness are one number."""
 
-    def network(self, picture: Picture) -> Features:
+    def network(self, image: ModelInput) -> Features:
         """Return nothing of interest."""
-        return np.zeros((1, *picture.shape), np.float32)
+        return np.zeros((1, *image.shape), np.float32)
 
-    def residual(self, picture: Picture, features: Features) -> AnomalyMap:
-        """Return the distance to mid-grey; of a picture that is white all over, no number."""
+    def residual(self, image: ModelInput, features: Features) -> AnomalyMap:
+        """Return the distance to mid-grey; of an image that is white all over, no number."""
         del features
-        grey = picture.astype(np.float32).max(-1)
+        grey = image.astype(np.float32).max(-1)
         return np.full_like(grey, np.nan) if grey.min() == 255 else np.abs(grey - 128) / 64
 
 
-def a_material(**changes: object) -> Material:
-    """Return a taught part, but for its threshold."""
+def a_material(**changes: object) -> TrainedModel:
+    """Return a trained part, but for its threshold."""
     provenance = Provenance(
         created=NOW, program="test", libraries={}, processor="test", seed=0, fit_digests=("f" * 64,), tune_digests=()
     )
     card = DetectorCard(kind="brightness", settings={}, engine="test")
     contents = {NETWORK: b"network", RESIDUAL: b"residual"}
     return replace(
-        Material(a_recipe(), card, provenance, contents, Brightness(), None),
+        TrainedModel(a_recipe(), card, provenance, contents, Brightness(), None),
         **changes,  # type: ignore[arg-type]
     )
 
 
-def grey_parts(folder: Path, offsets: Sequence[int], depth: type[np.integer] = np.uint8) -> tuple[GoodPicture, ...]:
-    """Write one picture for each distance to mid-grey and return them; each is a part."""
+def grey_parts(folder: Path, offsets: Sequence[int], depth: type[np.integer] = np.uint8) -> tuple[GoodImage, ...]:
+    """Write one image for each distance to mid-grey and return them; each is a part."""
     folder.mkdir(parents=True, exist_ok=True)
-    pictures = []
+    images = []
     for number, offset in enumerate(offsets):
         image = np.full((120, 160), 128 + offset, depth) * (depth(16) if depth is np.uint16 else depth(1))
         (folder / f"{number:03d}.png").write_bytes(png(image))
-        pictures.append(GoodPicture(folder / f"{number:03d}.png", f"part{number}", f"{number:064x}"))
-    return tuple(pictures)
+        images.append(GoodImage(folder / f"{number:03d}.png", f"part{number}", f"{number:064x}"))
+    return tuple(images)
 
 
-def calibrated(material: Material, good: Sequence[GoodPicture], out: Path, **changes: object) -> Bundle:
+def calibrated(model: TrainedModel, good: Sequence[GoodImage], out: Path, **changes: object) -> Bundle:
     """Calibrate with defaults for what does not matter."""
     values: dict[str, object] = {
         "target": Target(),
@@ -83,7 +83,7 @@ def calibrated(material: Material, good: Sequence[GoodPicture], out: Path, **cha
         "report": lambda _words, _share: None,
     }
     sets = Split(fit=(), tune=(), calibrate=tuple(good))
-    return calibrate(material, sets, **{**values, **changes})  # type: ignore[arg-type]
+    return calibrate(model, sets, **{**values, **changes})  # type: ignore[arg-type]
 
 
 @settings(deadline=None)
@@ -156,7 +156,7 @@ def test_allowed_exceedances_lie_above_the_threshold() -> None:
     ids=["too few", "too few for 5 %", "too few for 1 %", "all equal", "NaN", "infinite", "limit of nothing"],
 )
 def test_levels_that_can_promise_nothing_are_refused(levels: Sequence[float], target: Target, words: str) -> None:
-    """With what was found, and how many pictures to add."""
+    """With what was found, and how many images to add."""
     with pytest.raises(DataError, match=words):
         set_threshold(list(levels), target)
 
@@ -171,26 +171,26 @@ def test_a_rate_is_between_0_and_1(bad: float) -> None:
 
 
 def test_a_bundle_carries_its_promise_and_its_proof(tmp_path: Path) -> None:
-    """Levels, digests, threshold, planted defects, and golden pictures on both sides of the limit."""
+    """Levels, digests, threshold, synthetic defects, and golden images on both sides of the limit."""
     good = grey_parts(tmp_path / "good", range(1, 31))
     bundle = calibrated(a_material(), good, tmp_path / "out")
     card = bundle.manifest.calibration
 
     assert card.levels == tuple(offset / 64 for offset in range(30, 0, -1))
-    assert card.digests == tuple(picture.digest for picture in good)
+    assert card.digests == tuple(image.digest for image in good)
     assert card.threshold == pytest.approx(30 / 64 * 1.01)
     assert card.threshold == bundle.recipe.decision.threshold
     assert card.provisional
-    assert {rate.kind for rate in card.planted} == {"scratch", "stain", "dent", "cut-paste", "perlin"}
+    assert {rate.kind for rate in card.synthetic} == {"scratch", "stain", "dent", "cut-paste", "perlin"}
     assert {case.verdict for case in bundle.manifest.golden} == {Verdict.OK, Verdict.NG}
     assert max(case.score for case in bundle.manifest.golden if case.verdict is Verdict.OK) == pytest.approx(1 / 1.01)
 
 
-def test_several_pictures_of_a_part_are_one_part(tmp_path: Path) -> None:
+def test_several_images_of_a_part_are_one_part(tmp_path: Path) -> None:
     """The highest level of each part counts; a part photographed ten times proves no more than once."""
     good = [
-        replace(picture, group=f"part{number // 2}")
-        for number, picture in enumerate(grey_parts(tmp_path / "good", range(1, 41)))
+        replace(image, group=f"part{number // 2}")
+        for number, image in enumerate(grey_parts(tmp_path / "good", range(1, 41)))
     ]
     card = calibrated(a_material(), good, tmp_path / "out").manifest.calibration
 
@@ -198,12 +198,12 @@ def test_several_pictures_of_a_part_are_one_part(tmp_path: Path) -> None:
     assert card.levels == tuple(offset / 64 for offset in range(40, 0, -2))
 
 
-def test_pictures_that_taught_the_detector_are_refused(tmp_path: Path) -> None:
+def test_images_that_trained_the_detector_are_refused(tmp_path: Path) -> None:
     """It knows them: a threshold from them would be too low."""
     good = grey_parts(tmp_path / "good", range(1, 31))
     seen = (*good[:-1], replace(good[-1], digest="f" * 64))
 
-    with pytest.raises(DataError, match="1 of 30 pictures taught the detector"):
+    with pytest.raises(DataError, match="1 of 30 images trained the detector"):
         calibrated(a_material(), seen, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
@@ -222,7 +222,7 @@ def test_a_good_part_far_above_all_others_is_pointed_out(tmp_path: Path, highest
     good = grey_parts(tmp_path / "good", [*range(1, 31), highest])
     notes = calibrated(a_material(), good, tmp_path / "out").manifest.calibration.notes
 
-    assert any("look at that picture" in note for note in notes) == (marked == "yes")
+    assert any("look at that image" in note for note in notes) == (marked == "yes")
 
 
 def test_one_part_that_differs_from_all_others_is_pointed_out(tmp_path: Path) -> None:
@@ -230,17 +230,17 @@ def test_one_part_that_differs_from_all_others_is_pointed_out(tmp_path: Path) ->
     good = grey_parts(tmp_path / "good", [0] * 30 + [20])
     notes = calibrated(a_material(), good, tmp_path / "out").manifest.calibration.notes
 
-    assert any("look at that picture" in note for note in notes)
+    assert any("look at that image" in note for note in notes)
 
 
-def test_a_detector_that_finds_few_planted_defects_is_called_unfit(tmp_path: Path) -> None:
+def test_a_detector_that_finds_few_synthetic_defects_is_called_unfit(tmp_path: Path) -> None:
     """Loudly, with the numbers: the false-reject rate says nothing of escapes."""
     good = grey_parts(tmp_path / "good", range(1, 31))
     blunt, sharp = (a_material(recipe=a_recipe(decision=a_decision(min_area=area))) for area in (15_000, 9))
     cards = [calibrated(one, good, tmp_path / name).manifest.calibration for one, name in ((blunt, "a"), (sharp, "b"))]
 
     assert [card.unfit for card in cards] == [True, False]
-    assert any(note.startswith("UNFIT: 0 of 40 planted defects of 8%") for note in cards[0].notes)
+    assert any(note.startswith("UNFIT: 0 of 40 synthetic defects of 8%") for note in cards[0].notes)
     assert not any(note.startswith("UNFIT") for note in cards[1].notes)
 
 
@@ -291,24 +291,24 @@ def test_an_invalid_good_part_counts_as_not_ok(tmp_path: Path) -> None:
     """The gate rejects it whatever the threshold, so it uses up one of the parts that may be rejected."""
     good = grey_parts(tmp_path / "good", range(1, 99))
     (tmp_path / "good" / "odd.png").write_bytes(png(np.full((64, 64), 128, np.uint8)))
-    odd = (*good, GoodPicture(tmp_path / "good" / "odd.png", "odd", "0" * 64))
+    odd = (*good, GoodImage(tmp_path / "good" / "odd.png", "odd", "0" * 64))
     card = calibrated(a_material(), odd, tmp_path / "out", target=Target(0.05)).manifest.calibration
 
     assert card.groups == 99
     assert card.exceedances == 1
     assert card.threshold == pytest.approx(98 / 64 * 1.01)
     assert card.bounds[2].exceedances == 1
-    assert card.suspects[0].score is None
+    assert card.outliers[0].score is None
     with pytest.raises(DataError, match=r"1 of 99 good parts are INVALID.* 0 may be so.*add \d+ good parts"):
         calibrated(a_material(), odd, tmp_path / "b")
 
 
-def test_a_picture_taken_out_counts_until_somebody_marks_it_defective(tmp_path: Path) -> None:
+def test_an_image_taken_out_counts_until_somebody_marks_it_defective(tmp_path: Path) -> None:
     """Nobody's word is no reason: the part stays among those that may be rejected; a name takes it out."""
     good = grey_parts(tmp_path / "good", range(1, 100))
-    one = TakenOut(picture=str(good[-1].path), digest=good[-1].digest, group=good[-1].group)
+    one = ExcludedImage(image=str(good[-1].path), digest=good[-1].digest, group=good[-1].group)
     counted, marked = (
-        calibrated(a_material(), good[:-1], tmp_path / name, target=Target(0.05), taken_out=[entry])
+        calibrated(a_material(), good[:-1], tmp_path / name, target=Target(0.05), excluded=[entry])
         for name, entry in (("a", one), ("b", one.model_copy(update={"marked_by": "M. Curie"})))
     )
 
@@ -316,18 +316,18 @@ def test_a_picture_taken_out_counts_until_somebody_marks_it_defective(tmp_path: 
     assert counted.recipe.decision.threshold == pytest.approx(98 / 64 * 1.01)
     assert marked.manifest.calibration.groups == 98
     assert marked.recipe.decision.threshold == pytest.approx(97 / 64 * 1.01)
-    assert marked.manifest.calibration.taken_out[0].marked_by == "M. Curie"
+    assert marked.manifest.calibration.excluded[0].marked_by == "M. Curie"
     assert one.digest in marked.manifest.calibration.digests
-    with pytest.raises(DataError, match=r"taken out and nobody marked them defective.*--take-out PICTURE --by NAME"):
-        calibrated(a_material(), good[:-1], tmp_path / "c", taken_out=[one])
+    with pytest.raises(DataError, match=r"taken out and nobody marked them defective.*--take-out IMAGE --by NAME"):
+        calibrated(a_material(), good[:-1], tmp_path / "c", excluded=[one])
 
 
 def test_a_group_with_a_shot_taken_out_counts_as_one(tmp_path: Path) -> None:
     """The part's other shots do not make up for the one that is gone."""
     good = [replace(one, group=f"part{n // 2}") for n, one in enumerate(grey_parts(tmp_path / "g", range(1, 101)))]
-    one = TakenOut(picture="gone.png", digest=good[-1].digest, group=good[-1].group)
+    one = ExcludedImage(image="gone.png", digest=good[-1].digest, group=good[-1].group)
     card = calibrated(
-        a_material(), good[:-1], tmp_path / "out", target=Target(0.10), taken_out=[one]
+        a_material(), good[:-1], tmp_path / "out", target=Target(0.10), excluded=[one]
     ).manifest.calibration
 
     assert card.groups == 50
@@ -335,8 +335,8 @@ def test_a_group_with_a_shot_taken_out_counts_as_one(tmp_path: Path) -> None:
     assert card.threshold == pytest.approx(98 / 64 * 1.01)
 
 
-def test_the_most_unusual_pictures_of_each_set_are_named(tmp_path: Path) -> None:
-    """Worst first, and which set they are from: the detector knows fit and tune pictures."""
+def test_the_most_unusual_images_of_each_set_are_named(tmp_path: Path) -> None:
+    """Worst first, and which set they are from: the detector knows fit and tune images."""
     good = grey_parts(tmp_path / "good", range(1, 51))
     sets = Split(fit=good[:15], tune=good[15:20], calibrate=good[20:])
     card = calibrate(
@@ -348,11 +348,11 @@ def test_the_most_unusual_pictures_of_each_set_are_named(tmp_path: Path) -> None
         out=tmp_path / "out",
         report=lambda _words, _share: None,
     ).manifest.calibration
-    found = {kind: [one.picture for one in card.suspects if one.used_for == kind] for kind in ("fit", "tune")}
+    found = {kind: [one.image for one in card.outliers if one.used_for == kind] for kind in ("fit", "tune")}
 
-    assert [one.used_for for one in card.suspects] == ["calibrate"] * 5 + ["tune"] * 5 + ["fit"] * 5
-    assert [one.picture for one in card.suspects[:5]] == [str(one.path) for one in good[:-6:-1]]
-    assert card.suspects[0].score == pytest.approx(1 / 1.01)
+    assert [one.used_for for one in card.outliers] == ["calibrate"] * 5 + ["tune"] * 5 + ["fit"] * 5
+    assert [one.image for one in card.outliers[:5]] == [str(one.path) for one in good[:-6:-1]]
+    assert card.outliers[0].score == pytest.approx(1 / 1.01)
     assert found["tune"] == [str(one.path) for one in good[19:14:-1]]
     assert found["fit"] == [str(one.path) for one in good[14:9:-1]]
 
@@ -368,7 +368,7 @@ def test_a_card_of_the_first_version_is_still_read(tmp_path: Path) -> None:
     assert old.bounds_in_words() == ()
 
 
-def test_planted_defects_under_the_mask_do_not_count(tmp_path: Path) -> None:
+def test_synthetic_defects_under_the_mask_do_not_count(tmp_path: Path) -> None:
     """Where nothing is judged nothing is found; and then the detector is unfit."""
     blind = a_material(ignore=np.ones((64, 64), bool))
     good = grey_parts(tmp_path / "good", range(1, 31))
@@ -382,7 +382,7 @@ def test_planted_defects_under_the_mask_do_not_count(tmp_path: Path) -> None:
     [(3, np.uint8, None), (1, np.uint16, Window(low=0, high=4080)), (3, np.uint16, Window(low=0, high=4080))],
     ids=["colour", "16 bits", "16 bits, colour"],
 )
-def test_golden_defects_are_planted_into_the_camera_s_own_picture(
+def test_golden_defects_are_synthetic_into_the_camera_s_own_image(
     tmp_path: Path, channels: int, depth: type[np.integer], window: Window | None
 ) -> None:
     """In its size, depth and colours, so that the golden check decodes and resizes as the line does."""
@@ -393,7 +393,7 @@ def test_golden_defects_are_planted_into_the_camera_s_own_picture(
 
     assert len(golden) == 2
     for case in golden:
-        image = cv2.imread(str(bundle.path / case.picture), cv2.IMREAD_UNCHANGED)
+        image = cv2.imread(str(bundle.path / case.image), cv2.IMREAD_UNCHANGED)
         assert image.shape[:2] == (120, 160)
         assert image.dtype == depth
 
@@ -407,7 +407,7 @@ def test_a_bundle_that_exists_is_not_overwritten(tmp_path: Path) -> None:
         calibrated(a_material(), good, tmp_path / "out")
 
 
-def test_the_same_pictures_give_the_same_threshold(tmp_path: Path) -> None:
+def test_the_same_images_give_the_same_threshold(tmp_path: Path) -> None:
     """A calibration can be repeated by an auditor."""
     good = grey_parts(tmp_path / "good", range(1, 31))
     first, second = (calibrated(a_material(), good, tmp_path / name) for name in ("a", "b"))

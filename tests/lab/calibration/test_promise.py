@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from scipy.special import ndtr
 from scipy.stats import binom
 
-from edge_inspector.bundle import TakenOut
+from edge_inspector.bundle import ExcludedImage
 from edge_inspector.errors import DataError
 from edge_inspector.lab.calibration.threshold import Target, decide_limits, gather_groups, set_threshold
-from edge_inspector.lab.data.dataset import GoodPicture
+from edge_inspector.lab.data.dataset import GoodImage
 
 DRAWS = 2000
 CONFIDENCE = 0.95
@@ -125,14 +125,12 @@ def above_in_shots(value: float) -> float:
 
 
 def broken_by_shots(group_of: Callable[[int, int], str], target: Target, parts: int, each: int) -> int:
-    """Return how often the rate is above the stated one when pictures are grouped so."""
+    """Return how often the rate is above the stated one when images are grouped so."""
     rng = np.random.default_rng(11)
-    pictures = [
-        GoodPicture(Path("x.png"), group_of(part, shot), "0" * 64) for part in range(parts) for shot in range(each)
-    ]
+    images = [GoodImage(Path("x.png"), group_of(part, shot), "0" * 64) for part in range(parts) for shot in range(each)]
     count = 0
     for _ in range(DRAWS // 4):
-        groups = gather_groups(shots(rng, parts, each).ravel().tolist(), pictures)
+        groups = gather_groups(shots(rng, parts, each).ravel().tolist(), images)
         found, _, _ = decide_limits(groups, target, 9)
         count += above_in_shots(found.value) > found.false_reject
     return count
@@ -156,7 +154,7 @@ def test_groups_that_are_ignored_break_the_promise() -> None:
 
 
 def broken_by_tolerance(*, fitted_on_calibrate: bool) -> int:
-    """Return how often the rate is above the stated one; 40 places, 20 tune and 30 calibrate pictures a factory."""
+    """Return how often the rate is above the stated one; 40 places, 20 tune and 30 calibrate images a factory."""
     rng = np.random.default_rng(13)
     count = 0
     for _ in range(DRAWS):
@@ -171,20 +169,20 @@ def broken_by_tolerance(*, fitted_on_calibrate: bool) -> int:
     return count
 
 
-def test_a_tolerance_from_tune_pictures_keeps_the_promise() -> None:
-    """It is another tolerance in each factory, but the calibrate pictures are as new to it as the next part."""
+def test_a_tolerance_from_tune_images_keeps_the_promise() -> None:
+    """It is another tolerance in each factory, but the calibrate images are as new to it as the next part."""
     assert broken_by_tolerance(fitted_on_calibrate=False) <= MOST
 
 
-def test_a_tolerance_from_calibrate_pictures_breaks_the_promise() -> None:
+def test_a_tolerance_from_calibrate_images_breaks_the_promise() -> None:
     """Nothing looks unusual beside a tolerance that was fitted on it, so the threshold would be too low."""
     assert broken_by_tolerance(fitted_on_calibrate=True) > 2 * MOST
 
 
-# Pictures taken out after they were scored.
+# Images taken out after they were scored.
 
 
-def test_dropping_the_worst_pictures_first_breaks_the_promise() -> None:
+def test_dropping_the_worst_images_first_breaks_the_promise() -> None:
     """Without the three highest levels any 96 parts would seem to show 5 % with room to spare."""
     target = Target(0.05)
     count = broken(uniform(), 99, lambda levels: honest(target)(sorted(levels)[:-3]))
@@ -192,16 +190,16 @@ def test_dropping_the_worst_pictures_first_breaks_the_promise() -> None:
     assert count > 4 * MOST
 
 
-def test_pictures_that_nobody_marked_defective_stay_counted() -> None:
+def test_images_that_nobody_marked_defective_stay_counted() -> None:
     """The same three taken out by name: they count as exceedances, and the promise holds."""
     target = Target(0.05)
-    taken = [TakenOut(picture=f"{place}.png", digest=f"{place}", group=f"out{place}") for place in range(3)]
+    taken = [ExcludedImage(image=f"{place}.png", digest=f"{place}", group=f"out{place}") for place in range(3)]
     parts = 181
 
     def limit(levels: Sequence[float]) -> tuple[float, float]:
         kept = sorted(levels)[:-3]
-        pictures = [GoodPicture(Path("x.png"), f"part{place}", "") for place in range(len(kept))]
-        found, _, bounds = decide_limits(gather_groups(kept, pictures, taken), target, 9)
+        images = [GoodImage(Path("x.png"), f"part{place}", "") for place in range(len(kept))]
+        found, _, bounds = decide_limits(gather_groups(kept, images, taken), target, 9)
         return found.value, bounds[1].rate
 
     assert broken(uniform(), parts, limit) <= MOST
@@ -216,12 +214,12 @@ def test_each_of_the_three_bounds_holds(review: float | None, share: float) -> N
     """With a quality gate that finds `share` of good parts INVALID; a card that is refused promises nothing."""
     rng = np.random.default_rng(17)
     parts, target = 120, Target(0.08, CONFIDENCE, review)
-    pictures = [GoodPicture(Path("x.png"), f"part{place}", "") for place in range(parts)]
+    images = [GoodImage(Path("x.png"), f"part{place}", "") for place in range(parts)]
     refused, wrong = 0, {"NG": 0, "not OK": 0, "INVALID": 0}
     for levels, chances in zip(10 ** (6 * rng.random((DRAWS, parts))), rng.random((DRAWS, parts)), strict=True):
         seen = [None if chance < share else level for level, chance in zip(levels, chances, strict=True)]
         try:
-            _, decision, bounds = decide_limits(gather_groups(seen, pictures), target, 9)
+            _, decision, bounds = decide_limits(gather_groups(seen, images), target, 9)
         except DataError:
             refused += 1
             continue

@@ -1,4 +1,4 @@
-"""Another threshold for a bundle: the calibrate pictures are used once, and none of them vanishes unseen."""
+"""Another threshold for a bundle: the calibrate images are used once, and none of them vanishes unseen."""
 
 import shutil
 from datetime import UTC, datetime
@@ -10,36 +10,36 @@ from factories import write_parts
 
 from edge_inspector.bundle import NETWORK, RESIDUAL, Bundle
 from edge_inspector.errors import DataError, EdgeInspectorError, UsageError
-from edge_inspector.lab.calibration.recalibrate import Wish, recalibrate
+from edge_inspector.lab.calibration.recalibrate import CalibrationRequest, recalibrate
 from edge_inspector.lab.calibration.threshold import Target
 from edge_inspector.lab.data.dataset import digest_of
 
 
-def a_wish(pictures: Path, out: Path, **changes: Any) -> Wish:  # noqa: ANN401
+def a_wish(images: Path, out: Path, **changes: Any) -> CalibrationRequest:  # noqa: ANN401
     """Return a wish for 30 % at 95 %: two of twenty parts may be rejected."""
     values: dict[str, Any] = {
         "target": Target(0.3),
         "created": datetime(2026, 1, 1, tzinfo=UTC),
         "report": lambda _words, _share: None,
     }
-    return Wish(pictures=pictures, out=out, **{**values, **changes})
+    return CalibrationRequest(images=images, out=out, **{**values, **changes})
 
 
 @pytest.fixture
-def taught_from(good_parts: Path, tmp_path: Path) -> Path:
-    """Give a copy of the folder that taught the bundle."""
+def trained_from(good_parts: Path, tmp_path: Path) -> Path:
+    """Give a copy of the folder that trained the bundle."""
     return shutil.copytree(good_parts, tmp_path / "good")
 
 
 def worst(bundle: Bundle, folder: Path, count: int) -> list[Path]:
-    """Return the calibrate pictures with the highest levels, in a copy of their folder."""
-    ranked = sorted(bundle.manifest.calibration.pictures, key=lambda one: -(one.level or 0))
-    return [folder / Path(one.picture).name for one in ranked[:count]]
+    """Return the calibrate images with the highest levels, in a copy of their folder."""
+    ranked = sorted(bundle.manifest.calibration.images, key=lambda one: -(one.level or 0))
+    return [folder / Path(one.image).name for one in ranked[:count]]
 
 
-def test_the_limit_changes_and_nothing_else(bundle: Bundle, taught_from: Path, tmp_path: Path) -> None:
-    """A new bundle with the same graphs, from the pictures that calibrated the first one, for another target."""
-    again = recalibrate(bundle, a_wish(taught_from, tmp_path / "out", again=True, min_area=25))
+def test_the_limit_changes_and_nothing_else(bundle: Bundle, trained_from: Path, tmp_path: Path) -> None:
+    """A new bundle with the same graphs, from the images that calibrated the first one, for another target."""
+    again = recalibrate(bundle, a_wish(trained_from, tmp_path / "out", again=True, min_area=25))
     graphs = (NETWORK, RESIDUAL, "weights.safetensors")
 
     assert {name: again.manifest.files[name] for name in graphs} == {
@@ -70,17 +70,17 @@ def known(new_parts: Path, tmp_path: Path) -> Path:
     return shutil.copytree(new_parts, tmp_path / "known")
 
 
-def test_pictures_that_were_never_seen_calibrate_too(bundle: Bundle, calibrated: Bundle) -> None:
+def test_images_that_were_never_seen_calibrate_too(bundle: Bundle, calibrated: Bundle) -> None:
     """Another folder, other parts: the old card says nothing about them."""
     card = calibrated.manifest.calibration
 
     assert card.groups == 26
-    assert card.taken_out == ()
+    assert card.excluded == ()
     assert not set(card.digests) & set(bundle.manifest.calibration.digests)
 
 
-def test_a_picture_that_was_deleted_counts_as_rejected(calibrated: Bundle, known: Path, tmp_path: Path) -> None:
-    """Deleting the worst pictures does not lower the threshold: one by one they use up what may be rejected."""
+def test_an_image_that_was_deleted_counts_as_rejected(calibrated: Bundle, known: Path, tmp_path: Path) -> None:
+    """Deleting the worst images does not lower the threshold: one by one they use up what may be rejected."""
     before = calibrated.manifest.calibration
     gone = worst(calibrated, known, before.exceedances + 1)
     for path in gone[:-1]:
@@ -90,24 +90,24 @@ def test_a_picture_that_was_deleted_counts_as_rejected(calibrated: Bundle, known
     assert before.exceedances >= 2
     assert after.threshold == pytest.approx(before.threshold)
     assert after.groups == before.groups == 26
-    assert [one.marked_by for one in after.taken_out] == [""] * before.exceedances
-    assert {Path(one.picture).name for one in after.taken_out} == {path.name for path in gone[:-1]}
+    assert [one.marked_by for one in after.excluded] == [""] * before.exceedances
+    assert {Path(one.image).name for one in after.excluded} == {path.name for path in gone[:-1]}
     gone[-1].unlink()
     with pytest.raises(DataError, match=rf"{len(gone)} of 26 good parts .* {before.exceedances} may be so"):
         recalibrate(calibrated, a_wish(known, tmp_path / "refused"))
 
 
-def test_a_picture_taken_out_by_nobody_counts_as_rejected(calibrated: Bundle, known: Path, tmp_path: Path) -> None:
+def test_an_image_taken_out_by_nobody_counts_as_rejected(calibrated: Bundle, known: Path, tmp_path: Path) -> None:
     """The card lists it, and the parts that may be rejected are one fewer."""
     path = worst(calibrated, known, 1)[0]
     card = recalibrate(calibrated, a_wish(known, tmp_path / "out", take_out=(path.name,))).manifest.calibration
 
-    assert [(Path(one.picture).name, one.marked_by) for one in card.taken_out] == [(path.name, "")]
+    assert [(Path(one.image).name, one.marked_by) for one in card.excluded] == [(path.name, "")]
     assert card.threshold == pytest.approx(calibrated.manifest.calibration.threshold)
     assert card.groups == 26
 
 
-def test_a_named_person_takes_a_defective_picture_out(calibrated: Bundle, known: Path, tmp_path: Path) -> None:
+def test_a_named_person_takes_a_defective_image_out(calibrated: Bundle, known: Path, tmp_path: Path) -> None:
     """It is listed with the name and counts no more; the next calibration remembers, file or no file."""
     path = worst(calibrated, known, 1)[0]
     marked = recalibrate(calibrated, a_wish(known, tmp_path / "a", take_out=(str(path),), marked_by="Ada"))
@@ -117,25 +117,25 @@ def test_a_named_person_takes_a_defective_picture_out(calibrated: Bundle, known:
 
     for card in (marked.manifest.calibration, kept, gone):
         assert card.groups == 25
-        assert [(Path(one.picture).name, one.marked_by) for one in card.taken_out] == [(path.name, "Ada")]
-        assert len(card.digests) == 26, "a picture that was scored must not judge the bundle"
+        assert [(Path(one.image).name, one.marked_by) for one in card.excluded] == [(path.name, "Ada")]
+        assert len(card.digests) == 26, "an image that was scored must not judge the bundle"
 
 
-def test_a_deleted_picture_can_be_marked_afterwards(calibrated: Bundle, known: Path, tmp_path: Path) -> None:
+def test_a_deleted_image_can_be_marked_afterwards(calibrated: Bundle, known: Path, tmp_path: Path) -> None:
     """By its name: the card knows it though the file is gone."""
     path = worst(calibrated, known, 1)[0]
     path.unlink()
-    wish = a_wish(known, tmp_path / "out", take_out=(path.name,), marked_by="Ada")
-    card = recalibrate(calibrated, wish).manifest.calibration
+    request = a_wish(known, tmp_path / "out", take_out=(path.name,), marked_by="Ada")
+    card = recalibrate(calibrated, request).manifest.calibration
 
     assert card.groups == 25
-    assert [one.marked_by for one in card.taken_out] == ["Ada"]
+    assert [one.marked_by for one in card.excluded] == ["Ada"]
 
 
 @pytest.mark.parametrize(
     ("changes", "error", "words"),
     [
-        ({}, DataError, r"40 of 60 pictures taught the detector .* say --again"),
+        ({}, DataError, r"40 of 60 images trained the detector .* say --again"),
         ({"again": True, "take_out": ("no.png",)}, UsageError, "--take-out no.png: .* there is none"),
         ({"again": True, "marked_by": "Ada"}, UsageError, "--by .* say which with --take-out"),
         ({"again": True, "min_area": 1e6}, UsageError, "--min-area 1e.06 is larger"),
@@ -143,7 +143,7 @@ def test_a_deleted_picture_can_be_marked_afterwards(calibrated: Bundle, known: P
         ({"again": True, "ng": Path("ng"), "min_area": 9}, UsageError, "either --ng or --min-area"),
         ({"again": True, "ng": Path("/no such folder")}, DataError, "is no folder"),
     ],
-    ids=["seen", "no such picture", "by nobody", "area", "ng without again", "ng and area", "no ng folder"],
+    ids=["seen", "no such image", "by nobody", "area", "ng without again", "ng and area", "no ng folder"],
 )
 def test_a_wish_that_cannot_be_granted_is_refused(
     bundle: Bundle,
@@ -159,16 +159,16 @@ def test_a_wish_that_cannot_be_granted_is_refused(
     assert not (tmp_path / "out").exists()
 
 
-def test_again_wants_the_folder_that_taught_the_bundle(bundle: Bundle, known: Path, tmp_path: Path) -> None:
-    """Another folder has none of its calibrate pictures."""
-    with pytest.raises(DataError, match=r"no picture in .* calibrated"):
+def test_again_wants_the_folder_that_trained_the_bundle(bundle: Bundle, known: Path, tmp_path: Path) -> None:
+    """Another folder has none of its calibrate images."""
+    with pytest.raises(DataError, match=r"no image in .* calibrated"):
         recalibrate(bundle, a_wish(known, tmp_path / "out", again=True))
 
 
-def test_ng_pictures_choose_the_minimum_area(bundle: Bundle, taught_from: Path, tmp_path: Path) -> None:
-    """The pair that misses fewest is taken, the table is kept, and the pictures must not judge the bundle later."""
+def test_ng_images_choose_the_minimum_area(bundle: Bundle, trained_from: Path, tmp_path: Path) -> None:
+    """The pair that misses fewest is taken, the table is kept, and the images must not judge the bundle later."""
     ng = write_parts(tmp_path / "ng", 6, scratched=True, first=2000)
-    chosen = recalibrate(bundle, a_wish(taught_from, tmp_path / "out", again=True, ng=ng))
+    chosen = recalibrate(bundle, a_wish(trained_from, tmp_path / "out", again=True, ng=ng))
     card = chosen.manifest.calibration
     (best,) = (pair for pair in card.area_pairs if pair.chosen)
 
@@ -178,5 +178,5 @@ def test_ng_pictures_choose_the_minimum_area(bundle: Bundle, taught_from: Path, 
     assert {pair.defective for pair in card.area_pairs} == {6}
     assert chosen.recipe.decision.min_area == best.min_area
     assert set(card.ng_digests) == {digest_of(path) for path in ng.iterdir()}
-    assert any("of the 6 NG pictures that chose the minimum area are missed" in note for note in card.notes)
-    assert set(card.digests) == set(bundle.manifest.calibration.digests), "the calibrate pictures chose nothing"
+    assert any("of the 6 NG images that chose the minimum area are missed" in note for note in card.notes)
+    assert set(card.digests) == set(bundle.manifest.calibration.digests), "the calibrate images chose nothing"

@@ -1,4 +1,4 @@
-"""What is wrong with a folder of pictures is said before hours go into it."""
+"""What is wrong with a folder of images is said before hours go into it."""
 
 import re
 import shutil
@@ -46,7 +46,7 @@ def test_a_fit_set_has_no_finding(parts: Path) -> None:
 
     assert found.findings == ()
     assert (found.layout, found.good, found.groups, found.calibrate, found.test) == ("train and test", 32, 32, 20, 4)
-    assert check(parts / "train" / "good").layout == "good pictures"
+    assert check(parts / "train" / "good").layout == "good images"
 
 
 def brighter(image: np.ndarray) -> bytes:
@@ -56,7 +56,7 @@ def brighter(image: np.ndarray) -> bytes:
 
 SPOILS: dict[str, tuple[str, Callable[[Path], object]]] = {
     "torn": ("corrupt", lambda s: (s / "train/good/part-0003.png").write_bytes(png(a_part(3))[:-9])),
-    "torn test picture": ("corrupt", lambda s: (s / "test/good/part-1000.png").write_bytes(b"torn")),
+    "torn test image": ("corrupt", lambda s: (s / "test/good/part-1000.png").write_bytes(b"torn")),
     "copy": ("duplicate", lambda s: shutil.copy(s / "train/good/part-0003.png", s / "train/good/copy.png")),
     "second shot": (
         "near-duplicate",
@@ -71,7 +71,7 @@ SPOILS: dict[str, tuple[str, Callable[[Path], object]]] = {
     ),
     "leak": ("leakage", lambda s: shutil.copy(s / "train/good/part-0003.png", s / "test/good/new.png")),
     "two truths": ("contradiction", lambda s: shutil.copy(s / "test/good/part-1000.png", s / "test/scratch/a.png")),
-    "mask without picture": (
+    "mask without image": (
         "mask",
         lambda s: (s / "ground_truth/scratch/x_mask.png").write_bytes(png(np.zeros((120, 160), np.uint8))),
     ),
@@ -93,30 +93,30 @@ SPOILS: dict[str, tuple[str, Callable[[Path], object]]] = {
             png(np.dstack([a_scratch_mask(2000)] * 4))
         ),
     ),
-    "mask of another ending without picture": (
+    "mask of another ending without image": (
         "mask",
         lambda s: (s / "ground_truth/scratch/x.BMP").write_bytes(png(a_scratch_mask(2000))),
     ),
     "mask torn": ("mask", lambda s: (s / "ground_truth/scratch/part-2000_mask.png").write_bytes(b"torn")),
-    "picture without mask": ("mask", lambda s: (s / "ground_truth/scratch/part-2000_mask.png").unlink()),
+    "image without mask": ("mask", lambda s: (s / "ground_truth/scratch/part-2000_mask.png").unlink()),
 }
 
 
 @pytest.mark.parametrize("spoil", SPOILS)
 def test_what_is_wrong_is_found(copy: Path, spoil: str) -> None:
-    """Each fault by its kind, with the pictures concerned, and nothing else but what follows from it."""
+    """Each fault by its kind, with the images concerned, and nothing else but what follows from it."""
     kind, change = SPOILS[spoil]
     change(copy)
     found = check(copy)
     (finding,) = (one for one in found.findings if one.kind == kind)
 
-    assert finding.pictures
-    assert all(str(copy) in picture for picture in finding.pictures)
+    assert finding.images
+    assert all(str(copy) in image for image in finding.images)
     assert set(kinds(found)) <= {kind, "mask"}
 
 
 def test_too_few_parts_are_counted_as_parts(tmp_path: Path) -> None:
-    """Sixty pictures of twenty parts are twenty parts: by sub-folder, or by a pattern."""
+    """Sixty images of twenty parts are twenty parts: by sub-folder, or by a pattern."""
     for part in range(20):
         write_parts(tmp_path / f"s{part}", 3, first=3 * part)
 
@@ -133,9 +133,9 @@ def test_too_few_parts_are_counted_as_parts(tmp_path: Path) -> None:
     ("folders", "words"),
     [
         (["train/ok"], "found train with ok, but no train/good"),
-        (["test/good"], "found test. Name the folder of the good pictures alone"),
+        (["test/good"], "found test. Name the folder of the good images alone"),
         (["good", "scratch"], "found good, scratch. Name the folder"),
-        ([], "no picture in"),
+        ([], "no image in"),
     ],
     ids=["no train/good", "test alone", "classes", "empty"],
 )
@@ -146,5 +146,5 @@ def test_another_layout_is_refused(tmp_path: Path, folders: list[str], words: st
 
     with pytest.raises(DataError, match=re.escape(words)):
         check(tmp_path)
-    with pytest.raises(DataError, match="is no folder: expected a folder of pictures of good parts, or train/good"):
+    with pytest.raises(DataError, match="is no folder: expected a folder of images of good parts, or train/good"):
         check(tmp_path / "typo")

@@ -1,4 +1,4 @@
-"""Good pictures are split by part, and a folder that is laid out wrongly is refused with what was expected."""
+"""Good images are split by part, and a folder that is laid out wrongly is refused with what was expected."""
 
 import re
 from collections import Counter
@@ -15,31 +15,31 @@ from edge_inspector.lab.data.dataset import (
     LEAST_TO_CALIBRATE,
     LEAST_TO_FIT,
     LEAST_TO_TUNE,
-    GoodPicture,
+    GoodImage,
     Split,
     find_good,
-    find_pictures,
+    find_images,
     find_tests,
-    read_picture,
+    read_image,
     split,
 )
 
 
-def pictures_of(sizes: list[int]) -> tuple[GoodPicture, ...]:
-    """Return as many pictures of each group as told."""
+def images_of(sizes: list[int]) -> tuple[GoodImage, ...]:
+    """Return as many images of each group as told."""
     return tuple(
-        GoodPicture(Path(f"{group}-{shot}.png"), f"part{group}", f"{group}/{shot}")
+        GoodImage(Path(f"{group}-{shot}.png"), f"part{group}", f"{group}/{shot}")
         for group, size in enumerate(sizes)
         for shot in range(size)
     )
 
 
-def groups(pictures: tuple[GoodPicture, ...]) -> set[str]:
+def groups(images: tuple[GoodImage, ...]) -> set[str]:
     """Return the parts in a set."""
-    return {picture.group for picture in pictures}
+    return {image.group for image in images}
 
 
-def sets_of(found: Split) -> tuple[tuple[GoodPicture, ...], ...]:
+def sets_of(found: Split) -> tuple[tuple[GoodImage, ...], ...]:
     """Return the three sets."""
     return found.fit, found.tune, found.calibrate
 
@@ -48,12 +48,12 @@ def sets_of(found: Split) -> tuple[tuple[GoodPicture, ...], ...]:
 @given(parts=st.integers(30, 120), shots=st.integers(1, 3), seed=st.integers(0, 99))
 @example(parts=30, shots=1, seed=0)
 def test_no_part_is_in_two_sets(parts: int, shots: int, seed: int) -> None:
-    """Two shots of one part never judge each other, every picture is used once, and no set is too small."""
+    """Two shots of one part never judge each other, every image is used once, and no set is too small."""
     sizes = [1 + part % shots for part in range(parts)]
-    pictures = pictures_of(sizes)
-    found = split(pictures, np.random.default_rng(seed))
+    images = images_of(sizes)
+    found = split(images, np.random.default_rng(seed))
 
-    assert Counter(picture for one in sets_of(found) for picture in one) == Counter(pictures)
+    assert Counter(image for one in sets_of(found) for image in one) == Counter(images)
     assert sum(len(groups(one)) for one in sets_of(found)) == len(sizes)
     assert len(groups(found.calibrate)) == max(LEAST_TO_CALIBRATE, len(sizes) // 3)
     assert len(groups(found.tune)) >= LEAST_TO_TUNE
@@ -62,42 +62,40 @@ def test_no_part_is_in_two_sets(parts: int, shots: int, seed: int) -> None:
 
 def test_chance_decides_who_is_in_which_set_and_can_be_repeated() -> None:
     """Not the order of the file names: the first parts of a shift are not the ones that set the threshold."""
-    pictures = pictures_of([1] * 60)
-    splits = [split(pictures, np.random.default_rng(seed)) for seed in (0, 0, 1)]
+    images = images_of([1] * 60)
+    splits = [split(images, np.random.default_rng(seed)) for seed in (0, 0, 1)]
 
     assert splits[0] == splits[1]
     assert splits[0] != splits[2]
 
 
 def test_too_few_parts_are_refused_with_numbers() -> None:
-    """Sixty pictures of twenty parts are twenty parts."""
-    words = (
-        r"60 good pictures of 20 different parts, at least 30 parts are needed: 20 of them only to set the threshold"
-    )
+    """Sixty images of twenty parts are twenty parts."""
+    words = r"60 good images of 20 different parts, at least 30 parts are needed: 20 of them only to set the threshold"
 
     with pytest.raises(DataError, match=words):
-        split(pictures_of([3] * 20), np.random.default_rng(0))
+        split(images_of([3] * 20), np.random.default_rng(0))
 
 
-def test_copies_of_a_picture_are_one_part(tmp_path: Path) -> None:
+def test_copies_of_an_image_are_one_part(tmp_path: Path) -> None:
     """The same shot under two names, or a second shot of a part that lies still, says nothing new about the next."""
     write_parts(tmp_path, 4)
     (tmp_path / "copy.png").write_bytes((tmp_path / "part-0001.png").read_bytes())
     noise = np.random.default_rng(0).normal(0, 0.7, (120, 160, 1))
     (tmp_path / "again.png").write_bytes(png(np.rint(a_part(1) + noise).clip(0, 255).astype(np.uint8)))
-    found = {picture.path.name: picture.group for picture in find_good(tmp_path, None)}
+    found = {image.path.name: image.group for image in find_good(tmp_path, None)}
 
     assert found["copy.png"] == found["again.png"] == found["part-0001.png"]
     assert len(set(found.values())) == 4
 
 
 def test_copies_join_the_parts_they_belong_to(tmp_path: Path) -> None:
-    """When a picture of one serial lies under another serial too, the two serials are one group."""
+    """When an image of one serial lies under another serial too, the two serials are one group."""
     for serial, seeds in (("a", (0, 1)), ("b", (1, 2)), ("c", (3,))):
         (tmp_path / serial).mkdir()
         for seed in seeds:
             (tmp_path / serial / f"{seed}.png").write_bytes(png(a_part(seed)))
-    found = {picture.path.relative_to(tmp_path).as_posix(): picture.group for picture in find_good(tmp_path, None)}
+    found = {image.path.relative_to(tmp_path).as_posix(): image.group for image in find_good(tmp_path, None)}
 
     assert len({found[name] for name in ("a/0.png", "a/1.png", "b/1.png", "b/2.png")}) == 1
     assert found["c/3.png"] != found["a/0.png"]
@@ -116,7 +114,7 @@ def test_a_part_is_told_by_sub_folder_or_pattern(tmp_path: Path, pattern: str | 
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(png(a_part(seed)))
 
-    assert {picture.group for picture in find_good(tmp_path, pattern)} == expected
+    assert {image.group for image in find_good(tmp_path, pattern)} == expected
 
 
 def test_a_pattern_that_fits_nothing_or_is_none_is_refused(tmp_path: Path) -> None:
@@ -129,39 +127,39 @@ def test_a_pattern_that_fits_nothing_or_is_none_is_refused(tmp_path: Path) -> No
         find_good(tmp_path, "(")
 
 
-def test_only_pictures_are_found(tmp_path: Path) -> None:
-    """Capital letters and sub-folders too; a text file or a folder named like a picture is none."""
+def test_only_images_are_found(tmp_path: Path) -> None:
+    """Capital letters and sub-folders too; a text file or a folder named like an image is none."""
     for name in ("b.PNG", "sub/a.jpeg", "notes.txt", "c.tif"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"")
     (tmp_path / "folder.png").mkdir()
 
-    assert [path.relative_to(tmp_path).as_posix() for path in find_pictures(tmp_path)] == [
+    assert [path.relative_to(tmp_path).as_posix() for path in find_images(tmp_path)] == [
         "b.PNG",
         "c.tif",
         "sub/a.jpeg",
     ]
 
 
-def test_a_folder_without_pictures_is_refused(tmp_path: Path) -> None:
+def test_a_folder_without_images_is_refused(tmp_path: Path) -> None:
     """It says which endings were looked for, or that there is no such folder."""
-    with pytest.raises(DataError, match=r"no picture in .*\.jpeg, \.jpg, \.png"):
-        find_pictures(tmp_path)
+    with pytest.raises(DataError, match=r"no image in .*\.jpeg, \.jpg, \.png"):
+        find_images(tmp_path)
     with pytest.raises(DataError, match="is no folder"):
-        find_pictures(tmp_path / "typo")
+        find_images(tmp_path / "typo")
 
 
-def test_a_picture_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+def test_an_image_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     """Which file, why, and what to do."""
     (tmp_path / "bad.png").write_bytes(png(a_part(0))[:-5])
 
-    with pytest.raises(DataError, match=r"bad\.png: the picture ends too early .* repair or remove it"):
+    with pytest.raises(DataError, match=r"bad\.png: the image ends too early .* repair or remove it"):
         find_good(tmp_path, None)
     with pytest.raises(DataError, match=r"gone\.png: No such file"):
-        read_picture(tmp_path / "gone.png", 1)
+        read_image(tmp_path / "gone.png", 1)
 
 
-def test_test_pictures_are_found_with_their_masks(tmp_path: Path) -> None:
+def test_test_images_are_found_with_their_masks(tmp_path: Path) -> None:
     """As MVTec AD lays them out, with or without the folder `test` above."""
     write_parts(tmp_path / "test" / "good", 2)
     write_parts(tmp_path / "test" / "scratch", 2, scratched=True)

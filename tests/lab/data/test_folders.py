@@ -8,7 +8,7 @@ from factories import a_part, png, write_parts
 
 from edge_inspector.errors import DataError
 from edge_inspector.lab.data.data_check import check_data
-from edge_inspector.lab.data.dataset import find_good, find_pictures, find_tests
+from edge_inspector.lab.data.dataset import find_good, find_images, find_tests
 from edge_inspector.lab.data.folders import list_images
 from edge_inspector.lab.data.sets import find_sets
 
@@ -34,7 +34,7 @@ def test_bins_thumbnails_and_hidden_files_are_passed_over_and_counted(
         put(tmp_path / "lot" / name)
     found = find_good(tmp_path, None)
 
-    assert [picture.path.name for picture in found] == ["part-0000.png", "part-0001.png", "part-0002.png"]
+    assert [image.path.name for image in found] == ["part-0000.png", "part-0001.png", "part-0002.png"]
     assert "passed over: 2 files in #recycle, 2 files in $RECYCLE.BIN" in caplog.text
     assert "2 files in @eaDir" in caplog.text
     assert "2 hidden files (for instance ._part-0000.png)" in caplog.text
@@ -51,8 +51,8 @@ def test_a_format_that_is_not_read_is_named(tmp_path: Path) -> None:
         "2 images of a format that is not read: convert to PNG (for instance IMG_1.HEIC)",
     )
     (tmp_path / "part-0000.png").unlink()
-    with pytest.raises(DataError, match=r"no picture in .*passed over: 2 images of a format that is not read"):
-        find_pictures(tmp_path)
+    with pytest.raises(DataError, match=r"no image in .*passed over: 2 images of a format that is not read"):
+        find_images(tmp_path)
 
 
 def test_linked_folders_are_followed_once(tmp_path: Path) -> None:
@@ -97,7 +97,7 @@ def test_names_that_are_no_utf_8_are_refused_before_the_work(tmp_path: Path) -> 
     os.rename(tmp_path / "part-0000.png", os.fsencode(tmp_path) + b"/teil_\xe4.png")  # noqa: PTH104
 
     with pytest.raises(DataError, match=r"1 of 2 images have names that are no UTF-8 .*teil_.\.png.*convmv"):
-        find_pictures(tmp_path)
+        find_images(tmp_path)
 
 
 def test_an_empty_class_is_passed_over_with_a_word(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -107,7 +107,7 @@ def test_an_empty_class_is_passed_over_with_a_word(tmp_path: Path, caplog: pytes
     (tmp_path / "test" / "dent").mkdir()
     put(tmp_path / "test" / "@eaDir" / "a.png")
 
-    assert {picture.defect for picture in find_tests(tmp_path)} == {"good", "scratch"}
+    assert {image.defect for image in find_tests(tmp_path)} == {"good", "scratch"}
     assert "dent: passed over: no image in it" in caplog.text
 
 

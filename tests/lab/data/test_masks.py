@@ -1,4 +1,4 @@
-"""A mask belongs to one picture, has its size, and no defect in it gets lost."""
+"""A mask belongs to one image, has its size, and no defect in it gets lost."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from edge_inspector.errors import DataError
 from edge_inspector.inspection.placement import Placement
-from edge_inspector.lab.data.dataset import TestPicture as KnownPicture
+from edge_inspector.lab.data.dataset import TestImage as KnownImage
 from edge_inspector.lab.data.dataset import find_tests
 from edge_inspector.lab.data.masks import read_mask, refuse_orphans
 
@@ -63,7 +63,7 @@ def test_a_mask_is_cut_to_the_region_that_is_judged(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("mask", "message"),
     [
-        (np.full((64, 64), 255, np.uint8), "expected a mask of 160x120 like its picture, got 64x64"),
+        (np.full((64, 64), 255, np.uint8), "expected a mask of 160x120 like its image, got 64x64"),
         (a_mask(), "all black"),
         (a_mask() + 255, "all white"),
         (np.dstack([a_mask((1, 1))] * 3 + [a_mask((1, 1))]), "has an alpha channel"),
@@ -75,23 +75,23 @@ def test_a_wrong_mask_is_refused(tmp_path: Path, mask: NDArray[np.uint8], messag
         read_mask(written(tmp_path / "a.png", mask), (120, 160), PLACEMENT)
 
 
-def test_what_is_no_picture_is_refused(tmp_path: Path) -> None:
+def test_what_is_no_image_is_refused(tmp_path: Path) -> None:
     """A torn file is not an empty mask."""
     (tmp_path / "a.png").write_bytes(b"torn")
 
-    with pytest.raises(DataError, match="got no picture"):
+    with pytest.raises(DataError, match="got no image"):
         read_mask(tmp_path / "a.png", (120, 160), PLACEMENT)
 
 
-def test_a_mask_without_a_picture_is_named(tmp_path: Path) -> None:
-    """Its picture was renamed or lost; masks of good parts say nothing and may lie there."""
+def test_a_mask_without_an_image_is_named(tmp_path: Path) -> None:
+    """Its image was renamed or lost; masks of good parts say nothing and may lie there."""
     kept = written(tmp_path / "ground_truth" / "hole" / "a_mask.png", a_mask((1, 1)))
     written(tmp_path / "ground_truth" / "hole" / "b_mask.png", a_mask((1, 1)))
     written(tmp_path / "ground_truth" / "good" / "c_mask.png", a_mask())
-    pictures = [KnownPicture(tmp_path / "test" / "hole" / "a.jpg", "hole", kept)]
+    images = [KnownImage(tmp_path / "test" / "hole" / "a.jpg", "hole", kept)]
 
-    with pytest.raises(DataError, match=r"1 of 3 masks belong to no picture .*b_mask\.png.* expected test/hole/b "):
-        refuse_orphans(tmp_path, pictures)
+    with pytest.raises(DataError, match=r"1 of 3 masks belong to no image .*b_mask\.png.* expected test/hole/b "):
+        refuse_orphans(tmp_path, images)
 
 
 @pytest.mark.parametrize(
@@ -107,13 +107,13 @@ def test_a_mask_is_found_whatever_its_tool_calls_it(tmp_path: Path, name: str) -
     (tmp_path / "test" / "hole").mkdir(parents=True)
     (tmp_path / "test" / "hole" / "a.jpg").write_bytes(jpeg(a_part(1, scratched=True)))
     mask = written(tmp_path / "ground_truth" / "hole" / name, a_mask((80, 60)))
-    pictures = find_tests(tmp_path)
-    refuse_orphans(tmp_path, pictures)
+    images = find_tests(tmp_path)
+    refuse_orphans(tmp_path, images)
 
-    assert [picture.mask for picture in pictures] == [mask, None] if pictures[0].defect == "hole" else [None, mask]
+    assert [image.mask for image in images] == [mask, None] if images[0].defect == "hole" else [None, mask]
 
 
-def test_two_masks_of_one_picture_are_refused(tmp_path: Path) -> None:
+def test_two_masks_of_one_image_are_refused(tmp_path: Path) -> None:
     """Nobody knows which is meant."""
     write_parts(tmp_path / "test" / "good", 1)
     write_parts(tmp_path / "test" / "hole", 1)
@@ -124,14 +124,14 @@ def test_two_masks_of_one_picture_are_refused(tmp_path: Path) -> None:
         find_tests(tmp_path)
 
 
-def test_a_mask_of_two_pictures_is_refused(tmp_path: Path) -> None:
+def test_a_mask_of_two_images_is_refused(tmp_path: Path) -> None:
     """Two sub-folders with equal names share no truth."""
     write_parts(tmp_path / "test" / "good", 1)
     for lot in ("a", "b"):
         write_parts(tmp_path / "test" / "hole" / lot, 1, first=7)
     written(tmp_path / "ground_truth" / "hole" / "part-0007.png", a_mask((80, 60)))
 
-    with pytest.raises(DataError, match=r"part-0007\.png is the mask of 2 pictures"):
+    with pytest.raises(DataError, match=r"part-0007\.png is the mask of 2 images"):
         refuse_orphans(tmp_path, find_tests(tmp_path))
 
 
@@ -140,7 +140,7 @@ def test_a_mask_that_nothing_uses_is_named_whatever_its_ending(tmp_path: Path, e
     """Only `*.png` were looked at."""
     mask = written(tmp_path / "ground_truth" / "hole" / f"b{ending}", a_mask((1, 1)))
 
-    with pytest.raises(DataError, match=rf"1 of 1 masks belong to no picture .*{mask.name}"):
+    with pytest.raises(DataError, match=rf"1 of 1 masks belong to no image .*{mask.name}"):
         refuse_orphans(tmp_path, [])
 
 

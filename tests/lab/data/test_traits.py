@@ -38,7 +38,7 @@ def test_parts_differ_however_many_bits_the_camera_uses(tmp_path: Path, bits: in
     folder = write_deep(tmp_path / "deep", 40, bits)
     found = check_data(folder, None, lambda _words, _share: None)
 
-    assert len({picture.group for picture in find_good(folder, None)}) == 40
+    assert len({image.group for image in find_good(folder, None)}) == 40
     assert found.groups == 40
     assert not found.findings
 
@@ -49,7 +49,7 @@ def test_two_shots_of_a_part_are_one_part_in_twelve_bits_too(tmp_path: Path) -> 
     noise = np.random.default_rng(0).integers(0, 24, (120, 160)).astype(np.uint16)
     (folder / "again.png").write_bytes(png(deep(3, 12) + noise - 12))
 
-    assert len({picture.group for picture in find_good(folder, None)}) == 20
+    assert len({image.group for image in find_good(folder, None)}) == 20
 
 
 def test_the_range_in_use_is_that_of_all_images_together() -> None:
@@ -65,10 +65,10 @@ def test_the_range_in_use_is_that_of_all_images_together() -> None:
 
 
 @pytest.fixture(scope="module")
-def deep_bundle(tmp_path_factory: pytest.TempPathFactory, teach_washer: Callable[..., Bundle]) -> Bundle:
+def deep_bundle(tmp_path_factory: pytest.TempPathFactory, train_washer: Callable[..., Bundle]) -> Bundle:
     """Give a washer that was trained from 12 bits in 16."""
     folder = tmp_path_factory.mktemp("deep")
-    return teach_washer(write_deep(folder / "good", 40, 12), folder / "bundle")
+    return train_washer(write_deep(folder / "good", 40, 12), folder / "bundle")
 
 
 def test_what_a_person_is_shown_of_twelve_bits_can_be_seen(deep_bundle: Bundle, tmp_path: Path) -> None:

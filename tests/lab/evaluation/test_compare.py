@@ -13,7 +13,7 @@ from edge_inspector.cli import app
 from edge_inspector.errors import DataError
 from edge_inspector.inspection.auroc import auroc
 from edge_inspector.inspection.model import Reason, Verdict
-from edge_inspector.lab.data.dataset import TestPicture as KnownPicture
+from edge_inspector.lab.data.dataset import TestImage as KnownImage
 from edge_inspector.lab.evaluation.compare import bootstrap_means, compare
 from edge_inspector.lab.evaluation.evaluation import Evaluation, Judged
 
@@ -25,7 +25,7 @@ def an_evaluation(good: list[float], defective: list[float], name: str = "p") ->
         "calibrated",
         tuple(
             Judged(
-                KnownPicture(Path(f"{name}{place}.png"), defect, None),
+                KnownImage(Path(f"{name}{place}.png"), defect, None),
                 a_judgement(Reason.DEFECT if score >= 1 else Reason.WITHIN_LIMIT, score=score).verdict,
                 score,
                 1.0,
@@ -75,7 +75,7 @@ def test_flips_are_told_apart_by_what_they_are_worth() -> None:
     after = an_evaluation([1.5, 0.5, 0.5], [1.5, 0.5, 1.5])
     flips = compare(before, after, np.random.default_rng(0)).flips
 
-    assert [(flip.picture, flip.before, flip.after, flip.for_the_better) for flip in flips] == [
+    assert [(flip.image, flip.before, flip.after, flip.for_the_better) for flip in flips] == [
         ("p0.png", "OK", "NG", False),
         ("p4.png", "NG", "OK", False),
         ("p1.png", "NG", "OK", True),
@@ -102,9 +102,9 @@ def test_worse_is_any_figure_beyond_the_tolerance(
     assert tuple(words.split(" by ")[0] for words in found.worse(tolerance)) == worse
 
 
-def test_other_pictures_cannot_be_compared() -> None:
+def test_other_images_cannot_be_compared() -> None:
     """Pairs are pairs."""
-    with pytest.raises(DataError, match="same pictures"):
+    with pytest.raises(DataError, match="same images"):
         compare(an_evaluation([0.1], [2.0]), an_evaluation([0.1], [2.0], "q"), np.random.default_rng(0))
     with pytest.raises(DataError, match="both classes, got 2 good, 0 not"):
         compare(an_evaluation([0.1, 0.2], []), an_evaluation([0.1, 0.2], []), np.random.default_rng(0))

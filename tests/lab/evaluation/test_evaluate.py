@@ -1,4 +1,4 @@
-"""Figures from pictures whose truth is known, and that nothing was learned from."""
+"""Figures from images whose truth is known, and that nothing was learned from."""
 
 import json
 from pathlib import Path
@@ -11,10 +11,10 @@ from edge_inspector.bundle import Bundle, open_inspector
 from edge_inspector.errors import DataError
 from edge_inspector.inspection.inspector import Inspection, Inspector
 from edge_inspector.inspection.model import Image, Reason, Verdict
-from edge_inspector.lab.data.dataset import TestPicture as KnownPicture
+from edge_inspector.lab.data.dataset import TestImage as KnownImage
 from edge_inspector.lab.data.dataset import digest_of
 from edge_inspector.lab.evaluation.evaluate import evaluate
-from edge_inspector.lab.evaluation.evaluation import Evaluation, Judged, Places
+from edge_inspector.lab.evaluation.evaluation import Evaluation, Judged, Localisation
 from edge_inspector.lab.evaluation.pixels import Overlap
 
 KEYS = {
@@ -30,7 +30,7 @@ KEYS = {
 
 @pytest.fixture(scope="module")
 def known(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give six good and six scratched parts that the bundle has never seen, and a file that is no picture."""
+    """Give six good and six scratched parts that the bundle has never seen, and a file that is no image."""
     folder = tmp_path_factory.mktemp("known")
     write_parts(folder / "test" / "good", 6, first=1000)
     write_parts(folder / "test" / "scratch", 6, scratched=True, first=2000)
@@ -42,7 +42,7 @@ def known(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def inspector(bundle: Bundle) -> Inspector:
-    """Give the taught bundle's inspector."""
+    """Give the trained bundle's inspector."""
     return open_inspector(bundle, threads=1, clock_ns=lambda: 0)
 
 
@@ -51,8 +51,8 @@ def silent(_words: str, _share: float) -> None:
 
 
 def judged(defect: str, reason: Reason, score: float) -> Judged:
-    """Return one judged picture."""
-    return Judged(KnownPicture(Path("a.png"), defect, None), a_judgement(reason).verdict, score, 2.0)
+    """Return one judged image."""
+    return Judged(KnownImage(Path("a.png"), defect, None), a_judgement(reason).verdict, score, 2.0)
 
 
 class TooManyLooks:
@@ -64,7 +64,7 @@ class TooManyLooks:
 
 
 def test_good_parts_are_told_from_scratched_ones(bundle: Bundle, inspector: Inspector, known: Path) -> None:
-    """Every picture is judged once, a torn one is neither found nor missed, the JSON has the contract's keys."""
+    """Every image is judged once, a torn one is neither found nor missed, the JSON has the contract's keys."""
     found = evaluate(bundle, inspector, known, "calibrated", silent)
     figures = json.loads(json.dumps(found.as_json(), allow_nan=False))
 
@@ -85,7 +85,7 @@ def test_good_parts_are_told_from_scratched_ones(bundle: Bundle, inspector: Insp
 
 
 def test_the_prior_system_s_rule_can_be_compared(bundle: Bundle, inspector: Inspector, known: Path) -> None:
-    """The same pictures, the other rule: only OK and NG where there is a map."""
+    """The same images, the other rule: only OK and NG where there is a map."""
     found = evaluate(bundle, inspector, known, "aivision", silent)
 
     assert {one.verdict for one in found.judged} <= {Verdict.OK, Verdict.NG, Verdict.INVALID}
@@ -93,7 +93,7 @@ def test_the_prior_system_s_rule_can_be_compared(bundle: Bundle, inspector: Insp
 
 
 @pytest.mark.parametrize("kind", ["fit_digests", "tune_digests", "calibration"])
-def test_pictures_that_made_the_bundle_are_refused(bundle: Bundle, good_parts: Path, tmp_path: Path, kind: str) -> None:
+def test_images_that_made_the_bundle_are_refused(bundle: Bundle, good_parts: Path, tmp_path: Path, kind: str) -> None:
     """Figures from them would flatter it; one is enough, and nothing is judged before that is known."""
     manifest = bundle.manifest
     used = manifest.calibration.digests if kind == "calibration" else getattr(manifest.provenance, kind)
@@ -101,7 +101,7 @@ def test_pictures_that_made_the_bundle_are_refused(bundle: Bundle, good_parts: P
     folder = write_parts(tmp_path / "test" / "good", 2, first=1000)
     (folder / "renamed.png").write_bytes(by_digest[used[0]].read_bytes())
 
-    with pytest.raises(DataError, match="1 of 3 test pictures made this bundle"):
+    with pytest.raises(DataError, match="1 of 3 test images made this bundle"):
         evaluate(bundle, TooManyLooks(), tmp_path, "calibrated", silent)  # type: ignore[arg-type]
 
 
@@ -132,7 +132,7 @@ def test_what_the_quality_gate_hides_is_counted() -> None:
     assert found.as_json()["refused"] == {"good": 1, "defective": 2}
 
 
-def test_a_picture_that_cannot_be_judged_ranks_above_all_others() -> None:
+def test_an_image_that_cannot_be_judged_ranks_above_all_others() -> None:
     """It is not accepted, so it must not spoil the ranking of the rest either."""
     found = Evaluation(
         "calibrated",
@@ -158,7 +158,7 @@ def test_one_class_alone_gives_rates_but_no_curve(only: str) -> None:
 
 
 class SameAnswer:
-    """An inspector that gives every picture the same judgement, and no evidence."""
+    """An inspector that gives every image the same judgement, and no evidence."""
 
     def __init__(self, reason: Reason, score: float | None) -> None:
         self._judgement = a_judgement(reason, score=score)
@@ -173,8 +173,8 @@ class SameAnswer:
     ("reason", "score", "message"),
     [
         (Reason.NOT_FINITE, None, "the anomaly map is not finite: the network is damaged"),
-        (Reason.WITHIN_LIMIT, 0.5, r"all 13 test pictures have the same score 0\.5: the detector sees nothing"),
-        (Reason.WRONG_FORMAT, None, "none of 13 test pictures could be judged"),
+        (Reason.WITHIN_LIMIT, 0.5, r"all 13 test images have the same score 0\.5: the detector sees nothing"),
+        (Reason.WRONG_FORMAT, None, "none of 13 test images could be judged"),
     ],
 )
 def test_answers_that_say_nothing_are_refused(
@@ -189,28 +189,28 @@ def test_good_parts_alone_are_refused(bundle: Bundle, tmp_path: Path) -> None:
     """It says what is missing, and what else can be done with them."""
     write_parts(tmp_path / "test" / "good", 2, first=1000)
 
-    with pytest.raises(DataError, match=r"2 good pictures and no defective one.*calibrate"):
+    with pytest.raises(DataError, match=r"2 good images and no defective one.*calibrate"):
         evaluate(bundle, TooManyLooks(), tmp_path, "calibrated", silent)  # type: ignore[arg-type]
 
 
 def test_a_mask_of_another_size_is_refused(bundle: Bundle, inspector: Inspector, tmp_path: Path) -> None:
-    """And one without a picture, before anything is judged."""
+    """And one without an image, before anything is judged."""
     write_parts(tmp_path / "test" / "good", 1, first=1000)
     write_parts(tmp_path / "test" / "scratch", 1, scratched=True, first=2000)
     write_masks(tmp_path / "ground_truth" / "scratch", 1, first=2000, width=80, height=60)
-    with pytest.raises(DataError, match="expected a mask of 160x120 like its picture, got 80x60"):
+    with pytest.raises(DataError, match="expected a mask of 160x120 like its image, got 80x60"):
         evaluate(bundle, inspector, tmp_path, "calibrated", silent)
     write_masks(tmp_path / "ground_truth" / "scratch", 1, first=2001)
 
-    with pytest.raises(DataError, match="1 of 2 masks belong to no picture"):
+    with pytest.raises(DataError, match="1 of 2 masks belong to no image"):
         evaluate(bundle, TooManyLooks(), tmp_path, "calibrated", silent)  # type: ignore[arg-type]
 
 
 def test_figures_of_places_are_means_over_the_parts_that_are_marked() -> None:
     """A part without a mask says nothing of places; a good part's blobs are all false."""
-    picture = KnownPicture(Path("a.png"), "hole", None)
+    image = KnownImage(Path("a.png"), "hole", None)
     overlaps = (Overlap(0.5, 0.8, 2, 1, 0), Overlap(0.1, 0.2, 1, 1, 1), Overlap(0.0, 0.0, 0, 0, 2), None)
-    places = Places(tuple(Judged(picture, Verdict.NG, 2.0, 1.0, found) for found in overlaps))
+    places = Localisation(tuple(Judged(image, Verdict.NG, 2.0, 1.0, found) for found in overlaps))
 
     assert places.iou_mean == pytest.approx(0.3)
     assert places.box_iou_mean == pytest.approx(0.5)
@@ -231,7 +231,7 @@ def test_a_torn_file_counts_neither_as_found_nor_as_missed(
     """A file of 0 bytes among the defective parts once made a detector better than it is; it is named."""
     found = evaluate(bundle, inspector, known, "calibrated", silent)
 
-    assert [picture.path.name for picture in found.unreadable] == ["a.png"]
+    assert [image.path.name for image in found.unreadable] == ["a.png"]
     assert found.miss.parts == 6
     assert "torn/a.png cannot be read" in caplog.text
 
@@ -244,5 +244,5 @@ def test_where_hardly_a_file_can_be_read_there_are_no_figures(
     (tmp_path / "test" / "scratch").mkdir()
     (tmp_path / "test" / "scratch" / "a.png").touch()
 
-    with pytest.raises(DataError, match=r"1 test pictures cannot be read .*a\.png"):
+    with pytest.raises(DataError, match=r"1 test images cannot be read .*a\.png"):
         evaluate(bundle, inspector, tmp_path, "calibrated", silent)

@@ -1,4 +1,4 @@
-"""Pictures judged by hand give what the broker would get, and show what they were judged by."""
+"""Images judged by hand give what the broker would get, and show what they were judged by."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from edge_inspector.lab.evaluation.inspect import files_of, inspect_files
 
 @pytest.fixture(scope="module")
 def inspector(bundle: Bundle) -> Inspector:
-    """Give the taught bundle's inspector."""
+    """Give the trained bundle's inspector."""
     return open_inspector(bundle, threads=1, clock_ns=lambda: 0)
 
 

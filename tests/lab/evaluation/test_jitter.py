@@ -1,4 +1,4 @@
-"""Changes are of the stated kind and size, and a picture stays a picture."""
+"""Changes are of the stated kind and size, and an image stays an image."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from edge_inspector.lab.evaluation.jitter import LADDERS, change, shake
 @pytest.mark.parametrize("kind", LADDERS)
 @pytest.mark.parametrize("depth", [np.uint8, np.uint16])
 def test_larger_amounts_change_more(kind: str, depth: type[np.uint8 | np.uint16]) -> None:
-    """Of grey and of colour pictures of any depth; the picture itself stays as it was."""
+    """Of grey and of colour images of any depth; the image itself stays as it was."""
     for image in (a_part(3), a_part(3)[..., 0]):
         taken = image.astype(depth) * depth(np.iinfo(depth).max // 255)
         kept = taken.copy()

@@ -30,7 +30,7 @@ def some_maps(seed: int) -> tuple[list[NDArray[np.float32]], list[NDArray[np.boo
 
 
 def tallied(maps: list[NDArray[np.float32]], truths: list[NDArray[np.bool_]]) -> PixelTally:
-    """Return the tally of some pictures."""
+    """Return the tally of some images."""
     tally = PixelTally()
     for amap, truth in zip(maps, truths, strict=True):
         tally.add(amap, truth)
@@ -61,7 +61,7 @@ def naive_aupro(maps: list[NDArray[np.float32]], truths: list[NDArray[np.bool_]]
 
 @given(seed=SEEDS)
 def test_pixel_auroc_is_scikit_learn_s(seed: int) -> None:
-    """Over all pixels of all pictures, ties and values below zero included."""
+    """Over all pixels of all images, ties and values below zero included."""
     maps, truths = some_maps(seed)
     expected = roc_auc_score(np.concatenate([t.ravel() for t in truths]), np.concatenate([m.ravel() for m in maps]))
 

@@ -1,4 +1,4 @@
-"""An archive is judged again, picture by picture, and nothing is done twice."""
+"""An archive is judged again, image by image, and nothing is done twice."""
 
 import json
 import shutil
@@ -10,7 +10,7 @@ from factories import a_part, png
 from edge_inspector.bundle import Bundle
 from edge_inspector.errors import DataError
 from edge_inspector.lab.evaluation import reinspect as again
-from edge_inspector.lab.evaluation.reinspect import OVERLAY, Again, changes_of, reinspect
+from edge_inspector.lab.evaluation.reinspect import OVERLAY, ReinspectedImage, changes_of, reinspect
 from edge_inspector.line.archive.archive import _OVERLAY
 
 
@@ -38,15 +38,15 @@ def test_verdicts_of_then_and_now_are_compared(archive: Path, bundle: Bundle, tm
 
     assert [one.before for one in judged] == ["NG", "OK", "OK", "-"]
     assert changes.counts == {("NG", "OK"): 1, ("OK", "OK"): 1, ("OK", "NG"): 1}
-    assert [one.picture for one in changes.newly_accepted] == ["NG/2026-01-01/b.png"]
-    assert [one.picture for one in changes.newly_refused] == ["OK/2026-01-02/c.png"]
+    assert [one.image for one in changes.newly_accepted] == ["NG/2026-01-01/b.png"]
+    assert [one.image for one in changes.newly_refused] == ["OK/2026-01-02/c.png"]
     assert OVERLAY == _OVERLAY
 
 
 def test_what_is_done_is_not_done_again(
     archive: Path, bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Ended in the middle of a line, it goes on with the next picture and ends in the same."""
+    """Ended in the middle of a line, it goes on with the next image and ends in the same."""
     log = tmp_path / "log"
     whole = reinspect(archive, bundle, log, 1, silent)
     lines = log.read_bytes().splitlines(keepends=True)
@@ -54,13 +54,13 @@ def test_what_is_done_is_not_done_again(
     seen: list[str] = []
     judge = again._judge
 
-    def watched(folder: Path, path: Path, picture: str) -> Again:
-        seen.append(picture)
-        return judge(folder, path, picture)
+    def watched(folder: Path, path: Path, image: str) -> ReinspectedImage:
+        seen.append(image)
+        return judge(folder, path, image)
 
     monkeypatch.setattr(again, "_judge", watched)
     assert reinspect(archive, bundle, log, 1, silent) == whole
-    assert seen == [one.picture for one in whole[2:]]
+    assert seen == [one.image for one in whole[2:]]
     assert len(log.read_text().splitlines()) == 1 + len(whole)
 
 
@@ -71,7 +71,7 @@ def test_two_processes_judge_as_one(archive: Path, bundle: Bundle, tmp_path: Pat
     assert one == two
 
 
-def test_a_torn_picture_is_invalid_and_the_rest_is_judged(archive: Path, bundle: Bundle, tmp_path: Path) -> None:
+def test_a_torn_image_is_invalid_and_the_rest_is_judged(archive: Path, bundle: Bundle, tmp_path: Path) -> None:
     """As on the line."""
     (archive / "OK/2026-01-01/a.png").write_bytes(png(a_part(900))[:-9])
     judged = reinspect(archive, bundle, tmp_path / "log", 1, silent)
@@ -81,7 +81,7 @@ def test_a_torn_picture_is_invalid_and_the_rest_is_judged(archive: Path, bundle:
 
 
 def test_a_log_of_another_bundle_or_folder_is_refused(archive: Path, bundle: Bundle, tmp_path: Path) -> None:
-    """Half of it would be another's; and so is a file that is something else, or a folder without pictures."""
+    """Half of it would be another's; and so is a file that is something else, or a folder without images."""
     log, other = tmp_path / "log", tmp_path / "other"
     reinspect(archive, bundle, log, 1, silent)
     shutil.copytree(archive, other)
@@ -91,5 +91,5 @@ def test_a_log_of_another_bundle_or_folder_is_refused(archive: Path, bundle: Bun
     with pytest.raises(DataError, match="expected what `reinspect` wrote"):
         reinspect(archive, bundle, log, 1, silent)
     (tmp_path / "empty").mkdir()
-    with pytest.raises(DataError, match="no picture in"):
+    with pytest.raises(DataError, match="no image in"):
         reinspect(tmp_path / "empty", bundle, tmp_path / "none", 1, silent)

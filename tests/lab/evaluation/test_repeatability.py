@@ -18,9 +18,9 @@ from edge_inspector.inspection.model import Verdict
 from edge_inspector.lab.evaluation.jitter import LADDERS
 from edge_inspector.lab.evaluation.metrics import Rate
 from edge_inspector.lab.evaluation.repeatability import (
+    ChangeStep,
     Repeatability,
     RepeatedPart,
-    Rung,
     Shot,
     find_shots,
     fleiss_kappa,
@@ -75,12 +75,12 @@ def test_kappa_needs_repeated_shots() -> None:
 def test_a_change_is_harmless_up_to_the_first_rung_that_is_not() -> None:
     """What is kept again further up does not count; a shift must be harmless to both sides."""
     rungs = [
-        Rung("shift", 1, "px", Rate(20, 20)),
-        Rung("shift", 2, "px", Rate(19, 20)),
-        Rung("shift", 4, "px", Rate(18, 20)),
-        Rung("shift", 8, "px", Rate(20, 20)),
-        Rung("shift back", 1, "px", Rate(20, 20)),
-        Rung("turn", 1, "degrees", Rate(0, 20)),
+        ChangeStep("shift", 1, "px", Rate(20, 20)),
+        ChangeStep("shift", 2, "px", Rate(19, 20)),
+        ChangeStep("shift", 4, "px", Rate(18, 20)),
+        ChangeStep("shift", 8, "px", Rate(20, 20)),
+        ChangeStep("shift back", 1, "px", Rate(20, 20)),
+        ChangeStep("turn", 1, "degrees", Rate(0, 20)),
     ]
     found = Repeatability(synthetic=True, parts=(), rungs=tuple(rungs))
 
@@ -89,7 +89,7 @@ def test_a_change_is_harmless_up_to_the_first_rung_that_is_not() -> None:
     assert found.harmless_shift == 1
 
 
-def test_shots_are_sub_folders_or_single_pictures(tmp_path: Path) -> None:
+def test_shots_are_sub_folders_or_single_images(tmp_path: Path) -> None:
     """Anything between is refused, since one shot would agree with itself."""
     write_parts(tmp_path / "flat", 2)
     for name in ("a", "b"):
@@ -101,7 +101,7 @@ def test_shots_are_sub_folders_or_single_pictures(tmp_path: Path) -> None:
     ]
     assert [(name, len(shots)) for name, shots in find_shots(tmp_path / "shots")] == [("a", 2), ("b", 2)]
     write_parts(tmp_path / "shots" / "c", 1)
-    with pytest.raises(DataError, match=r"two shots or more.*; c has 1 picture"):
+    with pytest.raises(DataError, match=r"two shots or more.*; c has 1 image"):
         find_shots(tmp_path / "shots")
 
 
@@ -124,7 +124,7 @@ def test_real_shots_are_judged(bundle: Bundle, tmp_path: Path) -> None:
     assert len(figures["changes"]) == sum(len(ladder.amounts) for ladder in LADDERS.values())
 
 
-def test_single_pictures_are_changed_a_little(bundle: Bundle, tmp_path: Path) -> None:
+def test_single_images_are_changed_a_little(bundle: Bundle, tmp_path: Path) -> None:
     """The text says so, and how far a part may shift; the same seed gives the same figures."""
     write_parts(tmp_path / "good", 3, first=1600)
     command = ["repeat", str(bundle.path), str(tmp_path / "good")]

@@ -111,15 +111,15 @@ def test_it_shows_what_was_judged_wrongly(opened: Opened) -> None:
 
 
 def test_it_tells_where_the_bundle_comes_from(bundle: Bundle, opened: Opened) -> None:
-    """The promise in words, the planted defects, and what is needed to get the same figures again."""
+    """The promise in words, the synthetic defects, and what is needed to get the same figures again."""
     words = opened.page.inner_text("main")
 
     assert bundle.manifest.calibration.in_words() in words
     assert bundle.id in words
     assert bundle.manifest.files["network.onnx"] in words
     assert bundle.manifest.provenance.processor in words
-    assert opened.page.locator(".planted tbody tr").count() == 1 + len(
-        {p.kind for p in bundle.manifest.calibration.planted}
+    assert opened.page.locator(".synthetic tbody tr").count() == 1 + len(
+        {p.kind for p in bundle.manifest.calibration.synthetic}
     )
 
 

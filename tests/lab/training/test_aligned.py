@@ -1,4 +1,4 @@
-"""Parts that lie as they like: taught, calibrated, kept in a bundle and judged as if they lay still."""
+"""Parts that lie as they like: trained, calibrated, kept in a bundle and judged as if they lay still."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -20,13 +20,13 @@ from edge_inspector.errors import DataError, EdgeInspectorError, UsageError
 from edge_inspector.inspection.inspector import Inspector
 from edge_inspector.inspection.model import Reason, Verdict
 from edge_inspector.inspection.recipe import Region
-from edge_inspector.lab.calibration.recalibrate import Wish, recalibrate
+from edge_inspector.lab.calibration.recalibrate import CalibrationRequest, recalibrate
 from edge_inspector.lab.calibration.threshold import Target
 from edge_inspector.lab.data.dataset import digest_of
 from edge_inspector.lab.evaluation.evaluate import evaluate
-from edge_inspector.lab.training.recipe_draft import AlignWish, UnitWish
+from edge_inspector.lab.training.recipe_draft import AlignmentRequest, RegionRequest
 from edge_inspector.lab.training.reference import reference_of
-from edge_inspector.lab.training.train import Order, train
+from edge_inspector.lab.training.train import TrainingRequest, train
 
 pytestmark = pytest.mark.trains
 
@@ -39,10 +39,10 @@ def silent(_words: str, _share: float) -> None:
     """Report nothing."""
 
 
-def an_order(pictures: Path, out: Path) -> Order:
+def an_order(images: Path, out: Path) -> TrainingRequest:
     """Return an order for brackets that lie as they like."""
-    return Order(
-        pictures=pictures,
+    return TrainingRequest(
+        images=images,
         part="bracket",
         out=out,
         detector=CaeSettings(),
@@ -53,8 +53,8 @@ def an_order(pictures: Path, out: Path) -> Order:
         height=48,
         budget=Budget(6, None),
         region=ROI,
-        align=AlignWish("rotate"),
-        units=(UnitWish(Region(x=56, y=46, width=88, height=34), 60), UnitWish(BODY)),
+        align=AlignmentRequest("rotate"),
+        units=(RegionRequest(Region(x=56, y=46, width=88, height=34), 60), RegionRequest(BODY)),
     )
 
 
@@ -70,7 +70,7 @@ def brackets(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def aligned(brackets: Path, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    """Teach them, with two regions; good brackets lie clearly below its limit and scratched ones clearly above."""
+    """Train them, with two regions; good brackets lie clearly below its limit and scratched ones clearly above."""
     bundle = train(an_order(brackets, tmp_path_factory.mktemp("bundles") / "bracket"))
     good, bad = ([png(one) for one in some_brackets(scratched=scratched)] for scratched in (False, True))
     return clear_cut(bundle, good, bad)
@@ -86,7 +86,7 @@ def some_brackets(*, scratched: bool) -> Iterator[NDArray[np.uint8]]:
 
 @pytest.fixture(scope="module")
 def inspector(aligned: Bundle) -> Inspector:
-    """Give what judges by the bundle, after its golden pictures have come out again."""
+    """Give what judges by the bundle, after its golden images have come out again."""
     return open_inspector(aligned, threads=1, clock_ns=lambda: 0)
 
 
@@ -96,17 +96,17 @@ def test_a_bundle_carries_what_it_aligns_to(aligned: Bundle, brackets: Path) -> 
     reference = digest_of(reference_of(brackets, None))
 
     assert align is not None
-    assert (align.kind, align.most_turn, align.template) == ("rotate", 20, None)
+    assert (align.kind, align.max_rotation, align.template) == ("rotate", 20, None)
     assert 0.2 <= align.least <= 0.5
     assert ALIGN in manifest.files
     assert reference in manifest.provenance.fit_digests
     assert reference not in manifest.calibration.digests
-    assert all(unit.usual > 0 for unit in aligned.recipe.units)
+    assert all(unit.typical > 0 for unit in aligned.recipe.units)
     assert [unit.min_area for unit in aligned.recipe.units] == [60, pytest.approx(0.001 * 88 * 68)]
 
 
 def test_parts_are_judged_wherever_they_lie(inspector: Inspector) -> None:
-    """Good ones pass; a scratch is found, and its box is where it lies in the camera's picture."""
+    """Good ones pass; a scratch is found, and its box is where it lies in the camera's image."""
     verdicts, held = [], 0
     for seed in range(500, 512):
         rng = np.random.default_rng(seed)
@@ -133,17 +133,17 @@ def test_a_part_that_is_out_of_view_is_not_judged(inspector: Inspector) -> None:
     assert judgement.score is None
 
 
-def test_drawn_truth_is_turned_with_its_picture(aligned: Bundle, inspector: Inspector, tmp_path: Path) -> None:
-    """Masks lie in the camera's picture; the figures of places compare them with the aligned map."""
+def test_drawn_truth_is_rotated_with_its_image(aligned: Bundle, inspector: Inspector, tmp_path: Path) -> None:
+    """Masks lie in the camera's image; the figures of places compare them with the aligned map."""
     folders = tmp_path / "test" / "scratch", tmp_path / "ground_truth" / "scratch"
     write_brackets(tmp_path / "test" / "good", 4, first=700)
     write_brackets(folders[0], 4, first=800, scratched=True)
     write_brackets(tmp_path / "clean", 4, first=800)
     folders[1].mkdir(parents=True)
-    for picture in folders[0].iterdir():
-        clean = cv2.imread(str(tmp_path / "clean" / picture.name))
-        difference = cv2.absdiff(cv2.imread(str(picture)), clean).max(2)
-        (folders[1] / f"{picture.stem}_mask.png").write_bytes(png(np.uint8(255) * (difference > 60)))
+    for image in folders[0].iterdir():
+        clean = cv2.imread(str(tmp_path / "clean" / image.name))
+        difference = cv2.absdiff(cv2.imread(str(image)), clean).max(2)
+        (folders[1] / f"{image.stem}_mask.png").write_bytes(png(np.uint8(255) * (difference > 60)))
     found = evaluate(aligned, inspector, tmp_path, "calibrated", silent)
 
     assert found.image_auroc == 1
@@ -155,27 +155,27 @@ def test_drawn_truth_is_turned_with_its_picture(aligned: Bundle, inspector: Insp
 
 def test_a_new_threshold_keeps_alignment_and_regions(aligned: Bundle, brackets: Path, tmp_path: Path) -> None:
     """Only the decision changes; a minimum area for all would contradict the regions."""
-    wish = Wish(brackets, tmp_path / "again", Target(), NOW, silent, again=True)
-    again = recalibrate(aligned, wish)
+    request = CalibrationRequest(brackets, tmp_path / "again", Target(), NOW, silent, again=True)
+    again = recalibrate(aligned, request)
 
     assert (again.recipe.align, again.recipe.units) == (aligned.recipe.align, aligned.recipe.units)
     assert again.manifest.files[ALIGN] == aligned.manifest.files[ALIGN]
     assert again.recipe.decision.threshold == pytest.approx(aligned.recipe.decision.threshold)
     with pytest.raises(UsageError, match="each region of this bundle has a minimum area of its own"):
-        recalibrate(aligned, replace(wish, out=tmp_path / "other", min_area=9.0))
+        recalibrate(aligned, replace(request, out=tmp_path / "other", min_area=9.0))
 
 
 @pytest.mark.parametrize(
     ("picture", "words"),
-    [(None, "expected the picture that parts are aligned to"), (np.zeros((9, 9), np.uint8), "expected a reference of")],
+    [(None, "expected the image that parts are aligned to"), (np.zeros((9, 9), np.uint8), "expected a reference of")],
 )
 def test_a_bundle_without_its_reference_is_refused(
-    aligned: Bundle, tmp_path: Path, picture: np.ndarray[tuple[int, int], np.dtype[np.uint8]] | None, words: str
+    aligned: Bundle, tmp_path: Path, image: np.ndarray[tuple[int, int], np.dtype[np.uint8]] | None, words: str
 ) -> None:
     """It would judge parts where they happen to lie."""
-    files = {name: digest for name, digest in aligned.manifest.files.items() if name != ALIGN or picture is not None}
+    files = {name: digest for name, digest in aligned.manifest.files.items() if name != ALIGN or image is not None}
     twin = a_twin(aligned, tmp_path / "whole", 7)
-    contents = {name: png(picture) if name == ALIGN else (twin.path / name).read_bytes() for name in files}  # type: ignore[arg-type]
+    contents = {name: png(image) if name == ALIGN else (twin.path / name).read_bytes() for name in files}  # type: ignore[arg-type]
     damaged = write(tmp_path / "damaged", twin, contents)
 
     with pytest.raises(DataError, match=words):
@@ -210,31 +210,36 @@ def _as_it_is(_folder: Path) -> None:
 @pytest.mark.parametrize(
     ("spoil", "changes", "error", "words"),
     [
-        (_lost, {}, DataError, r"good pictures cannot be used .*bracket-00[123]\d\.png: the picture is flat"),
+        (_lost, {}, DataError, r"good images cannot be used .*bracket-00[123]\d\.png: the image is flat"),
         (_of_two_sizes, {}, DataError, r"several sizes \(180x144, 200x160\)"),
         (_noisy, {}, DataError, "recipe preview"),
         (_as_it_is, {"region": None}, UsageError, "--align rotate needs --roi"),
-        (_as_it_is, {"align": AlignWish("template")}, UsageError, "--template x,y,width,height names what"),
-        (_as_it_is, {"align": AlignWish(most_turn=5)}, UsageError, "give --align as well"),
-        (_as_it_is, {"align": AlignWish("translate", 5)}, UsageError, "expected a turn of 0 to translate"),
-        (_as_it_is, {"align": AlignWish("rotate", reference=Path("/no"))}, UsageError, "--reference /no: no such file"),
+        (_as_it_is, {"align": AlignmentRequest("template")}, UsageError, "--template x,y,width,height names what"),
+        (_as_it_is, {"align": AlignmentRequest(max_rotation=5)}, UsageError, "give --align as well"),
+        (_as_it_is, {"align": AlignmentRequest("translate", 5)}, UsageError, "expected a turn of 0 to translate"),
         (
             _as_it_is,
-            {"align": AlignWish("template", template=Region(x=0, y=0, width=20, height=20))},
-            DataError,
-            "good pictures cannot be used",
+            {"align": AlignmentRequest("rotate", reference=Path("/no"))},
+            UsageError,
+            "--reference /no: no such file",
         ),
-        (_as_it_is, {"units": (UnitWish(HOLE), UnitWish(BODY))}, UsageError, "overlap"),
+        (
+            _as_it_is,
+            {"align": AlignmentRequest("template", template=Region(x=0, y=0, width=20, height=20))},
+            DataError,
+            "good images cannot be used",
+        ),
+        (_as_it_is, {"units": (RegionRequest(HOLE), RegionRequest(BODY))}, UsageError, "overlap"),
     ],
 )
-def test_what_cannot_be_aligned_is_not_taught(
+def test_what_cannot_be_aligned_is_not_trained(
     tmp_path: Path,
     spoil: Callable[[Path], None],
     changes: dict[str, object],
     error: type[EdgeInspectorError],
     words: str,
 ) -> None:
-    """Before the training begins: which picture, or which option, and what to do."""
+    """Before the training begins: which image, or which option, and what to do."""
     folder = write_brackets(tmp_path / "good", 36)
     spoil(folder)
 
@@ -244,10 +249,10 @@ def test_what_cannot_be_aligned_is_not_taught(
 
 
 def test_a_reference_of_another_size_is_refused(brackets: Path, tmp_path: Path) -> None:
-    """Smaller than the pictures: rectangles drawn on it would mean other places."""
+    """Smaller than the images: rectangles drawn on it would mean other places."""
     small = tmp_path / "small.png"
     small.write_bytes(png(cv2.resize(a_bracket(0), (100, 80))))
-    order = replace(an_order(brackets, tmp_path / "out"), align=AlignWish("rotate", reference=small))
+    request = replace(an_order(brackets, tmp_path / "out"), align=AlignmentRequest("rotate", reference=small))
 
     with pytest.raises(DataError, match="it has 100x80 pixels, the others have 200x160"):
-        train(order)
+        train(request)

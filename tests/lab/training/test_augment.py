@@ -1,4 +1,4 @@
-"""What a good part may show as well is taught, and nothing else is changed."""
+"""What a good part may show as well is trained, and nothing else is changed."""
 
 import numpy as np
 import pytest
@@ -11,33 +11,33 @@ from edge_inspector.lab.training.augment import Augment
 
 @pytest.mark.parametrize("name", AUGMENTATIONS)
 def test_each_change_makes_copies_of_the_same_kind(name: str) -> None:
-    """Other pixels, the same shape, and the given pictures stay."""
-    pictures = np.stack([a_part(seed) for seed in range(6)])
-    before = pictures.copy()
+    """Other pixels, the same shape, and the given images stay."""
+    images = np.stack([a_part(seed) for seed in range(6)])
+    before = images.copy()
 
-    found = Augment(name)(pictures, np.random.default_rng(0))
+    found = Augment(name)(images, np.random.default_rng(0))
 
-    assert np.array_equal(pictures, before)
-    assert (found.shape, found.dtype) == (pictures.shape, np.uint8)
-    assert not np.array_equal(found, pictures)
-    assert np.array_equal(found, Augment(name)(pictures, np.random.default_rng(0)))
+    assert np.array_equal(images, before)
+    assert (found.shape, found.dtype) == (images.shape, np.uint8)
+    assert not np.array_equal(found, images)
+    assert np.array_equal(found, Augment(name)(images, np.random.default_rng(0)))
 
 
 @pytest.mark.parametrize("name", ["rotate", "shift", "brightness"])
 def test_a_change_is_small(name: str) -> None:
     """A good part stays one: on average a few grey values."""
-    pictures = np.stack([a_part(seed) for seed in range(6)])
+    images = np.stack([a_part(seed) for seed in range(6)])
 
-    found = Augment(name)(pictures, np.random.default_rng(0))
+    found = Augment(name)(images, np.random.default_rng(0))
 
-    assert 0 < np.abs(found.astype(float) - pictures).mean() < 15
+    assert 0 < np.abs(found.astype(float) - images).mean() < 15
 
 
 def test_nothing_is_changed_unasked() -> None:
-    """The very pictures come back, so nobody computes on copies."""
-    pictures = np.stack([a_part(seed) for seed in range(2)])
+    """The very images come back, so nobody computes on copies."""
+    images = np.stack([a_part(seed) for seed in range(2)])
 
-    assert Augment("")(pictures, np.random.default_rng(0)) is pictures
+    assert Augment("")(images, np.random.default_rng(0)) is images
 
 
 def test_an_unknown_change_is_refused() -> None:
@@ -46,10 +46,10 @@ def test_an_unknown_change_is_refused() -> None:
         parse_settings("padim", {"augment": "flip,mirror"})
 
 
-def test_a_flipped_picture_is_a_mirror_image() -> None:
+def test_a_flipped_image_is_a_mirror_image() -> None:
     """Each is one of four, and all four come."""
-    picture = np.arange(12, dtype=np.uint8).reshape(1, 3, 4, 1)
-    mirrored = {picture[:, ::down, ::across].tobytes(): (down, across) for down in (1, -1) for across in (1, -1)}
-    seen = {mirrored[one.tobytes()] for one in Augment("flip")(np.repeat(picture, 60, 0), np.random.default_rng(0))}
+    image = np.arange(12, dtype=np.uint8).reshape(1, 3, 4, 1)
+    mirrored = {image[:, ::down, ::across].tobytes(): (down, across) for down in (1, -1) for across in (1, -1)}
+    seen = {mirrored[one.tobytes()] for one in Augment("flip")(np.repeat(image, 60, 0), np.random.default_rng(0))}
 
     assert len(seen) == 4

@@ -1,4 +1,4 @@
-"""Training pictures are spoiled afresh every time, and the good ones stay good."""
+"""Training images are spoiled afresh every time, and the good ones stay good."""
 
 import cv2
 import numpy as np
@@ -29,17 +29,17 @@ class NoNoise:
 
 @pytest.mark.parametrize("seed", range(10))
 @pytest.mark.parametrize("channels", [1, 3])
-def test_there_are_five_white_lines_in_each_picture(seed: int, channels: int) -> None:
+def test_there_are_five_white_lines_in_each_image(seed: int, channels: int) -> None:
     """Without the noise: all that changed is white, in at most five pieces, each thin."""
     black = np.zeros((2, 200, 200, channels), np.uint8)
     spoiled = corrupt(black, NoNoise(seed))  # type: ignore[arg-type]
 
     assert LINES == 5
-    for picture in spoiled:
-        pieces = cv2.connectedComponents((picture.max(-1) > 0).astype(np.uint8), connectivity=8)[0] - 1
-        assert set(np.unique(picture)) == {0, 255}
+    for image in spoiled:
+        pieces = cv2.connectedComponents((image.max(-1) > 0).astype(np.uint8), connectivity=8)[0] - 1
+        assert set(np.unique(image)) == {0, 255}
         assert 1 <= pieces <= LINES
-        assert (picture[..., 0] > 0).sum() <= LINES * 200
+        assert (image[..., 0] > 0).sum() <= LINES * 200
     assert not np.array_equal(spoiled[0], spoiled[1])
 
 
@@ -55,14 +55,14 @@ def test_the_noise_is_a_tenth_of_the_range() -> None:
 
 @settings(deadline=None, max_examples=20)
 @given(seed=st.integers(0, 99))
-def test_the_good_pictures_are_left_as_they_were(seed: int) -> None:
+def test_the_good_images_are_left_as_they_were(seed: int) -> None:
     """What was spoiled is a copy, of the same shape and kind."""
-    pictures = np.random.default_rng(seed).integers(0, 256, (3, 16, 20, 3), np.uint8)
-    before = pictures.copy()
-    found = corrupt(pictures, np.random.default_rng(seed))
+    images = np.random.default_rng(seed).integers(0, 256, (3, 16, 20, 3), np.uint8)
+    before = images.copy()
+    found = corrupt(images, np.random.default_rng(seed))
 
-    assert np.array_equal(pictures, before)
-    assert found.shape == pictures.shape
+    assert np.array_equal(images, before)
+    assert found.shape == images.shape
     assert found.dtype == np.uint8
 
 

@@ -1,4 +1,4 @@
-"""The limits of a picture's quality have room: good parts keep them, and so do most defective ones."""
+"""The limits of an image's quality have room: good parts keep them, and so do most defective ones."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -8,20 +8,20 @@ import pytest
 from factories import a_recipe
 
 from edge_inspector.bundle import Bundle
-from edge_inspector.inspection.preprocess import as_picture, shrink
+from edge_inspector.inspection.preprocess import as_model_input, shrink
 from edge_inspector.inspection.quality import Gate, Quality, make_gate
 from edge_inspector.inspection.recipe import QualityLimits, Recipe
-from edge_inspector.lab.data.dataset import find_good, find_tests, read_picture, split
+from edge_inspector.lab.data.dataset import find_good, find_tests, read_image, split
 from edge_inspector.lab.data.traits import traits_of
 from edge_inspector.lab.training.limits import learn_limits, measured, remembered
-from edge_inspector.lab.training.recipe_draft import Draft, draft_recipe
-from edge_inspector.lab.training.reference import Sight, prepare_all
+from edge_inspector.lab.training.recipe_draft import RecipeDraft, draft_recipe
+from edge_inspector.lab.training.reference import Preparation, prepare_all
 
 
 def a_quality(**changes: float) -> Quality:
-    """Return the quality of an ordinary picture."""
-    usual = Quality(brightness=120, contrast=40, saturated=0.01, focus=0.2, offset_x=0, offset_y=0, unlikeness=0.05)
-    return replace(usual, **changes)
+    """Return the quality of an ordinary image."""
+    typical = Quality(brightness=120, contrast=40, saturated=0.01, focus=0.2, offset_x=0, offset_y=0, unlikeness=0.05)
+    return replace(typical, **changes)
 
 
 def test_limits_have_the_room_that_is_stated() -> None:
@@ -53,20 +53,20 @@ def test_a_limit_that_says_nothing_is_left_out() -> None:
     assert limits.dark is not None
 
 
-def test_a_taught_bundle_has_limits_and_its_good_parts_keep_them(bundle: Bundle, good_parts: Path) -> None:
+def test_a_trained_bundle_has_limits_and_its_good_parts_keep_them(bundle: Bundle, good_parts: Path) -> None:
     """`train` learns them; every good part passes the gate as it comes out of the bundle."""
     gate, recipe = bundle.gate(), bundle.recipe
     assert gate is not None
     assert recipe.quality.dark is not None
     assert recipe.quality.wrong_part is not None
-    assert not [picture for picture in find_good(good_parts, None) if refused(gate, recipe, picture.path)]
+    assert not [image for image in find_good(good_parts, None) if refused(gate, recipe, image.path)]
     assert gate.limits == recipe.quality
 
 
 def refused(gate: Gate, recipe: Recipe, path: Path) -> bool:
-    """Say whether the gate refuses a picture file."""
-    seen, _ = shrink(read_picture(path, recipe.channels), recipe)
-    return gate.refuse(gate.measure(seen, as_picture(seen, recipe))) is not None
+    """Say whether the gate refuses an image file."""
+    seen, _ = shrink(read_image(path, recipe.channels), recipe)
+    return gate.refuse(gate.measure(seen, as_model_input(seen, recipe))) is not None
 
 
 @pytest.mark.slow
@@ -74,9 +74,9 @@ def refused(gate: Gate, recipe: Recipe, path: Path) -> bool:
 def test_real_good_parts_are_not_refused(real_data: Path, name: str) -> None:
     """Measured on four real sets: no good test part, and at most 8 % of the defective ones, cannot be judged."""
     sets = split(find_good(real_data / name / "train" / "good", None), np.random.default_rng(0))
-    draft = Draft(part=name, channels=1, size_of=lambda _width, _height: (256, 256))
-    recipe = draft_recipe(draft, real_data, [traits_of(read_picture(one.path, 1)) for one in (*sets.fit, *sets.tune)])
-    (fit, _), (tune, _) = (prepare_all(Sight(recipe), pictures) for pictures in (sets.fit, sets.tune))
+    draft = RecipeDraft(part=name, channels=1, size_of=lambda _width, _height: (256, 256))
+    recipe = draft_recipe(draft, real_data, [traits_of(read_image(one.path, 1)) for one in (*sets.fit, *sets.tune)])
+    (fit, _), (tune, _) = (prepare_all(Preparation(recipe), images) for images in (sets.fit, sets.tune))
     open_gate = make_gate(QualityLimits(), np.median(tune, axis=0).astype(np.uint8), remembered(fit))
     gate = replace(open_gate, limits=learn_limits(measured(open_gate, recipe, sets.tune, tune)))
     tests = find_tests(real_data / name)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from edge_inspector.bundle import Bundle, open_inspector
 from edge_inspector.detectors.training_data import Budget
-from edge_inspector.lab.calibration.recalibrate import Wish, recalibrate
+from edge_inspector.lab.calibration.recalibrate import CalibrationRequest, recalibrate
 from edge_inspector.lab.calibration.threshold import Target
 from edge_inspector.lab.data.data_check import check_data
 from edge_inspector.lab.evaluation.evaluate import evaluate
@@ -44,10 +44,10 @@ def silent(_words: str, _share: float) -> None:
 
 
 def test_training_holds_one_image(
-    good_parts: Path, tmp_path: Path, teach_washer: Callable[..., Bundle], held: list[int]
+    good_parts: Path, tmp_path: Path, train_washer: Callable[..., Bundle], held: list[int]
 ) -> None:
     """Sizes, depth and the range in use are all that is kept of each; only prepared, small images are held."""
-    teach_washer(good_parts, tmp_path / "out", budget=Budget(1, None), clock=monotonic)
+    train_washer(good_parts, tmp_path / "out", budget=Budget(1, None), clock=monotonic)
 
     assert len(held) > 200
     assert max(held) <= MOST
@@ -55,8 +55,8 @@ def test_training_holds_one_image(
 
 def test_calibrating_holds_one_image(bundle: Bundle, good_parts: Path, tmp_path: Path, held: list[int]) -> None:
     """Good parts and NG parts alike."""
-    wish = Wish(
-        pictures=good_parts,
+    request = CalibrationRequest(
+        images=good_parts,
         out=tmp_path / "out",
         target=Target(0.3),
         created=bundle.manifest.provenance.created,
@@ -64,7 +64,7 @@ def test_calibrating_holds_one_image(bundle: Bundle, good_parts: Path, tmp_path:
         again=True,
         ng=write_parts(tmp_path / "ng", 12, scratched=True, first=3000),
     )
-    recalibrate(bundle, wish)
+    recalibrate(bundle, request)
 
     assert len(held) > 60
     assert max(held) <= MOST

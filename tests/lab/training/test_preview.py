@@ -1,4 +1,4 @@
-"""What the detector will see, before and after it is taught."""
+"""What the detector will see, before and after it is trained."""
 
 import json
 from collections.abc import Callable
@@ -35,7 +35,7 @@ def test_moved_parts_are_drawn_as_if_they_lay_still(brackets: Path, tmp_path: Pa
     assert status == 0
     assert len(out.splitlines()) == 5
     assert "a.png: shifted by +0.0 px right" in out
-    assert "4 of 4 pictures can be judged" in out
+    assert "4 of 4 images can be judged" in out
     assert len(list((tmp_path / "look").glob("*-camera.png"))) == 4
     assert all(np.abs(one - seen[0]).mean() < 8 for one in seen)
     assert all(
@@ -52,8 +52,8 @@ def test_what_cannot_be_aligned_is_named(brackets: Path, tmp_path: Path, run: Ru
     found = {Path(one["picture"]).stem: one for one in json.loads(out)}
 
     assert status == 1
-    assert "the picture is flat" in found["flat"]["refusal"]
-    assert "too near the picture's edge" in found["out-of-view"]["refusal"]
+    assert "the image is flat" in found["flat"]["refusal"]
+    assert "too near the image's edge" in found["out-of-view"]["refusal"]
     assert not (tmp_path / "look" / "flat-seen.png").exists()
     assert found["a"]["found"]
     assert abs(found["a"]["turn"]) < 0.1
@@ -74,13 +74,13 @@ def test_a_bundle_shows_what_it_sees(bundle: Bundle, good_parts: Path, tmp_path:
     [
         (("--align", "twist"), 64, "expected none, translate, rotate, template"),
         (("--align", "rotate"), 64, "needs --roi"),
-        (("--roi", "0,0,900,10"), 64, "--roi is outside the pictures"),
+        (("--roi", "0,0,900,10"), 64, "--roi is outside the images"),
         (("--region", "1,2,3"), 64, "--region 1,2,3: expected x,y,width,height"),
         (("--region", "1,2,30,40,-1"), 64, "expected x,y,width,height or x,y,width,height,min_area"),
         (("--region", "1,2,30,40,many"), 64, "expected x,y,width,height or x,y,width,height,min_area"),
         (("--region", "1,2,300,40"), 64, "outside the inspected 200x160"),
         (("--template", "1,2,3,4"), 64, "give --align as well"),
-        (("--mask", "/no mask.png"), 64, "got no picture"),
+        (("--mask", "/no mask.png"), 64, "got no image"),
         (("--bundle", "/no bundle", "--region", "1,2,3,4"), 64, "leave the other options out"),
         (("--bundle", "/no bundle"), 65, "is no bundle"),
     ],
@@ -95,14 +95,14 @@ def test_options_that_make_no_sense_are_refused(
     assert words in complaint
 
 
-def test_pictures_that_do_not_fit_are_refused(brackets: Path, tmp_path: Path, run: Run) -> None:
-    """No file, two of one name, a reference that is smaller than the pictures, pictures of several sizes."""
+def test_images_that_do_not_fit_are_refused(brackets: Path, tmp_path: Path, run: Run) -> None:
+    """No file, two of one name, a reference that is smaller than the images, images of several sizes."""
     small = tmp_path / "small.png"
     small.write_bytes(png(cv2.resize(a_bracket(0), (100, 80))))
     twice = (brackets / "a.png", brackets / "a.png")
     for words, expected in (
         ((tmp_path / "none.png",), "none.png: no such file"),
-        (twice, "two pictures are called a"),
+        (twice, "two images are called a"),
         ((brackets, *LOOK, "--reference", small), "it has 100x80 pixels, the others have 200x160"),
         ((brackets / "a.png", small, *LOOK), "several sizes (100x80, 200x160)"),
     ):

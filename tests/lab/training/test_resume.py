@@ -19,13 +19,13 @@ from edge_inspector.commands.console import ended_by_ctrl_c
 from edge_inspector.detectors.settings import CaeSettings, CentroidSettings
 from edge_inspector.detectors.training_data import Budget
 from edge_inspector.errors import DataError, UsageError
-from edge_inspector.lab.training.train import Order, train
+from edge_inspector.lab.training.train import TrainingRequest, train
 
 
-def an_order(pictures: Path, out: Path, bundle: Bundle) -> Order:
+def an_order(images: Path, out: Path, bundle: Bundle) -> TrainingRequest:
     """Return an order that goes on from the shared bundle."""
-    return Order(
-        pictures=pictures,
+    return TrainingRequest(
+        images=images,
         part="washer",
         out=out,
         detector=CaeSettings(),
@@ -40,7 +40,7 @@ def an_order(pictures: Path, out: Path, bundle: Bundle) -> Order:
 
 
 def test_a_bundle_tells_how_its_training_went(bundle: Bundle) -> None:
-    """Loss and SSIM of pictures that train and of some that do not, as CSV and JSON; and what the network is."""
+    """Loss and SSIM of images that train and of some that do not, as CSV and JSON; and what the network is."""
     head, *lines = (bundle.path / "history.csv").read_text().splitlines()
     columns = json.loads((bundle.path / "history.json").read_bytes())
     model = (bundle.path / "model.txt").read_text()
@@ -56,7 +56,7 @@ def test_a_bundle_tells_how_its_training_went(bundle: Bundle) -> None:
 
 
 def test_going_on_is_no_worse(bundle: Bundle, good_parts: Path, tmp_path: Path) -> None:
-    """It begins with the weights of before, so the loss does; what they were taught from is remembered."""
+    """It begins with the weights of before, so the loss does; what they were trained from is remembered."""
     more = train(an_order(good_parts, tmp_path / "more", bundle))
     before, after = (json.loads((one.path / "history.json").read_bytes()) for one in (bundle, more))
 
@@ -79,7 +79,7 @@ def test_going_on_is_no_worse(bundle: Bundle, good_parts: Path, tmp_path: Path) 
 def test_what_cannot_be_gone_on_with_is_refused(
     bundle: Bundle, good_parts: Path, tmp_path: Path, changes: dict[str, object], error: type[Exception], words: str
 ) -> None:
-    """Above all a picture that taught must never set the threshold."""
+    """Above all an image that trained must never set the threshold."""
     with pytest.raises(error, match=words):
         train(replace(an_order(good_parts, tmp_path / "out", bundle), **changes))  # type: ignore[arg-type]
     assert not (tmp_path / "out").exists()
@@ -95,11 +95,11 @@ def test_a_training_that_is_asked_to_end_still_writes_a_bundle(
     def interruptible() -> Iterator[Callable[[], bool]]:
         yield lambda: asked.append("") or len(asked) >= 4  # type: ignore[func-returns-value]
 
-    order = replace(
+    request = replace(
         an_order(good_parts, tmp_path / "out", bundle), budget=Budget(1000, None), interruptible=interruptible
     )
 
-    assert train(order).manifest.provenance.steps == 4
+    assert train(request).manifest.provenance.steps == 4
 
 
 def test_ctrl_c_is_heard_once_and_then_kills() -> None:
@@ -118,15 +118,15 @@ def test_ctrl_c_is_heard_once_and_then_kills() -> None:
     assert signal.getsignal(signal.SIGINT) is before
 
 
-PRESSED_WHILE_TEACHING = """
+PRESSED_WHILE_TRAINING = """
 import signal, sys
 from edge_inspector import cli
 from edge_inspector.lab.training import train
-teach = train.teach
+train = train.train
 def pressed(*lesson):
     signal.raise_signal(signal.SIGINT)
-    return teach(*lesson)
-train.teach = pressed
+    return train(*lesson)
+train.train = pressed
 cli.main()
 """
 
@@ -138,7 +138,7 @@ def test_ctrl_c_keeps_the_best_and_says_how_to_go_on(bundle: Bundle, good_parts:
     A process of its own: pytest's faulthandler gives signals a stack too small for AMX registers, and crashes.
     """
     lines = ["train", good_parts, "--part", "washer", "--out", tmp_path / "out", "--size", "64", "--epochs", "1000"]
-    command = [sys.executable, "-c", PRESSED_WHILE_TEACHING, *map(str, lines), "--resume", str(bundle.path)]
+    command = [sys.executable, "-c", PRESSED_WHILE_TRAINING, *map(str, lines), "--resume", str(bundle.path)]
     ran = subprocess.run(command, capture_output=True, text=True, check=False)
 
     assert ran.returncode == 0, ran.stderr

@@ -1,4 +1,4 @@
-"""Settings are chosen by good pictures and planted defects; the threshold's and the test's pictures stay unseen."""
+"""Settings are chosen by good images and synthetic defects; the threshold's and the test's images stay unseen."""
 
 import json
 import shlex
@@ -19,25 +19,25 @@ from edge_inspector.errors import DataError, UsageError
 from edge_inspector.inspection.placement import Placement, Pose
 from edge_inspector.inspection.recipe import Region
 from edge_inspector.lab.data.dataset import find_good, split
-from edge_inspector.lab.training.recipe_draft import AlignWish, UnitWish
-from edge_inspector.lab.training.synthetic_score import _spoiled, choose_pictures
-from edge_inspector.lab.training.train import Order
+from edge_inspector.lab.training.recipe_draft import AlignmentRequest, RegionRequest
+from edge_inspector.lab.training.synthetic_score import _spoiled, choose_images
+from edge_inspector.lab.training.train import TrainingRequest
 from edge_inspector.lab.training.tune import Search, train_command, tune
 
 pytestmark = pytest.mark.trains
 
 
 @pytest.fixture(scope="module")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Give 40 good parts."""
     return write_parts(tmp_path_factory.mktemp("few"), 40)
 
 
-def a_search(pictures: Path, storage: Path) -> Search:
+def a_search(images: Path, storage: Path) -> Search:
     """Return a search of two tiny trials."""
     return Search(
-        base=Order(
-            pictures=pictures,
+        base=TrainingRequest(
+            images=images,
             part="PART",
             out=Path("BUNDLE"),
             detector=CaeSettings(),
@@ -54,31 +54,31 @@ def a_search(pictures: Path, storage: Path) -> Search:
     )
 
 
-def test_the_calibrate_pictures_are_kept_back(pictures: Path) -> None:
-    """Taught, tuned and judged by pictures that share no part, and none of them sets the threshold afterwards."""
-    chooser = choose_pictures(find_good(pictures, None), 0, None)
-    sets = split(find_good(pictures, None), np.random.default_rng(0))
-    digests = [{picture.digest for picture in part} for part in (chooser.fit, chooser.tune, chooser.judge)]
+def test_the_calibrate_images_are_kept_back(images: Path) -> None:
+    """Trained, tuned and judged by images that share no part, and none of them sets the threshold afterwards."""
+    chooser = choose_images(find_good(images, None), 0, None)
+    sets = split(find_good(images, None), np.random.default_rng(0))
+    digests = [{image.digest for image in part} for part in (chooser.fit, chooser.tune, chooser.judge)]
 
     assert sum(map(len, digests)) == len(set.union(*digests)) == 20
-    assert not set.union(*digests) & {picture.digest for picture in sets.calibrate}
+    assert not set.union(*digests) & {image.digest for image in sets.calibrate}
     assert chooser.kept_back == 20
     assert chooser.inspected_px == 160 * 120
-    assert "The 20 calibrate pictures and all test pictures were not looked at" in chooser.in_words()
+    assert "The 20 calibrate images and all test images were not looked at" in chooser.in_words()
 
 
 def test_too_few_parts_are_refused(tmp_path: Path) -> None:
     """With the number that is needed."""
     write_parts(tmp_path, 33)
 
-    with pytest.raises(DataError, match=r"7 parts are left to teach from, at least 10 are needed"):
-        choose_pictures(find_good(tmp_path, None), 0, None)
+    with pytest.raises(DataError, match=r"7 parts are left to train from, at least 10 are needed"):
+        choose_images(find_good(tmp_path, None), 0, None)
 
 
 @pytest.mark.slow
-def test_two_trials_go_on_to_a_third(pictures: Path, tmp_path: Path) -> None:
+def test_two_trials_go_on_to_a_third(images: Path, tmp_path: Path) -> None:
     """The defaults come first; what is stored is not tried again, and another search's trials are refused."""
-    search = a_search(pictures, tmp_path / "tune.db")
+    search = a_search(images, tmp_path / "tune.db")
     found = tune(search)
     more = tune(replace(search, trials=1))
 
@@ -87,37 +87,37 @@ def test_two_trials_go_on_to_a_third(pictures: Path, tmp_path: Path) -> None:
     assert more.default_score == found.default_score
     assert found.default_score is not None
     assert found.default_score <= found.score <= more.score <= 1
-    with pytest.raises(DataError, match="holds trials of other pictures"):
+    with pytest.raises(DataError, match="holds trials of other images"):
         tune(replace(search, sizes=(48,)))
 
 
-def test_the_command_says_all_that_was_chosen(pictures: Path, tmp_path: Path) -> None:
+def test_the_command_says_all_that_was_chosen(images: Path, tmp_path: Path) -> None:
     """And all that was asked for."""
-    search = a_search(pictures, tmp_path / "tune.db")
-    order = replace(
+    search = a_search(images, tmp_path / "tune.db")
+    request = replace(
         search.base, region=Region(x=1, y=2, width=100, height=50), seed=3, normalise="local", group="[^/]+$"
     )
     params = {"detector": "cae:my", "size": 64, "min_area_share": 0.01, "epochs": 7, "rate": 0.002, "augment": ""}
 
-    assert shlex.split(train_command(replace(search, base=order, trial_seconds=90), params, 5000))[2:] == [
-        str(pictures), "--part", "PART", "--out", "BUNDLE", "--detector", "cae:my", "--size", "64", "--min-area", "50",
+    assert shlex.split(train_command(replace(search, base=request, trial_seconds=90), params, 5000))[2:] == [
+        str(images), "--part", "PART", "--out", "BUNDLE", "--detector", "cae:my", "--size", "64", "--min-area", "50",
         "--epochs", "7", "--minutes", "1.5", "--set", "augment=", "--set", "rate=0.002", "--seed", "3",
         "--group", "[^/]+$", "--normalise-local", "--roi", "1,2,100,50",
     ]  # fmt: skip
 
 
-def test_the_command_says_how_parts_are_found(pictures: Path, tmp_path: Path) -> None:
-    """Alignment and regions are taught as they were tried."""
-    search = a_search(pictures, tmp_path / "tune.db")
+def test_the_command_says_how_parts_are_found(images: Path, tmp_path: Path) -> None:
+    """Alignment and regions are trained as they were tried."""
+    search = a_search(images, tmp_path / "tune.db")
     box = Region(x=1, y=2, width=30, height=40)
-    order = replace(
+    request = replace(
         search.base,
         region=Region(x=0, y=0, width=100, height=50),
-        align=AlignWish("template", 15.0, box, Path("ref.png")),
-        units=(UnitWish(box, 12.5), UnitWish(box)),
+        align=AlignmentRequest("template", 15.0, box, Path("ref.png")),
+        units=(RegionRequest(box, 12.5), RegionRequest(box)),
     )
     params = {"detector": "padim", "size": 64, "min_area_share": 0.01}
-    command = shlex.split(train_command(replace(search, base=order), params, 5000))
+    command = shlex.split(train_command(replace(search, base=request), params, 5000))
 
     assert command[command.index("--roi") :] == [
         "--roi", "0,0,100,50", "--align", "template", "--max-turn", "15", "--template", "1,2,30,40",
@@ -127,7 +127,7 @@ def test_the_command_says_how_parts_are_found(pictures: Path, tmp_path: Path) ->
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 @pytest.mark.parametrize("turn", [None, 0.0, 30.0])
-def test_a_defect_is_planted_on_the_part_wherever_it_lies(turn: float | None, dtype: type) -> None:
+def test_a_defect_is_synthetic_on_the_part_wherever_it_lies(turn: float | None, dtype: type) -> None:
     """Shifted and turned with it, in grey and in colour; what is round the inspected region stays as it was."""
     pose = None if turn is None else Pose(turn, 20, -10, 100, 80, 1.0)
     placement = Placement(56, 46, 88, 68, 32, 32, pose)
@@ -148,8 +148,8 @@ def test_settings_are_searched_for_parts_that_move(tmp_path: Path) -> None:
     """The reference takes no part in it, and defects are found on parts that lie as they like."""
     brackets = write_brackets(tmp_path / "good", 44)
     search = a_search(brackets, tmp_path / "tune.db")
-    order = replace(search.base, region=Region(x=56, y=46, width=88, height=68), align=AlignWish("rotate"))
-    found = tune(replace(search, base=order, trials=1, sizes=(48,)))
+    request = replace(search.base, region=Region(x=56, y=46, width=88, height=68), align=AlignmentRequest("rotate"))
+    found = tune(replace(search, base=request, trials=1, sizes=(48,)))
 
     assert (found.trials, found.failed) == (1, 0)
     assert found.score > 0.6
@@ -157,25 +157,25 @@ def test_settings_are_searched_for_parts_that_move(tmp_path: Path) -> None:
 
 
 def test_no_such_kind_is_refused_at_once(tmp_path: Path) -> None:
-    """Before pictures are read."""
+    """Before images are read."""
     with pytest.raises(UsageError, match="--detector cae:mine: expected one of"):
         tune(replace(a_search(tmp_path, tmp_path / "tune.db"), kinds=("cae:mine",)))
 
 
-def test_a_search_where_nothing_can_be_taught_says_why(pictures: Path, tmp_path: Path) -> None:
+def test_a_search_where_nothing_can_be_trained_says_why(images: Path, tmp_path: Path) -> None:
     """A size that the kind cannot take fails each trial; the last reason is told."""
     with pytest.raises(DataError, match="no trial came to an end: cae:baseline takes only 256x256"):
-        tune(replace(a_search(pictures, tmp_path / "tune.db"), kinds=("cae:baseline",)))
+        tune(replace(a_search(images, tmp_path / "tune.db"), kinds=("cae:baseline",)))
 
 
-def test_the_command_prints_what_it_found(pictures: Path, tmp_path: Path) -> None:
+def test_the_command_prints_what_it_found(images: Path, tmp_path: Path) -> None:
     """Scores before and after, which data chose, and what to do next."""
-    command = ["tune", str(pictures), "--storage", str(tmp_path / "t.db"), "--detectors", "cae:my", "--sizes", "32"]
+    command = ["tune", str(images), "--storage", str(tmp_path / "t.db"), "--detectors", "cae:my", "--sizes", "32"]
     ran = CliRunner().invoke(app, [*command, "--trials", "1", "--trial-minutes", "1"], catch_exceptions=False)
     again = CliRunner().invoke(app, [*command, "--trials", "1", "--trial-minutes", "1", "--json"])
 
     assert ran.exit_code == 0
     assert "with the defaults" in ran.stdout
-    assert f"next            edge-inspector train {pictures} --part PART" in ran.stdout
+    assert f"next            edge-inspector train {images} --part PART" in ran.stdout
     figures = json.loads(again.stdout)
     assert figures["trials"] + figures["failed"] == 2

@@ -1,4 +1,4 @@
-"""Pictures are kept as they came, within their limits, and never in the way of a verdict."""
+"""Images are kept as they came, within their limits, and never in the way of a verdict."""
 
 import os
 import queue
@@ -22,7 +22,7 @@ from factories import a_judgement, a_part, a_placement, jpeg
 from edge_inspector.inspection.inspector import Evidence
 from edge_inspector.inspection.model import Reason, Verdict
 from edge_inspector.line.archive import archive as archives
-from edge_inspector.line.archive.archive import PINNED, Archive, Keepsake, Shelf
+from edge_inspector.line.archive.archive import PINNED, Archive, ArchivedImage, ArchiveFolders
 from edge_inspector.line.sources.judged_images import Judged
 from edge_inspector.line.ticks import Archived, Fault, Worker
 from edge_inspector.settings import ArchiveSettings
@@ -31,8 +31,8 @@ DAY = 86_400_000_000_000
 NOW = 1_700_000_000_123_000_000
 
 
-def a_keepsake(name: str, reason: Reason = Reason.WITHIN_LIMIT, **changes: Any) -> Keepsake:  # noqa: ANN401
-    """Return a judged part's picture."""
+def a_keepsake(name: str, reason: Reason = Reason.WITHIN_LIMIT, **changes: Any) -> ArchivedImage:  # noqa: ANN401
+    """Return a judged part's image."""
     image = a_part(0)
     amap = np.zeros((60, 80), np.float32)
     values: dict[str, Any] = {
@@ -44,7 +44,7 @@ def a_keepsake(name: str, reason: Reason = Reason.WITHIN_LIMIT, **changes: Any) 
         "evidence": Evidence(image, image, np.zeros((1,), np.float32), amap, a_placement(160, 120)),
         "threshold": 1.0,
     }
-    return Keepsake(**{**values, **changes})
+    return ArchivedImage(**{**values, **changes})
 
 
 class Bench:
@@ -54,9 +54,9 @@ class Bench:
         self.stop = threading.Event()
         self.reports: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self.told: list[Any] = []
-        self.shelf = Shelf(folder)
+        self.folders = ArchiveFolders(folder)
         self.archive = Archive(
-            self.shelf,
+            self.folders,
             ArchiveSettings(**{"min_free_mb": 1, **settings}),
             Worker("archive", self.stop, self.reports, time.monotonic_ns),
             lambda: NOW,
@@ -65,7 +65,7 @@ class Bench:
 
     @contextmanager
     def at_work(self) -> Iterator[None]:
-        """Keep pictures while the block runs, and what is still waiting at its end."""
+        """Keep images while the block runs, and what is still waiting at its end."""
         thread = threading.Thread(target=self.archive.run)
         thread.start()
         try:
@@ -74,12 +74,12 @@ class Bench:
             self.stop.set()
             thread.join()
 
-    def keep(self, *keepsakes: Keepsake) -> None:
-        """Have pictures kept, and return when they are."""
+    def keep(self, *archived_images: ArchivedImage) -> None:
+        """Have images kept, and return when they are."""
         with self.at_work():
-            for keepsake in keepsakes:
-                self.archive.keep(keepsake)
-            until(lambda: self.archive.keepsakes.empty() and self._has_said(Archived), "the archive is in order")
+            for archived_image in archived_images:
+                self.archive.keep(archived_image)
+            until(lambda: self.archive.archived_images.empty() and self._has_said(Archived), "the archive is in order")
 
     def _has_said(self, kind: type) -> bool:
         while not self.reports.empty():
@@ -88,7 +88,7 @@ class Bench:
 
     def names(self) -> list[str]:
         """Return all files, by verdict and day."""
-        return sorted(str(path.relative_to(self.shelf.folder)) for path in self.shelf.folder.rglob("*.*"))
+        return sorted(str(path.relative_to(self.folders.folder)) for path in self.folders.folder.rglob("*.*"))
 
     def said(self, kind: type) -> list[Any]:
         """Return what was reported of a kind."""
@@ -96,7 +96,7 @@ class Bench:
         return [report for report in self.told if isinstance(report, kind)]
 
 
-def test_a_picture_is_kept_as_it_came_by_time_and_id(tmp_path: Path) -> None:
+def test_an_image_is_kept_as_it_came_by_time_and_id(tmp_path: Path) -> None:
     """The file's own bytes; the overlay for what is not OK."""
     bench = Bench(tmp_path)
     good, bad = a_keepsake("a1"), a_keepsake("a2", Reason.DEFECT)
@@ -108,8 +108,8 @@ def test_a_picture_is_kept_as_it_came_by_time_and_id(tmp_path: Path) -> None:
         "NG/2023-11-14/221320.123-a2.jpg",
         "OK/2023-11-14/221320.123-a1.jpg",
     ]
-    assert bench.shelf.find("OK", NOW, "a1")[0].read_bytes() == good.image
-    assert [path.name for path in bench.shelf.find("NG", NOW, "a2")] == [
+    assert bench.folders.find("OK", NOW, "a1")[0].read_bytes() == good.image
+    assert [path.name for path in bench.folders.find("NG", NOW, "a2")] == [
         "221320.123-a2.jpg",
         "221320.123-a2-overlay.jpg",
     ]
@@ -122,7 +122,7 @@ def test_a_camera_s_pixels_are_kept_without_loss(tmp_path: Path) -> None:
 
     bench.keep(a_keepsake("a1", image=pixels))
 
-    assert np.array_equal(cv2.imread(str(bench.shelf.find("OK", NOW, "a1")[0]), cv2.IMREAD_UNCHANGED), pixels)
+    assert np.array_equal(cv2.imread(str(bench.folders.find("OK", NOW, "a1")[0]), cv2.IMREAD_UNCHANGED), pixels)
 
 
 @pytest.mark.parametrize(
@@ -143,22 +143,22 @@ def test_the_settings_say_what_is_kept(tmp_path: Path, settings: dict[str, str],
     assert [name.split("/")[0] for name in bench.names()] == kept
 
 
-def put(shelf: Shelf, verdict: str, days_ago: int, name: str, size: int = 100_000) -> None:
-    """Put a picture on the shelf as an earlier run did."""
-    place = shelf.place(verdict, NOW - days_ago * DAY, name, ".jpg")
+def put(folders: ArchiveFolders, verdict: str, days_ago: int, name: str, size: int = 100_000) -> None:
+    """Put an image on the shelf as an earlier run did."""
+    place = folders.place(verdict, NOW - days_ago * DAY, name, ".jpg")
     place.parent.mkdir(parents=True, exist_ok=True)
     place.write_bytes(bytes(size))
 
 
 def test_the_oldest_ok_go_first_ng_and_pinned_last(tmp_path: Path) -> None:
-    """Whatever its age, no NG picture goes while there is an OK one."""
+    """Whatever its age, no NG image goes while there is an OK one."""
     kinds = (Verdict.OK, Verdict.INVALID, Verdict.ERROR, Verdict.REVIEW, Verdict.NG, PINNED)
     left = []
     for megabytes in range(12, 0, -2):
         bench = Bench(tmp_path / str(megabytes), max_mb=megabytes + 1, not_ok_days=999, ok_days=999)
         for age, kind in enumerate(reversed(kinds)):
             for number in range(2):
-                put(bench.shelf, kind, age + number + 1, f"a{number}", 1_000_000)
+                put(bench.folders, kind, age + number + 1, f"a{number}", 1_000_000)
         bench.keep()
         left.append({name.split("/")[0] for name in bench.names()})
 
@@ -169,7 +169,7 @@ def test_within_a_verdict_the_oldest_go_first(tmp_path: Path) -> None:
     """By when they were taken."""
     bench = Bench(tmp_path, max_mb=1)
     for age in range(1, 21):
-        put(bench.shelf, "OK", age, f"a{age:02}")
+        put(bench.folders, "OK", age, f"a{age:02}")
 
     bench.keep()
     left = sorted(name.split("-")[-1][1:3] for name in bench.names())
@@ -183,7 +183,7 @@ def test_what_is_too_old_goes_and_pinned_stays(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
     for kind in ("OK", "NG", PINNED):
         for age in (20, 40, 400):
-            put(bench.shelf, kind, age, f"{kind}{age}")
+            put(bench.folders, kind, age, f"{kind}{age}")
 
     bench.keep()
     left = [name.split("-")[-1].removesuffix(".jpg") for name in bench.names()]
@@ -191,19 +191,19 @@ def test_what_is_too_old_goes_and_pinned_stays(tmp_path: Path) -> None:
     assert sorted(left) == ["NG20", "NG40", "OK20", "PINNED20", "PINNED40", "PINNED400"]
 
 
-def test_a_pinned_picture_is_still_found(tmp_path: Path) -> None:
+def test_a_pinned_image_is_still_found(tmp_path: Path) -> None:
     """Under the verdict that it had."""
     bench = Bench(tmp_path)
     bench.keep(a_keepsake("a1"))
 
-    bench.shelf.pin(bench.shelf.find("OK", NOW, "a1"))
+    bench.folders.pin(bench.folders.find("OK", NOW, "a1"))
 
     assert bench.names() == ["PINNED/2023-11-14/221320.123-a1.jpg"]
-    assert bench.shelf.find("OK", NOW, "a1")
+    assert bench.folders.find("OK", NOW, "a1")
 
 
 def test_too_little_free_space_stops_the_archive_and_says_so(tmp_path: Path) -> None:
-    """The picture is dropped and counted; keeping goes on when there is room again."""
+    """The image is dropped and counted; keeping goes on when there is room again."""
     bench = Bench(tmp_path, min_free_mb=90_000_000)
 
     bench.keep(a_keepsake("a1"), a_keepsake("a2"))
@@ -260,7 +260,7 @@ def test_a_file_in_the_way_is_said(tmp_path: Path) -> None:
     assert [fault.code for fault in bench.said(Fault) if fault.active] == ["archive"]
 
 
-def test_a_slow_disk_costs_pictures_and_never_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_slow_disk_costs_images_and_never_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The judging thread hands over and goes on; what finds no room is dropped and counted."""
     gate, opened = threading.Event(), []
     write: Callable[[Path, bytes], None] = archives.write_unsynced
@@ -273,7 +273,7 @@ def test_a_slow_disk_costs_pictures_and_never_waits(tmp_path: Path, monkeypatch:
     bench = Bench(tmp_path, room=2)
     with bench.at_work():
         bench.archive.keep(a_keepsake("a0"))
-        until(bench.archive.keepsakes.empty, "the first picture is being written")
+        until(bench.archive.archived_images.empty, "the first image is being written")
         for number in range(1, 10):
             bench.archive.keep(a_keepsake(f"a{number}"))
         gate.set()
@@ -290,13 +290,13 @@ def test_an_id_from_outside_cannot_leave_the_folder(tmp_path: Path) -> None:
     bench.keep(a_keepsake("../../../evil"))
 
     assert [name.split("/")[0] for name in bench.names()] == ["OK"]
-    assert bench.shelf.find("OK", NOW, "../../../evil")
+    assert bench.folders.find("OK", NOW, "../../../evil")
 
 
 def test_a_day_of_a_fast_line_takes_no_memory_when_it_is_looked_at(tmp_path: Path) -> None:
     """Every minute all names of the day were read: the memory grew by 340 bytes a part until midnight."""
     bench = Bench(tmp_path)
-    today = bench.shelf.place("OK", NOW, "first", ".jpg")
+    today = bench.folders.place("OK", NOW, "first", ".jpg")
     today.parent.mkdir(parents=True)
     for number in range(5000):
         today.with_name(f"{number:06}-{'x' * 32}.jpg").touch()
@@ -315,14 +315,16 @@ def test_the_oldest_come_first_however_many_there_are(
 ) -> None:
     """Read in parts, over days, each once, while they are removed; and days that are too young are left out."""
     monkeypatch.setattr(archives, "_BATCH", batch)
-    shelf = Shelf(tmp_path)
+    folders = ArchiveFolders(tmp_path)
     files = [
-        shelf.place("OK", NOW + day * DAY + number * 1_000_000, "id", ".jpg") for day in range(3) for number in range(7)
+        folders.place("OK", NOW + day * DAY + number * 1_000_000, "id", ".jpg")
+        for day in range(3)
+        for number in range(7)
     ]
     for file in files:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.touch()
 
-    assert list(shelf.oldest("OK", files[-1].parent.name)) == files[:14]
-    assert [file.unlink() or file for file in shelf.oldest("OK")] == files
+    assert list(folders.oldest("OK", files[-1].parent.name)) == files[:14]
+    assert [file.unlink() or file for file in folders.oldest("OK")] == files
     assert list((tmp_path / "OK").iterdir()) == []

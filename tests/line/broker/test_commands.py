@@ -119,7 +119,7 @@ def test_resend_of_no_range_is_refused(bench: Bench, heard: Subscriber, args: di
 
 
 def test_a_self_check_that_passes_changes_nothing(bench: Bench, heard: Subscriber) -> None:
-    """Accepted at once, done when the golden pictures have been judged."""
+    """Accepted at once, done when the golden images have been judged."""
     words = len(heard.payloads("plc/word"))
     ask(heard, "self_check", "check-1")
 
@@ -149,7 +149,7 @@ def test_a_self_check_that_fails_drops_ready_until_one_passes(bench: Bench, hear
 
 
 def test_a_trigger_without_a_camera_is_refused(bench: Bench, heard: Subscriber) -> None:
-    """Where pictures come by themselves there is nothing to trigger."""
+    """Where images come by themselves there is nothing to trigger."""
     ask(heard, "trigger", "t1")
 
     assert answers_to(heard, "t1")[0]["status"] == "rejected"

@@ -51,15 +51,15 @@ def parts(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
             yield Parts(tuple(old.heard[: len(IN_ORDER)]), tuple(old.heard[len(IN_ORDER) :]))
 
 
-def picture(heard: Heard) -> NDArray[np.uint8]:
-    """Return a picture as a dashboard of then decodes it."""
+def image(heard: Heard) -> NDArray[np.uint8]:
+    """Return an image as a dashboard of then decodes it."""
     found = cv2.imdecode(np.frombuffer(b64decode(heard.payload, validate=True), np.uint8), cv2.IMREAD_UNCHANGED)
     assert found is not None
     return found  # type: ignore[no-any-return]
 
 
 def test_the_topics_come_in_the_prior_order(parts: Parts) -> None:
-    """The verdict first, then pictures, then counters; nothing is retained."""
+    """The verdict first, then images, then counters; nothing is retained."""
     assert tuple(heard.topic for heard in parts.good) == IN_ORDER
     assert tuple(heard.topic for heard in parts.bad) == IN_ORDER
     assert not [heard for heard in (*parts.good, *parts.bad) if heard.retained]
@@ -71,14 +71,14 @@ def test_ok_and_everything_else_is_nok(parts: Parts) -> None:
     assert parts.bad[0].payload == b"NOK"
 
 
-def test_the_pictures_are_png_in_base64(parts: Parts) -> None:
+def test_the_images_are_png_in_base64(parts: Parts) -> None:
     """At the detector's size; the mask shows the defect and only on the bad part."""
-    shapes = {picture(heard).shape[:2] for heard in (*parts.good[1:5], *parts.bad[1:5])}
+    shapes = {image(heard).shape[:2] for heard in (*parts.good[1:5], *parts.bad[1:5])}
 
     assert shapes == {(64, 64)}
     assert all(b64decode(heard.payload)[:8] == b"\x89PNG\r\n\x1a\n" for heard in parts.good[1:5])
-    assert set(np.unique(picture(parts.bad[4]))) == {0, 255}
-    assert picture(parts.good[4]).mean() < picture(parts.bad[4]).mean()
+    assert set(np.unique(image(parts.bad[4]))) == {0, 255}
+    assert image(parts.good[4]).mean() < image(parts.bad[4]).mean()
 
 
 def test_the_counters_are_as_then(parts: Parts) -> None:
@@ -90,7 +90,7 @@ def test_the_counters_are_as_then(parts: Parts) -> None:
 
 @pytest.mark.parametrize("reason", Reason)
 def test_only_an_accepted_part_is_ok(reason: Reason) -> None:
-    """REVIEW, INVALID and ERROR are NOK, and have no pictures where none was judged."""
+    """REVIEW, INVALID and ERROR are NOK, and have no images where none was judged."""
     answered = Answered(a_result_builder(reason=reason)("l1", 1, 0), None, live=True)
     found = list(Legacy({}).messages(answered, some_counters(3, 1)))
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_inspector.line.broker.link import Dial, connect
+from edge_inspector.line.broker.link import ConnectionOptions, connect
 from edge_inspector.settings import MqttSettings, TlsSettings
 
 
@@ -43,7 +43,9 @@ def test_a_file_of_the_encryption_is_named(pair: Path, files: tuple[str, str, st
     """With its setting; a key with a pass phrase asked for it at the terminal and waited for ever."""
     ca, certificate, key = (pair / name if name else None for name in files)
     assert ca is not None
-    said = connect(Dial(MqttSettings(port=1, tls=TlsSettings(ca=ca, certificate=certificate, key=key)), "x", _inbox()))
+    said = connect(
+        ConnectionOptions(MqttSettings(port=1, tls=TlsSettings(ca=ca, certificate=certificate, key=key)), "x", _inbox())
+    )
 
     assert isinstance(said, str)
     assert said.startswith(words.format(pair))
@@ -62,7 +64,7 @@ def test_a_password_that_cannot_be_read_is_refused_by_file(tmp_path: Path, conte
     file = tmp_path / "password"
     if content is not None:
         file.write_bytes(content)
-    said = connect(Dial(MqttSettings(port=1, username="u", password_file=file), "x", _inbox()))
+    said = connect(ConnectionOptions(MqttSettings(port=1, username="u", password_file=file), "x", _inbox()))
 
     assert isinstance(said, str)
     assert said.startswith(f"mqtt.password_file {file}: ")

@@ -1,4 +1,4 @@
-"""Workers of a pool that judge by different bundles give one picture one verdict and the next another: that is said."""
+"""Workers of a pool that judge by different bundles give one image one verdict and the next another: that is said."""
 
 import os
 import signal
@@ -57,7 +57,7 @@ def test_what_cannot_be_read_is_nobody(payload: bytes) -> None:
 
 
 def test_two_workers_with_different_bundles_raise_the_alarm(tmp_path: Path, broker: Mosquitto, bundle: Bundle) -> None:
-    """At both, before a picture comes; over when one of them takes up the other's bundle by a reload, or goes."""
+    """At both, before an image comes; over when one of them takes up the other's bundle by a reload, or goes."""
     twin = a_twin(bundle, tmp_path / "twin", 99)
     link = tmp_path / "link"
     link.symlink_to(twin.path)

@@ -47,9 +47,7 @@ def test_a_judged_part_is_a_word(
     assert heard.last("plc/ng_total") == str(int(code == 2))
 
 
-def test_a_picture_that_is_none_has_its_reason_in_the_word(
-    tmp_path: Path, broker: Mosquitto, heard: Subscriber
-) -> None:
+def test_an_image_that_is_none_has_its_reason_in_the_word(tmp_path: Path, broker: Mosquitto, heard: Subscriber) -> None:
     """The PLC's display shows the number that README explains."""
     with Bench(tmp_path, broker.port) as bench:
         wait_until_ready(heard)
@@ -87,7 +85,7 @@ def test_a_stop_takes_answer_and_readiness_back(tmp_path: Path, broker: Mosquitt
 
 
 def test_what_waited_before_the_start_is_not_for_the_plc(tmp_path: Path, broker: Mosquitto, heard: Subscriber) -> None:
-    """An old picture's OK must not let pass the part that stands there now."""
+    """An old image's OK must not let pass the part that stands there now."""
     (tmp_path / "inbox").mkdir()
     bench = Bench(tmp_path, broker.port)
     bench.send("old")

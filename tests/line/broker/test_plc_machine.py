@@ -35,7 +35,7 @@ def test_every_other_code_rejects(code: int) -> None:
 
 
 def test_the_busy_word_does_not_answer() -> None:
-    """Code 0 says that the picture is being taken; the answer comes after it."""
+    """Code 0 says that the image is being taken; the answer comes after it."""
     plc = a_plc()
 
     plc.hear("plc/word", b"2;7;0;0;0;0.000;", 10.1)

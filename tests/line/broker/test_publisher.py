@@ -19,10 +19,10 @@ from daemons import BASE, Subscriber
 from factories import a_result_builder
 
 from edge_inspector.errors import DiskError
-from edge_inspector.line.broker.link import MAX_PAYLOAD, Dial, Link, connect, links
-from edge_inspector.line.broker.publisher import Publisher, Resend, Wake
+from edge_inspector.line.broker.link import MAX_PAYLOAD, ConnectionOptions, Link, connect, links
+from edge_inspector.line.broker.publisher import NewResults, Publisher, Resend
 from edge_inspector.line.ledger.ledger import Ledger, open_ledger
-from edge_inspector.line.ticks import Fault, Said, Worker
+from edge_inspector.line.ticks import Fault, StageReported, Worker
 from edge_inspector.settings import MqttSettings, TlsSettings
 
 
@@ -50,7 +50,7 @@ class Post:
         with self.opens() as ledger:
             for name in names:
                 ledger.record(a_result_builder(id=name, serial=name), thumb)
-        self.inbox.put(Wake())
+        self.inbox.put(NewResults())
 
     def cursor(self) -> int:
         """Return how far the broker has acknowledged."""
@@ -75,7 +75,7 @@ class Post:
         self.opens().__exit__()
         publisher = Publisher(
             base=BASE,
-            dial=Dial(self.settings, "st1-results", self.inbox),
+            dial=ConnectionOptions(self.settings, "st1-results", self.inbox),
             worker=self.worker,
             open_ledger=self.open_ledger,
             rng=Random(1),  # noqa: S311 - jitter
@@ -199,7 +199,7 @@ def test_an_oversize_message_is_buried_and_does_not_block(tmp_path: Path, broker
 
 
 def test_what_is_too_large_for_this_broker_is_not_sent(tmp_path: Path) -> None:
-    """It said at CONNACK what it takes, and disconnects whoever sends more; results without pictures still come."""
+    """It said at CONNACK what it takes, and disconnects whoever sends more; results without images still come."""
     with Mosquitto(tmp_path / "broker", "allow_anonymous true\nmax_packet_size 3000") as broker:
         post = Post(tmp_path, broker.port)
         with Subscriber(broker.port) as heard, post.at_work():
@@ -235,7 +235,7 @@ def test_what_the_broker_refuses_is_buried(tmp_path: Path) -> None:
 
 
 def test_thumbnails_that_wait_too_long_make_room(tmp_path: Path, broker: Mosquitto) -> None:
-    """After a long outage every result comes, and the newest pictures."""
+    """After a long outage every result comes, and the newest images."""
     post = Post(tmp_path, broker.port)
     post.record(*NAMES, thumb=bytes(1000))
     post.thumb_bytes = 100_000
@@ -310,7 +310,7 @@ def test_what_keeps_it_from_connecting_is_retried_and_said_once(
     post = Post(tmp_path, free_port())
     post.settings = MqttSettings(**mqtt)
     tries: list[float] = []
-    dial = Dial(post.settings, "st1-results", post.inbox)
+    dial = ConnectionOptions(post.settings, "st1-results", post.inbox)
     rng = Random(1)  # noqa: S311 - jitter
     link = links(dial, post.worker, rng, lambda: tries.append(time.monotonic()))
     thread = threading.Thread(target=lambda: list(link))
@@ -335,7 +335,7 @@ def test_a_payload_that_no_broker_takes_is_not_handed_over() -> None:
 def _said(reports: "queue.SimpleQueue[Any]", what: str) -> bool:
     while not reports.empty():
         report = reports.get()
-        if isinstance(report, Said) and report.what == what:
+        if isinstance(report, StageReported) and report.what == what:
             return True
     return False
 
@@ -408,7 +408,7 @@ def test_a_long_resend_is_complete(tmp_path: Path, broker: Mosquitto) -> None:
             ledger.record(a_result_builder(id=f"a{number}"), None)
         ledger.move_cursor(1500)
     with Subscriber(broker.port) as heard, post.at_work():
-        until(lambda: any(isinstance(report, Said) for report in post.drain()), "connected")
+        until(lambda: any(isinstance(report, StageReported) for report in post.drain()), "connected")
         post.inbox.put(Resend(1, 3000))
         until(lambda: len(heard.payloads("result")) >= 1500, "all are heard")
 
@@ -422,7 +422,7 @@ def test_a_link_that_is_closed_leaves_nothing_open(broker: Mosquitto) -> None:
     gc.disable()
     try:
         for _ in range(5):
-            found = connect(Dial(MqttSettings(port=broker.port), "st1-results", queue.SimpleQueue()))
+            found = connect(ConnectionOptions(MqttSettings(port=broker.port), "st1-results", queue.SimpleQueue()))
             assert isinstance(found, Link)
             found.close()
         del found

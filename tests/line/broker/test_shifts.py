@@ -138,7 +138,7 @@ def test_a_shift_ends_with_its_own_counters(tmp_path: Path, heard: Subscriber) -
 
 
 def test_a_shift_begins_with_a_golden_check(tmp_path: Path, heard: Subscriber) -> None:
-    """A part whose golden pictures come out differently is not ready from then on; the next shift looks again."""
+    """A part whose golden images come out differently is not ready from then on; the next shift looks again."""
     bench = Bench(tmp_path, heard._port)
     offset = _early() - time.time_ns()
     bench.now_ns = lambda: time.time_ns() + offset

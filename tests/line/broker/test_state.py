@@ -40,7 +40,7 @@ def test_who_comes_late_sees_everything(bench: Bench, heard: Subscriber, broker:
     bench.send("S1")
     heard.wait_for_results(["S1"])
     until(lambda: heard.last("counters")["total"] == 1, "counters")
-    until(lambda: heard.payloads("last/thumb"), "the last picture")
+    until(lambda: heard.payloads("last/thumb"), "the last image")
     with Subscriber(broker.port) as late:
         until(lambda: late.last("last/result"), "the last result")
         until(lambda: late.last("plc/ng_total"), "the display values")

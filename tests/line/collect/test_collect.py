@@ -1,4 +1,4 @@
-"""Pictures to teach from, taken by the camera that will judge."""
+"""Images to train from, taken by the camera that will judge."""
 
 import json
 import subprocess
@@ -16,10 +16,10 @@ from factories import a_part, png
 
 from edge_inspector.lab.data.dataset import find_good
 from edge_inspector.line.collect.collect import Waiting, collect, for_collecting
-from edge_inspector.line.collect.image_collection import Album, Taken
+from edge_inspector.line.collect.image_collection import ImageCollection, Taken
 from edge_inspector.line.ledger.ledger import open_ledger
 from edge_inspector.line.sources.source import Source
-from edge_inspector.line.station.station import World, open_source
+from edge_inspector.line.station.station import Environment, open_source
 from edge_inspector.settings import CaptureSettings, FolderSettings, SourceSettings
 
 NUMBERS = count()
@@ -27,12 +27,12 @@ NUMBERS = count()
 
 def a_source(settings: SourceSettings, folder: Path) -> Source:
     """Return a source as `collect` opens it."""
-    world = World(time.time_ns, time.monotonic_ns, lambda: f"id{next(NUMBERS)}", Random(1))  # noqa: S311 - jitter
+    environment = Environment(time.time_ns, time.monotonic_ns, lambda: f"id{next(NUMBERS)}", Random(1))  # noqa: S311 - jitter
     return open_source(
         for_collecting(settings),
         "st1",
         lambda: "washer",
-        world=world,
+        environment=environment,
         open_ledger=lambda: open_ledger(folder / "ledger.db", lambda: "ledger-1", time.time_ns),
         wait=time.sleep,
     )
@@ -42,15 +42,17 @@ def gather(settings: SourceSettings, folder: Path, number: int, **keys: Any) -> 
     """Collect into `folder`/good with patience; return what was taken, and what was said meanwhile."""
     end = time.monotonic() + PATIENCE_S
     source = a_source(settings, folder)
-    found = list(collect(source, Album(folder / "good", **keys), number, stopping=lambda: time.monotonic() > end))
+    found = list(
+        collect(source, ImageCollection(folder / "good", **keys), number, stopping=lambda: time.monotonic() > end)
+    )
     taken = [one for one in found if isinstance(one, Taken)]
     return taken, [one.detail for one in found if isinstance(one, Waiting) and one.detail]
 
 
-def an_inbox(folder: Path, **pictures: bytes) -> Path:
-    """Return a watched folder with pictures."""
+def an_inbox(folder: Path, **images: bytes) -> Path:
+    """Return a watched folder with images."""
     inbox = folder / "inbox"
-    for name, content in pictures.items():
+    for name, content in images.items():
         path = inbox / name.replace("__", "/")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.with_name(f"{path.name}.png").write_bytes(content)
@@ -68,8 +70,8 @@ def video(tmp_path: Path) -> Path:
     return path
 
 
-def test_a_camera_s_pictures_are_kept_as_they_are(video: Path, tmp_path: Path) -> None:
-    """PNG, never JPEG; named by the serial that was given, and `train` finds as many parts as pictures."""
+def test_a_camera_s_images_are_kept_as_they_are(video: Path, tmp_path: Path) -> None:
+    """PNG, never JPEG; named by the serial that was given, and `train` finds as many parts as images."""
     settings = CaptureSettings(kind="capture", device=str(video), interval_ms=50, trigger="mqtt")
     taken, _ = gather(settings, tmp_path, 5, serial="fixture7")
 
@@ -78,13 +80,13 @@ def test_a_camera_s_pictures_are_kept_as_they_are(video: Path, tmp_path: Path) -
     assert len(find_good(tmp_path / "good", None)) == 5
 
 
-def test_a_folder_keeps_its_pictures(tmp_path: Path) -> None:
+def test_a_folder_keeps_its_images(tmp_path: Path) -> None:
     """They are parts too, and will be answered when the daemon runs; names and groups go with them."""
-    pictures = {f"lot{number % 2}__S{number}": png(a_part(number)) for number in range(4)}
-    inbox = an_inbox(tmp_path, **pictures, lot0__bad=b"")
+    images = {f"lot{number % 2}__S{number}": png(a_part(number)) for number in range(4)}
+    inbox = an_inbox(tmp_path, **images, lot0__bad=b"")
     settings = FolderSettings(kind="folder", path=inbox, subfolders=("group",), settle_ms=0, scan_ms=50)
     taken, said = gather(settings, tmp_path, 4)
-    groups = {picture.path.name: picture.group for picture in find_good(tmp_path / "good", None)}
+    groups = {image.path.name: image.group for image in find_good(tmp_path / "good", None)}
 
     assert {str(one.path.relative_to(tmp_path / "good")) for one in taken} == {
         "lot0/S0.png",
@@ -94,7 +96,7 @@ def test_a_folder_keeps_its_pictures(tmp_path: Path) -> None:
     }
     assert groups["S0.png"] == groups["S2.png"] != groups["S1.png"]
     assert len(list(inbox.rglob("*.png"))) == 5
-    assert any("the picture file is empty" in words for words in said)
+    assert any("the image file is empty" in words for words in said)
 
 
 def test_nothing_is_written_over(tmp_path: Path) -> None:
@@ -120,7 +122,7 @@ def test_nothing_is_written_over(tmp_path: Path) -> None:
     ],
 )
 def test_the_command(video: Path, tmp_path: Path, words: tuple[str, ...], status: int, said: str) -> None:
-    """Its exit status says whether all pictures came."""
+    """Its exit status says whether all images came."""
     config = tmp_path / "settings.toml"
     config.write_text(
         'state_dir = "state"\n[[station]]\nname = "st1"\n[station.source]\nkind = "capture"\n'

@@ -1,4 +1,4 @@
-"""What a picture to teach from looks like, and where it is written."""
+"""What an image to train from looks like, and where it is written."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from edge_inspector.line.collect.image_collection import Taken, look_at
 
 
 def test_focus_and_exposure_are_told() -> None:
-    """Whoever stands at the camera hears it at once, not after an hour of pictures."""
+    """Whoever stands at the camera hears it at once, not after an hour of images."""
     sharp = a_part(0)
     blurred = cv2.GaussianBlur(sharp, (0, 0), 4)
     looks = [look_at(image) for image in (sharp, blurred, np.zeros_like(sharp), np.full_like(sharp, 255))]

@@ -2,12 +2,12 @@
 
 import pytest
 
-from edge_inspector.line.collect.request import MOST, Order, order_for
+from edge_inspector.line.collect.request import MOST, CollectionRequest, order_for
 
 KNOWN = {"washer": "", "bracket": ""}
 
 
-def an_order(**args: object) -> Order:
+def an_order(**args: object) -> CollectionRequest:
     """Return an order of a station whose washers are inspected."""
     return order_for("Maria", args, active="washer", known=KNOWN, now_ns=0, monotonic_ns=1)
 
@@ -40,6 +40,6 @@ def test_an_order_that_is_wrong_says_what_was_expected(args: dict[str, object], 
 )
 def test_a_new_part_comes_as_the_active_one(part: str, parts: tuple[str, ...], *, is_new: bool) -> None:
     """No bundle knows it; what is known comes as itself."""
-    order = an_order(count=5, part=part)
+    request = an_order(count=5, part=part)
 
-    assert (order.part, order.parts, order.is_new) == (parts[0], parts, is_new)
+    assert (request.part, request.parts, request.is_new) == (parts[0], parts, is_new)

@@ -11,13 +11,13 @@ from stations import Bench, wait_until_ready
 
 from edge_inspector.bundle import Bundle
 from edge_inspector.inspection.model import Reason
-from edge_inspector.inspection.recipe import UsualQuality
+from edge_inspector.inspection.recipe import TypicalQuality
 from edge_inspector.line.health.control_charts import (
     HOURS_A_MONTH,
     SUBGROUP,
     Chart,
     Charts,
-    Drift,
+    ControlCharts,
     make_charts,
     normal_scores,
     set_limit,
@@ -29,7 +29,7 @@ from edge_inspector.wire.messages import Result
 @pytest.mark.parametrize("count", [10, 40, 100])
 @pytest.mark.parametrize("false_alarms", [0.01, 0.002])
 def test_false_alarms_are_as_rare_as_stated(count: int, false_alarms: float) -> None:
-    """Simulated part by part, with other chance than the limit's: 60,000 subgroups beside 6,000 taught samples."""
+    """Simulated part by part, with other chance than the limit's: 60,000 subgroups beside 6,000 trained samples."""
     rng = np.random.default_rng(7)
     limit, scores = set_limit(count, false_alarms, np.random.default_rng(0)), normal_scores(count)
     alarms = 0
@@ -55,7 +55,7 @@ def test_one_false_alarm_a_month_at_the_stations_rate(parts_per_hour: int) -> No
 
 @pytest.mark.parametrize(("count", "shift"), [(30, 1.3), (60, 1.0), (100, 0.9)])
 def test_a_shift_is_found_within_an_hour(count: int, shift: float) -> None:
-    """Of so many deviations, at 600 parts an hour (twelve subgroups); nineteen times of twenty, whatever was taught."""
+    """Of so many deviations, at 600 parts an hour (twelve subgroups); nineteen times of twenty, whatever was trained."""
     rng = np.random.default_rng(3)
     limit = set_limit(count, SUBGROUP / (600 * HOURS_A_MONTH * 5), np.random.default_rng(0))
     scores, found = normal_scores(count), 0
@@ -67,8 +67,8 @@ def test_a_shift_is_found_within_an_hour(count: int, shift: float) -> None:
     assert found >= 190
 
 
-def test_review_parts_are_charted_with_what_was_taught() -> None:
-    """The limit holds over all shares that could have given so few REVIEW parts among the taught ones."""
+def test_review_parts_are_charted_with_what_was_trained() -> None:
+    """The limit holds over all shares that could have given so few REVIEW parts among the trained ones."""
     rng = np.random.default_rng(5)
     most = set_review_limit(2, 60, 0.01, np.random.default_rng(0))
     counts = rng.binomial(SUBGROUP, rng.beta(3, 59, 100_000))
@@ -77,9 +77,9 @@ def test_review_parts_are_charted_with_what_was_taught() -> None:
     assert (counts > most - 2).mean() > 0.01
 
 
-def test_too_few_taught_parts_give_no_chart() -> None:
+def test_too_few_trained_parts_give_no_chart() -> None:
     """A limit that no drift could reach is no chart."""
-    recipe = a_recipe(usual=UsualQuality(brightness=(100.0,) * 7, focus=(0.1, 0.2) * 20))
+    recipe = a_recipe(typical=TypicalQuality(brightness=(100.0,) * 7, focus=(0.1, 0.2) * 20))
     charts = make_charts(recipe, [0.5, 0.6] * 20, 600, np.random.default_rng(0))
 
     assert [chart.name for chart in charts.ranks] == ["score", "focus"]
@@ -90,14 +90,14 @@ def a_result(score: float, reason: Reason = Reason.WITHIN_LIMIT, **changes: obje
     return a_result_builder(reason=reason)("ledger-1", 1, 0).model_copy(update={"score": score, **changes})
 
 
-def a_drift() -> Drift:
+def a_drift() -> ControlCharts:
     """Return the charts of part washer: scores of .31 to .70 and brightness 101 to 140 are usual."""
-    usual = np.arange(1, 41, dtype=np.float64)
-    ranks = (Chart("score", 0.3 + usual / 100, 1.0), Chart("brightness", 100 + usual, 1.0))
-    return Drift({"washer": Charts(ranks, 5)})
+    typical = np.arange(1, 41, dtype=np.float64)
+    ranks = (Chart("score", 0.3 + typical / 100, 1.0), Chart("brightness", 100 + typical, 1.0))
+    return ControlCharts({"washer": Charts(ranks, 5)})
 
 
-def feed(drift: Drift, score: float, reason: Reason = Reason.WITHIN_LIMIT, **changes: object) -> list[bool]:
+def feed(drift: ControlCharts, score: float, reason: Reason = Reason.WITHIN_LIMIT, **changes: object) -> list[bool]:
     """Give a subgroup of equal results."""
     return [drift.take(a_result(score, reason, **changes)) for _ in range(SUBGROUP)]
 

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from factories import a_result_builder
 
-from edge_inspector.line.health.health import PACKML, Vitals
-from edge_inspector.line.ticks import Answered, Fault, Report, Said, SourceState, Tick
+from edge_inspector.line.health.health import PACKML, HealthState
+from edge_inspector.line.ticks import Answered, Fault, Report, SourceState, StageReported, Tick
 
 SECOND = 1_000_000_000
 OPEN, CLOSED = SourceState(open=True, detail="inbox"), SourceState(open=False, detail="inbox: gone")
@@ -18,12 +18,12 @@ def an_answer() -> Answered:
     return Answered(a_result_builder()("ledger-1", 1, 0), None, live=True)
 
 
-def some_vitals(*reports: Report, part_ready: str = "") -> Vitals:
+def some_vitals(*reports: Report, part_ready: str = "") -> HealthState:
     """Return the vitals of a station with one stage, born at 0, that reported at 0."""
-    vitals = Vitals(("inspect",), 15 * SECOND, part_ready, 0)
+    health_state = HealthState(("inspect",), 15 * SECOND, part_ready, 0)
     for report in reports:
-        vitals.take(report, 0)
-    return vitals
+        health_state.take(report, 0)
+    return health_state
 
 
 @pytest.mark.parametrize(
@@ -56,52 +56,52 @@ def test_the_worst_that_applies_is_the_state(reports: tuple[Report, ...], asked:
 
 def test_running_is_forgotten_after_a_minute() -> None:
     """A station that has seen no part for a minute waits."""
-    vitals = some_vitals(OPEN, an_answer())
-    vitals.take(Tick("inspect", 61 * SECOND), 61 * SECOND)
+    health_state = some_vitals(OPEN, an_answer())
+    health_state.take(Tick("inspect", 61 * SECOND), 61 * SECOND)
 
-    assert vitals.state(61 * SECOND, paused=False, stopping=False) == "READY"
+    assert health_state.state(61 * SECOND, paused=False, stopping=False) == "READY"
 
 
 def test_a_part_without_a_usable_bundle_is_an_error() -> None:
     """What differs from what was accepted does not run, and everybody sees why."""
-    vitals = some_vitals(OPEN, part_ready="gives other answers here")
+    health_state = some_vitals(OPEN, part_ready="gives other answers here")
 
-    assert vitals.state(0, paused=False, stopping=False) == "ERROR"
-    assert [(alarm.code, alarm.message) for alarm in vitals.alarms(0)] == [("bundle", "gives other answers here")]
+    assert health_state.state(0, paused=False, stopping=False) == "ERROR"
+    assert [(alarm.code, alarm.message) for alarm in health_state.alarms(0)] == [("bundle", "gives other answers here")]
 
 
 def test_a_stage_that_hangs_is_named() -> None:
     """The watchdog is not fed for it, and the log says whom to blame."""
-    vitals = some_vitals(OPEN)
+    health_state = some_vitals(OPEN)
 
-    assert vitals.alive(15 * SECOND)
-    assert not vitals.alive(16 * SECOND)
-    assert [alarm.message for alarm in vitals.alarms(16 * SECOND)] == ["no sign of life from inspect"]
+    assert health_state.alive(15 * SECOND)
+    assert not health_state.alive(16 * SECOND)
+    assert [alarm.message for alarm in health_state.alarms(16 * SECOND)] == ["no sign of life from inspect"]
 
 
 def test_alarms_come_and_go_with_their_cause() -> None:
     """What is over is no alarm any more."""
-    vitals = some_vitals(CLOSED, NO_DISK)
-    before = [alarm.code for alarm in vitals.alarms(0)]
+    health_state = some_vitals(CLOSED, NO_DISK)
+    before = [alarm.code for alarm in health_state.alarms(0)]
 
-    vitals.take(OPEN, 0)
-    vitals.take(Fault("ledger", "", active=False), 0)
+    health_state.take(OPEN, 0)
+    health_state.take(Fault("ledger", "", active=False), 0)
 
     assert before == ["ledger", "source"]
-    assert vitals.alarms(0) == ()
-    assert vitals.last_error == NO_DISK.message
+    assert health_state.alarms(0) == ()
+    assert health_state.last_error == NO_DISK.message
 
 
 def test_the_connection_to_the_broker_is_known() -> None:
     """Health says whether results go out."""
-    vitals = some_vitals(Said("results", "results connected"))
-    before = vitals.connected("results")
+    health_state = some_vitals(StageReported("results", "results connected"))
+    before = health_state.connected("results")
 
-    vitals.take(Said("results", "results disconnected"), 0)
+    health_state.take(StageReported("results", "results disconnected"), 0)
 
     assert before
-    assert not vitals.connected("results")
-    assert not vitals.connected("plc")
+    assert not health_state.connected("results")
+    assert not health_state.connected("plc")
 
 
 def test_every_state_has_its_number() -> None:

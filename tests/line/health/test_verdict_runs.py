@@ -6,7 +6,7 @@ import pytest
 from factories import a_result_builder
 
 from edge_inspector.inspection.model import Reason
-from edge_inspector.line.health.verdict_runs import Streak
+from edge_inspector.line.health.verdict_runs import VerdictRuns
 from edge_inspector.settings import StationSettings
 
 OK, NG, BROKEN, LATE, GONE = (
@@ -14,11 +14,11 @@ OK, NG, BROKEN, LATE, GONE = (
     Reason.DEFECT,
     Reason.EXCEPTION,
     Reason.LATE,
-    Reason.NO_PICTURE,
+    Reason.NO_IMAGE,
 )
 
 
-def a_streak(*reasons: Reason, replayed: bool = False, **settings: Any) -> Streak:  # noqa: ANN401 - a test factory
+def a_streak(*reasons: Reason, replayed: bool = False, **settings: Any) -> VerdictRuns:  # noqa: ANN401 - a test factory
     """Return what counted these verdicts."""
     station = StationSettings.model_validate(
         {
@@ -28,10 +28,10 @@ def a_streak(*reasons: Reason, replayed: bool = False, **settings: Any) -> Strea
             **settings,
         }
     )
-    streak = Streak(station)
+    verdict_runs = VerdictRuns(station)
     for reason in reasons:
-        streak.take(a_result_builder(reason=reason, replayed=replayed)("ledger-1", 1, 0))
-    return streak
+        verdict_runs.take(a_result_builder(reason=reason, replayed=replayed)("ledger-1", 1, 0))
+    return verdict_runs
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_a_rate_needs_its_parts() -> None:
 
 
 def test_what_was_judged_after_its_time_does_not_count() -> None:
-    """A backlog of old pictures says nothing of the line as it is now."""
+    """A backlog of old images says nothing of the line as it is now."""
     concern = a_streak(*[BROKEN] * 5, replayed=True, errors_to_restart=3).concern()
 
     assert concern.errors == ""

@@ -61,7 +61,7 @@ def test_a_challenge_is_wanted_so_often(passed_ns: int, keys: dict[str, Any], wa
 @pytest.mark.parametrize("reason", list(Reason))
 @pytest.mark.parametrize("replayed", [False, True])
 def test_only_an_ng_in_its_own_time_passes(reason: Reason, replayed: bool) -> None:  # noqa: FBT001
-    """An unreadable picture proves nothing, and one that was judged after a restart is no proof for now."""
+    """An unreadable image proves nothing, and one that was judged after a restart is no proof for now."""
     result = a_result_builder(reason=reason, replayed=replayed)("l1", 1, 1)
     stands = after(Challenged(5, ""), result, NOW)
 
@@ -89,11 +89,11 @@ def test_a_challenge_is_kept_with_its_answer_and_counted_apart(ledger: Ledger) -
     found = ledger.record(a_result_builder(id="c1", reason=Reason.DEFECT), None)
     ledger.take_challenge("c2")
     missed = ledger.record(a_result_builder(id="c2", part="bracket"), None)
-    usual = ledger.record(a_result_builder(id="p1"), None)
+    typical = ledger.record(a_result_builder(id="p1"), None)
     counters = ledger.counters(0.0)
 
     assert ledger.announced_challenge() == ""
-    assert [(r.challenge, r.accept, r.verdict.value) for r in (found, missed, usual) if r] == [
+    assert [(r.challenge, r.accept, r.verdict.value) for r in (found, missed, typical) if r] == [
         (True, False, "NG"),
         (True, False, "OK"),
         (False, True, "OK"),
@@ -107,14 +107,14 @@ def test_a_challenge_is_kept_with_its_answer_and_counted_apart(ledger: Ledger) -
 
 
 def test_a_trigger_is_the_announced_part_from_the_moment_it_is_accepted(ledger: Ledger) -> None:
-    """Answered late, before the disk took its picture in, it counted as production and nobody missed the challenge."""
+    """Answered late, before the disk took its image in, it counted as production and nobody missed the challenge."""
     ledger.announce_challenge("Maria")
     ledger.accept_trigger("t1", "7", "washer")
     ledger.accept_trigger("t2", "8", "washer")
     late = ledger.record(a_result_builder(id="t1", trigger_id="7", reason=Reason.LATE), None)
-    usual = ledger.record(a_result_builder(id="t2", trigger_id="8"), None)
+    typical = ledger.record(a_result_builder(id="t2", trigger_id="8"), None)
 
-    assert [result.challenge for result in (late, usual) if result] == [True, False]
+    assert [result.challenge for result in (late, typical) if result] == [True, False]
     assert ledger.challenged("washer").failed
     assert ledger.announced_challenge() == ""
 

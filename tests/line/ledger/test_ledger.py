@@ -142,7 +142,7 @@ def test_synchronous_stays_full_when_an_attempt_cannot_be_noted(opens: Opens) ->
 
 
 def test_an_attempt_is_open_until_it_is_answered(opens: Opens) -> None:
-    """If the process dies now, the next start knows which picture it was."""
+    """If the process dies now, the next start knows which image it was."""
     ledger = opens()
     ledger.begin_attempt("a")
     ledger.begin_attempt("b")
@@ -211,7 +211,7 @@ def test_results_and_events_are_one_stream_in_order(opens: Opens) -> None:
 
 
 def test_the_oldest_thumbnails_go_first(opens: Opens) -> None:
-    """During a long outage pictures make room, results never do."""
+    """During a long outage images make room, results never do."""
     ledger = opens()
     for number in range(10):
         ledger.record(a_result_builder(id=str(number)), bytes(1000))

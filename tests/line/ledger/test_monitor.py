@@ -63,13 +63,13 @@ def test_every_answer_is_flagged_and_counted_apart(tmp_path: Path) -> None:
         ledger.set_monitor(monitor_for("Maria", 1, NOW))
         watched = ledger.record(a_result_builder(id="a"), None)
         now[0] += MINUTE
-        usual = ledger.record(a_result_builder(id="b"), None)
+        typical = ledger.record(a_result_builder(id="b"), None)
         counters = ledger.counters(0.0)
 
     assert watched is not None
-    assert usual is not None
+    assert typical is not None
     assert (watched.verdict, watched.accept, watched.monitored) == ("OK", False, True)
-    assert (usual.accept, usual.monitored) == (True, False)
+    assert (typical.accept, typical.monitored) == (True, False)
     assert (counters.total, counters.ok, counters.monitored) == (1, 1, 1)
 
 
@@ -148,7 +148,7 @@ def test_nobody_can_act_on_a_monitored_verdict(tmp_path: Path, broker: Mosquitto
 def test_a_trigger_is_answered_and_no_plc_lets_the_part_pass(
     tmp_path: Path, broker: Mosquitto, heard: Subscriber
 ) -> None:
-    """Monitor mode is for watching: pictures are taken, and the tests' PLC accepts none of the parts."""
+    """Monitor mode is for watching: images are taken, and the tests' PLC accepts none of the parts."""
     video = tmp_path / "camera.avi"
     writer = cv2.VideoWriter(str(video), cv2.VideoWriter.fourcc(*"MJPG"), 50, (160, 120))
     for _ in range(1500):

@@ -1,4 +1,4 @@
-"""A camera's PC: it keeps each picture until the result has come back, and sends it again until then."""
+"""A camera's PC: it keeps each image until the result has come back, and sends it again until then."""
 
 import itertools
 import json
@@ -28,15 +28,15 @@ from edge_inspector.line.ledger.ledger import open_ledger
 from edge_inspector.line.pool.sender import Intake, Sender
 from edge_inspector.line.pool.stamps import arrival_id
 from edge_inspector.line.sources.source import Opened, Source, SourceEvent
-from edge_inspector.line.station.station import World, open_source
+from edge_inspector.line.station.station import Environment, open_source
 from edge_inspector.line.ticks import Worker
 from edge_inspector.settings import CameraSettings, PoolSettings
 
-PICTURE = png(a_part(0))
+IMAGE = png(a_part(0))
 
 
 class Judge:
-    """Stands for a pool: hears pictures, and answers those that a test wants answered."""
+    """Stands for a pool: hears images, and answers those that a test wants answered."""
 
     def __init__(self, port: int) -> None:
         self.heard: list[tuple[dict[str, str], bytes]] = []
@@ -63,8 +63,8 @@ class Judge:
         self.client.publish(f"{SENT}/result", json.dumps(result), 1)
 
     def wait_for(self, count: int) -> list[tuple[dict[str, str], bytes]]:
-        """Return the first pictures when there are so many."""
-        until(lambda: len(self.heard) >= count, f"{count} pictures")
+        """Return the first images when there are so many."""
+        until(lambda: len(self.heard) >= count, f"{count} images")
         return self.heard[:count]
 
     def __enter__(self) -> Self:
@@ -104,27 +104,27 @@ def sending(folder: Path, port: int, **keys: Any) -> Iterator[Path]:  # noqa: AN
     settings = CameraSettings(**{**given, **keys})
     numbers = itertools.count()
     stop = threading.Event()
-    world = World(time.time_ns, time.monotonic_ns, lambda: f"{time.time_ns():x}{next(numbers)}", Random(1))  # noqa: S311
+    environment = Environment(time.time_ns, time.monotonic_ns, lambda: f"{time.time_ns():x}{next(numbers)}", Random(1))  # noqa: S311
     worker = Worker("camera", stop, queue.SimpleQueue(), time.monotonic_ns)
-    pictures = _Seen(
+    images = _Seen(
         open_source(
             settings.source,
             CAMERA,
             str,
-            world=world,
+            environment=environment,
             open_ledger=lambda: open_ledger(folder / "ledger.db", lambda: "none", time.time_ns),
             wait=lambda _seconds: None,
         )
     )
     room: queue.Queue[None] = queue.Queue(settings.in_flight)
     messages: queue.SimpleQueue[Any] = queue.SimpleQueue()
-    sender = Sender(settings, inbox=messages, room=room, done=pictures.done, worker=worker, rng=world.rng)
-    runs = (Intake(pictures, room, messages, worker).run, sender.run)
+    sender = Sender(settings, inbox=messages, room=room, done=images.done, worker=worker, rng=environment.rng)
+    runs = (Intake(images, room, messages, worker).run, sender.run)
     threads = [threading.Thread(target=run) for run in runs]
     for thread in threads:
         thread.start()
     try:
-        assert pictures.opened.wait(PATIENCE_S)
+        assert images.opened.wait(PATIENCE_S)
         yield inbox
     finally:
         stop.set()
@@ -135,24 +135,24 @@ def sending(folder: Path, port: int, **keys: Any) -> Iterator[Path]:  # noqa: AN
 
 
 def waiting(inbox: Path) -> list[str]:
-    """Return the pictures that have no result yet."""
+    """Return the images that have no result yet."""
     return sorted(path.name for path in (inbox / ".claimed").glob("*"))
 
 
-def test_a_picture_is_kept_until_its_result_comes(broker: Mosquitto, tmp_path: Path) -> None:
+def test_an_image_is_kept_until_its_result_comes(broker: Mosquitto, tmp_path: Path) -> None:
     """It says which capture it is, and goes away when that one's result has come, and no other's."""
     with Judge(broker.port) as judge, sending(tmp_path, broker.port, resend_s=60) as inbox:
-        drop(inbox, "S1.png", PICTURE)
-        stamp, picture = judge.wait_for(1)[0]
+        drop(inbox, "S1.png", IMAGE)
+        stamp, image = judge.wait_for(1)[0]
         judge.answer("another")
         judge.client.publish(f"{SENT}/result", b"nonsense", 1)
-        drop(inbox, "S2.png", PICTURE)
+        drop(inbox, "S2.png", IMAGE)
         judge.wait_for(2)
         kept = waiting(inbox)
         judge.answer(stamp["capture"])
         until(lambda: len(waiting(inbox)) == 1, "the first is put away")
 
-    assert (picture, stamp["serial"], stamp.get("again")) == (PICTURE, "S1", None)
+    assert (image, stamp["serial"], stamp.get("again")) == (IMAGE, "S1", None)
     assert len(kept) == 2
     assert kept[0] == f"{stamp['capture']}--S1.png"
 
@@ -160,7 +160,7 @@ def test_a_picture_is_kept_until_its_result_comes(broker: Mosquitto, tmp_path: P
 def test_without_a_result_it_is_sent_again_as_the_same_capture(broker: Mosquitto, tmp_path: Path) -> None:
     """Whoever gets it now knows that it is late."""
     with Judge(broker.port) as judge, sending(tmp_path, broker.port) as inbox:
-        drop(inbox, "S1.png", PICTURE)
+        drop(inbox, "S1.png", IMAGE)
         first, second, third = (stamp for stamp, _ in judge.wait_for(3))
         judge.answers = True
         until(lambda: not waiting(inbox), "it is put away")
@@ -172,7 +172,7 @@ def test_no_more_are_under_way_than_allowed(broker: Mosquitto, tmp_path: Path) -
     """The others wait in the folder, where anybody can see them."""
     with Judge(broker.port) as judge, sending(tmp_path, broker.port, in_flight=2, resend_s=60) as inbox:
         for number in range(5):
-            drop(inbox, f"S{number}.png", PICTURE)
+            drop(inbox, f"S{number}.png", IMAGE)
         judge.wait_for(2)
         judge.answer(judge.heard[0][0]["capture"])
         judge.wait_for(3)
@@ -191,7 +191,7 @@ def test_what_an_earlier_run_sent_is_sent_again(broker: Mosquitto, tmp_path: Pat
     """The same capture; a worker that has judged it says so once more."""
     with Judge(broker.port) as judge:
         with sending(tmp_path, broker.port, resend_s=60) as inbox:
-            drop(inbox, "S1.png", PICTURE)
+            drop(inbox, "S1.png", IMAGE)
             first = judge.wait_for(1)[0][0]
         judge.answers = True
         with sending(tmp_path, broker.port, resend_s=60):
@@ -202,26 +202,26 @@ def test_what_an_earlier_run_sent_is_sent_again(broker: Mosquitto, tmp_path: Pat
 
 
 def test_what_cannot_be_sent_is_said(broker: Mosquitto, tmp_path: Path) -> None:
-    """Too large, no file, a name that does not fit: no picture goes out, and the part is answered all the same."""
+    """Too large, no file, a name that does not fit: no image goes out, and the part is answered all the same."""
     with Judge(broker.port) as judge, sending(tmp_path, broker.port, max_mb=1) as inbox:
         judge.answers = True
         (inbox / "link.png").symlink_to("/etc/hostname")
         said = [judge.wait_for(1)[0]]
-        drop(inbox, "large.png", PICTURE + bytes(1_000_000))
+        drop(inbox, "large.png", IMAGE + bytes(1_000_000))
         said.append(judge.wait_for(2)[1])
         until(lambda: not waiting(inbox), "both are put away")
 
-    assert [(stamp["no_picture"], picture) for stamp, picture in said] == [("NOT_A_FILE", b""), ("TOO_LARGE", b"")]
+    assert [(stamp["no_picture"], image) for stamp, image in said] == [("NOT_A_FILE", b""), ("TOO_LARGE", b"")]
     assert "at most 1000000" in said[1][0]["detail"]
 
 
 def test_a_broker_that_takes_no_such_size_stops_nothing(tmp_path: Path) -> None:
-    """It ends the connection at a picture over its limit: after the second time it is answered, the rest sent."""
+    """It ends the connection at an image over its limit: after the second time it is answered, the rest sent."""
     broker = Mosquitto(tmp_path / "broker", "allow_anonymous true\nmessage_size_limit 50000")
     with broker, Judge(broker.port) as judge, sending(tmp_path, broker.port) as inbox:
         judge.answers = True
-        drop(inbox, "large.png", PICTURE + bytes(60_000))
-        drop(inbox, "small.png", PICTURE)
+        drop(inbox, "large.png", IMAGE + bytes(60_000))
+        drop(inbox, "small.png", IMAGE)
         found = {stamp["serial"]: stamp for stamp, _ in judge.wait_for(2)}
         until(lambda: not waiting(inbox), "both are put away")
 
@@ -234,14 +234,14 @@ def test_a_sender_survives_its_broker(broker: Mosquitto, tmp_path: Path) -> None
     """What was under way is sent again to the broker that has forgotten it."""
     with sending(tmp_path, broker.port) as inbox:
         with Judge(broker.port) as judge:
-            drop(inbox, "S1.png", PICTURE)
+            drop(inbox, "S1.png", IMAGE)
             first = judge.wait_for(1)[0][0]
         broker.kill()
-        drop(inbox, "S2.png", PICTURE)
+        drop(inbox, "S2.png", IMAGE)
         broker.start()
         with Judge(broker.port) as judge:
             judge.answers = True
-            until(lambda: len({stamp["serial"] for stamp, _ in judge.heard}) == 2, "both pictures")
+            until(lambda: len({stamp["serial"] for stamp, _ in judge.heard}) == 2, "both images")
             until(lambda: not waiting(inbox), "both are put away")
 
     assert first["capture"] in {stamp["capture"] for stamp, _ in judge.heard}
@@ -279,6 +279,6 @@ def test_a_camera_s_frames_outlive_its_program(broker: Mosquitto, tmp_path: Path
 
 
 def test_nobody_collects_at_a_worker() -> None:
-    """It would take its pictures from the line."""
+    """It would take its images from the line."""
     with pytest.raises(UsageError, match="collect them where the camera is"):
         for_collecting(PoolSettings(kind="mqtt", pool=POOL))

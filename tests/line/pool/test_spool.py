@@ -53,15 +53,15 @@ def test_a_frame_comes_out_as_it_went_in(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("reason", [Reason.FROZEN, Reason.OVERRUN])
 def test_what_is_no_frame_keeps_its_place_and_its_reason(tmp_path: Path, reason: Reason) -> None:
-    """A frozen camera's picture is not judged elsewhere as if it were one."""
+    """A frozen camera's image is not judged elsewhere as if it were one."""
     (path,) = write(tmp_path, Accepted(Unreadable(an_identity(id="a1"), reason, "3 in a row"), 0))
 
     assert read_notice(path.read_bytes()) == Notice(reason.name, "3 in a row")
 
 
 def test_a_notice_that_claims_a_good_part_is_none() -> None:
-    """Then it is bytes that are no picture, and INVALID."""
-    assert read_notice(b"no picture: DEFECT x") is None
+    """Then it is bytes that are no image, and INVALID."""
+    assert read_notice(b"no image: DEFECT x") is None
 
 
 def test_a_full_disk_ends_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

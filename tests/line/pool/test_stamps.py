@@ -1,4 +1,4 @@
-"""What a picture that goes over MQTT says of itself."""
+"""What an image that goes over MQTT says of itself."""
 
 import pytest
 from hypothesis import given
@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from edge_inspector.inspection.model import Verdict
 from edge_inspector.line.pool.stamps import (
-    NO_PICTURES,
+    NO_IMAGES,
     Stamp,
     StampError,
     arrival_id,
@@ -25,19 +25,19 @@ stamps = st.builds(
     serial=names,
     lot=names,
     again=st.booleans(),
-    no_picture=st.sampled_from(["", *NO_PICTURES]),
+    no_image=st.sampled_from(["", *NO_IMAGES]),
     detail=names,
 )
 
 
 @given(stamps)
 def test_what_is_written_is_read(stamp: Stamp) -> None:
-    """A worker knows of a picture what its camera's PC knew."""
+    """A worker knows of an image what its camera's PC knew."""
     assert read_stamp(write_stamp(stamp)) == stamp
 
 
 def test_least_is_capture_and_time() -> None:
-    """Any program that knows MQTT 5 can send a picture."""
+    """Any program that knows MQTT 5 can send an image."""
     assert read_stamp(LEAST) == Stamp("c1", 1_767_268_800_250_000_000, "mtime")
 
 
@@ -74,8 +74,8 @@ def test_what_is_not_right_is_refused(properties: tuple[tuple[str, str], ...], w
 
 
 def test_no_camera_can_say_that_a_part_is_good() -> None:
-    """Where there is no picture the verdict is INVALID or ERROR, whatever the camera says."""
-    assert {reason.verdict for reason in NO_PICTURES.values()} == {Verdict.INVALID, Verdict.ERROR}
+    """Where there is no image the verdict is INVALID or ERROR, whatever the camera says."""
+    assert {reason.verdict for reason in NO_IMAGES.values()} == {Verdict.INVALID, Verdict.ERROR}
 
 
 def test_the_id_is_the_capture_s() -> None:

@@ -1,4 +1,4 @@
-"""Before commissioning: how the pictures that lie in the folder are read, and what the camera gives."""
+"""Before commissioning: how the images that lie in the folder are read, and what the camera gives."""
 
 import json
 import time
@@ -26,9 +26,9 @@ def a_station(source: dict[str, Any], **part: Any) -> StationSettings:  # noqa: 
     return station
 
 
-def found(folder: Path, pictures: dict[str, dict[str, Any] | None], part: dict[str, Any], **keys: Any) -> list[Finding]:  # noqa: ANN401
-    """Return what is said of pictures, some with a JSON file beside them."""
-    for name, sidecar in pictures.items():
+def found(folder: Path, images: dict[str, dict[str, Any] | None], part: dict[str, Any], **keys: Any) -> list[Finding]:  # noqa: ANN401
+    """Return what is said of images, some with a JSON file beside them."""
+    for name, sidecar in images.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(png(a_part(0)))
@@ -38,7 +38,7 @@ def found(folder: Path, pictures: dict[str, dict[str, Any] | None], part: dict[s
 
 
 def test_a_worker_needs_no_source_of_its_own() -> None:
-    """Its pictures come over the broker, which is looked at by itself."""
+    """Its images come over the broker, which is looked at by itself."""
     (finding,) = _check_source(a_station({"kind": "mqtt", "pool": "press"}), time.monotonic_ns)
 
     assert finding.good
@@ -58,7 +58,7 @@ def test_a_worker_needs_no_source_of_its_own() -> None:
         ({}, "S1.png", None, {"view": VIEWS}, False, "expected a serial and a view out of top, side"),
     ],
 )
-def test_a_test_picture_shows_how_names_are_read(
+def test_a_test_image_shows_how_names_are_read(
     tmp_path: Path,
     keys: dict[str, Any],
     name: str,
@@ -68,14 +68,14 @@ def test_a_test_picture_shows_how_names_are_read(
     good: bool,
     said: str,
 ) -> None:
-    """One picture put into the folder is worth more than a page on regular expressions."""
+    """One image put into the folder is worth more than a page on regular expressions."""
     (finding,) = found(tmp_path / "inbox", {name: sidecar}, part, **keys)
 
-    assert (finding.good, finding.what) == (good, f"station st1, picture {name}")
+    assert (finding.good, finding.what) == (good, f"station st1, image {name}")
     assert said in finding.detail
 
 
-def test_three_pictures_are_enough(tmp_path: Path) -> None:
+def test_three_images_are_enough(tmp_path: Path) -> None:
     """A folder may hold a million; an empty one says what to do."""
     assert len(found(tmp_path / "many", {f"S{number}.png": None for number in range(9)}, {})) == 3
     (finding,) = found(tmp_path / "none", {}, {})
@@ -90,8 +90,8 @@ def test_three_pictures_are_enough(tmp_path: Path) -> None:
         ({}, True, "160x120 MJPG, frames of (120, 160, 3)"),
         ({"exposure": 80}, True, "exposure 80 was asked for and is not kept"),
         ({"pixel_format": "YUYV"}, False, "its pixel format is MJPG, expected YUYV"),
-        ({"region": [100, 100, 100, 100]}, False, "lies outside its pictures"),
-        ({"device": "/nonexistent/video7"}, False, "/nonexistent/video7 gives no picture"),
+        ({"region": [100, 100, 100, 100]}, False, "lies outside its images"),
+        ({"device": "/nonexistent/video7"}, False, "/nonexistent/video7 gives no image"),
     ],
 )
 def test_a_camera_says_what_it_does_not_do(tmp_path: Path, keys: dict[str, Any], *, good: bool, said: str) -> None:

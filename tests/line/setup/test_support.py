@@ -54,7 +54,7 @@ def past(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Past:
 
 
 def test_a_result_carries_what_it_was_made_with(past: Past) -> None:
-    """Two parts of one run differ in their picture only."""
+    """Two parts of one run differ in their image only."""
     good, bad = past.results["good"]["trace"], past.results["bad"]["trace"]
 
     assert {key: value for key, value in good.items() if key != "frame"} == {
@@ -66,7 +66,7 @@ def test_a_result_carries_what_it_was_made_with(past: Past) -> None:
 
 
 def test_explain_draws_the_overlay_again(past: Past, tmp_path: Path) -> None:
-    """From the archived picture and the bundle; the same verdict comes out."""
+    """From the archived image and the bundle; the same verdict comes out."""
     out = tmp_path / "overlay.png"
     done = past.ask("explain", past.results["bad"]["id"], "--out", str(out), "--json")
     said = json.loads(done.stdout)
@@ -77,8 +77,8 @@ def test_explain_draws_the_overlay_again(past: Past, tmp_path: Path) -> None:
     assert cv2.imread(str(out)).shape == (120, 160, 3)
 
 
-def test_explain_says_when_the_picture_or_the_bundle_is_gone(past: Past, tmp_path: Path, bundle: Bundle) -> None:
-    """And when the picture is another one; exit 1."""
+def test_explain_says_when_the_image_or_the_bundle_is_gone(past: Past, tmp_path: Path, bundle: Bundle) -> None:
+    """And when the image is another one; exit 1."""
     copy = tmp_path / "copy"
     shutil.copytree(past.folder / "state", copy / "state")
     arrival = past.results["good"]["id"]
@@ -92,19 +92,19 @@ def test_explain_says_when_the_picture_or_the_bundle_is_gone(past: Past, tmp_pat
         assert done.exit_code == 1, done.output
         return "; ".join(json.loads(done.stdout)["problems"])
 
-    (picture,) = (copy / "state").rglob(f"*{arrival}.png")
+    (image,) = (copy / "state").rglob(f"*{arrival}.png")
     no_bundle = problems("other.toml")
-    picture.write_bytes(png(a_part(4)))
+    image.write_bytes(png(a_part(4)))
     another = problems("same.toml")
-    picture.unlink()
+    image.unlink()
     gone = problems("same.toml")
 
     assert "is not among the station's" in no_bundle
-    assert "is not the picture that was judged" in another
-    assert "the picture is not in the archive" in gone
+    assert "is not the image that was judged" in another
+    assert "the image is not in the archive" in gone
 
 
-def test_a_pinned_picture_is_kept_longest(past: Past, tmp_path: Path) -> None:
+def test_a_pinned_image_is_kept_longest(past: Past, tmp_path: Path) -> None:
     """It is found there again."""
     words = ("explain", past.results["good"]["id"], "--out", str(tmp_path / "o.png"))
     first, again = past.ask(*words, "--pin"), past.ask(*words)

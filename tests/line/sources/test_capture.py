@@ -1,4 +1,4 @@
-"""A camera: pictures at their interval, and a camera that is gone is waited for."""
+"""A camera: images at their interval, and a camera that is gone is waited for."""
 
 import queue
 import re
@@ -147,22 +147,22 @@ class Watching:
 
 
 def shapes_of(watching: Watching) -> list[tuple[int, ...]]:
-    """Return the shapes of the pictures that were accepted."""
+    """Return the shapes of the images that were accepted."""
     images = [arrival.image for arrival in watching.arrivals if isinstance(arrival, Frame)]
     return [image.shape for image in images if not isinstance(image, bytes)]
 
 
 def brightness(arrival: Arrival) -> float:
-    """Return how bright a picture is."""
+    """Return how bright an image is."""
     assert isinstance(arrival, Frame)
     assert not isinstance(arrival.image, bytes)
     return float(arrival.image.mean())
 
 
-def test_a_picture_is_taken_at_every_interval(video: Path) -> None:
+def test_an_image_is_taken_at_every_interval(video: Path) -> None:
     """Each is another part, with pixels as the camera gave them."""
     with Watching(video) as watching:
-        until(lambda: len(watching.arrivals) >= 5, "five pictures")
+        until(lambda: len(watching.arrivals) >= 5, "five images")
     arrivals = watching.arrivals[:5]
 
     assert watching.kinds()[0] is Opened
@@ -186,23 +186,23 @@ def still(tmp_path: Path) -> Path:
 
 
 def test_a_camera_that_hangs_is_found_out(still: Path) -> None:
-    """The third picture that is equal bit by bit is INVALID, and all that follow, until one differs."""
+    """The third image that is equal bit by bit is INVALID, and all that follow, until one differs."""
     with Watching(still, interval_ms=1) as watching:
-        until(lambda: sum(isinstance(a, Unreadable) for a in watching.arrivals) >= 5, "the frozen picture is refused")
+        until(lambda: sum(isinstance(a, Unreadable) for a in watching.arrivals) >= 5, "the frozen image is refused")
     refused = [isinstance(arrival, Unreadable) for arrival in watching.arrivals]
     first = watching.arrivals[refused.index(True)]
 
     assert isinstance(first, Unreadable)
     assert first.reason is Reason.FROZEN
-    assert "3 pictures" in first.detail
+    assert "3 images" in first.detail
     assert refused[: refused.index(True)].count(False) >= 3
     assert all(refused[refused.index(True) :][:5])
 
 
 def test_the_watch_for_a_hanging_camera_can_be_switched_off(still: Path) -> None:
-    """A line whose pictures are made by a program may give equal ones."""
+    """A line whose images are made by a program may give equal ones."""
     with Watching(still, interval_ms=1, frozen=0) as watching:
-        until(lambda: len(watching.arrivals) >= 20, "twenty pictures")
+        until(lambda: len(watching.arrivals) >= 20, "twenty images")
 
     assert all(isinstance(arrival, Frame) for arrival in watching.arrivals)
 
@@ -222,7 +222,7 @@ def test_a_camera_that_ends_is_opened_again(video: Path) -> None:
     with Watching(video) as watching:
         until(lambda: watching.kinds().count(Opened) >= 2, "opened again")
         before = len(watching.arrivals)
-        until(lambda: len(watching.arrivals) > before, "pictures again")
+        until(lambda: len(watching.arrivals) > before, "images again")
 
     assert watching.kinds().count(Trouble) >= 1
 
@@ -252,7 +252,7 @@ def test_a_camera_that_appears_is_found(video: Path, tmp_path: Path) -> None:
 
 
 def test_nothing_is_taken_while_paused(video: Path) -> None:
-    """The camera runs on, its pictures are nobody's parts."""
+    """The camera runs on, its images are nobody's parts."""
     with Watching(video) as watching:
         watching.is_wanted = lambda: False
         until(lambda: watching.kinds().count(Opened) >= 2, "the file has played")
@@ -263,13 +263,13 @@ def test_nothing_is_taken_while_paused(video: Path) -> None:
     assert taken <= 1
 
 
-def test_a_trigger_gets_a_picture_exposed_after_it(video: Path) -> None:
+def test_a_trigger_gets_an_image_exposed_after_it(video: Path) -> None:
     """A frame out of the driver's buffer would show the part before."""
     with Watching(video, trigger="mqtt") as watching:
         until(lambda: Opened in watching.kinds(), "the camera is open")
         asked = time.monotonic_ns()
         watching.triggers.put(Trigger("t1", "77", "washer", asked, time.time_ns()))
-        until(lambda: watching.arrivals, "the picture")
+        until(lambda: watching.arrivals, "the image")
 
     (arrival,) = watching.arrivals
     assert isinstance(arrival, Frame)
@@ -284,11 +284,11 @@ def test_a_trigger_without_a_camera_is_answered_at_once() -> None:
 
     (arrival,) = watching.arrivals
     assert isinstance(arrival, Unreadable)
-    assert "gives no picture" in arrival.detail
+    assert "gives no image" in arrival.detail
 
 
-def test_a_still_picture_is_a_camera_that_ends_at_once(tmp_path: Path) -> None:
-    """Somebody names a picture as device: no crash, and no storm of parts either."""
+def test_a_still_image_is_a_camera_that_ends_at_once(tmp_path: Path) -> None:
+    """Somebody names an image as device: no crash, and no storm of parts either."""
     cv2.imwrite(str(tmp_path / "one.png"), a_part(0))
     with Watching(tmp_path / "one.png") as watching:
         until(lambda: watching.kinds().count(Trouble) >= 2, "the end")
@@ -322,7 +322,7 @@ def test_a_camera_that_hangs_is_an_alarm_after_a_second(plug: Callable[[FakeCame
 
     (arrival,) = watching.arrivals
     assert isinstance(arrival, Unreadable)
-    assert arrival.reason is Reason.NO_PICTURE
+    assert arrival.reason is Reason.NO_IMAGE
     assert re.search(r"none for [1-9]\d*\.", watching.troubles()[0])
 
 
@@ -331,7 +331,7 @@ def test_a_stream_that_accepts_and_sends_nothing_is_trouble() -> None:
     with SilentServer() as server, Watching(server.url) as watching:
         until(lambda: server.accepted >= 2, "another try")
 
-    assert "gives no picture" in watching.troubles()[0]
+    assert "gives no image" in watching.troubles()[0]
     assert Idle in watching.kinds()
     assert watching.arrivals == []
 
@@ -348,19 +348,19 @@ def test_a_stream_that_dies_is_found_again(tmp_path: Path) -> None:
         until(watching.troubles, "trouble")
         before = len(watching.arrivals)
         with camera:
-            until(lambda: len(watching.arrivals) > before, "pictures again")
+            until(lambda: len(watching.arrivals) > before, "images again")
 
     assert watching.kinds().count(Opened) >= 2
 
 
-def test_pictures_that_change_their_size_are_passed_on(plug: Callable[[FakeCamera], None]) -> None:
-    """Somebody turns a knob at the camera: each picture is passed on as it is, and is INVALID by its recipe."""
+def test_images_that_change_their_size_are_passed_on(plug: Callable[[FakeCamera], None]) -> None:
+    """Somebody turns a knob at the camera: each image is passed on as it is, and is INVALID by its recipe."""
     camera = FakeCamera()
     plug(camera)
     with Watching("0", trigger="every_frame") as watching:
         until(lambda: len(watching.arrivals) > 3, "pictures")
         camera.image = np.zeros((64, 96, 3), np.uint8)
-        until(lambda: (64, 96, 3) in shapes_of(watching), "pictures of another size")
+        until(lambda: (64, 96, 3) in shapes_of(watching), "images of another size")
 
     assert watching.troubles() == []
 
@@ -399,7 +399,7 @@ def test_a_size_that_changes_in_an_mjpeg_stream_is_seen(tmp_path: Path) -> None:
     ],
     ids=["zero", "yuyv", "float"],
 )
-def test_a_frame_that_is_no_picture_is_trouble(plug: Callable[[FakeCamera], None], image: Any, said: str) -> None:  # noqa: ANN401
+def test_a_frame_that_is_no_image_is_trouble(plug: Callable[[FakeCamera], None], image: Any, said: str) -> None:  # noqa: ANN401
     """A driver that was not told to convert, or is broken: never a part."""
     plug(FakeCamera(image))
     with Watching("0") as watching:
@@ -418,20 +418,20 @@ def test_another_pixel_format_is_trouble(video: Path) -> None:
     assert Opened not in watching.kinds()
 
 
-def test_a_region_outside_the_pictures_is_trouble(video: Path) -> None:
+def test_a_region_outside_the_images_is_trouble(video: Path) -> None:
     """Nothing could ever enter it."""
     with Watching(video, trigger="presence", region=(100, 0, 100, 100)) as watching:
         until(watching.troubles, "trouble")
 
-    assert "lies outside its pictures of 160x120" in watching.troubles()[0]
+    assert "lies outside its images of 160x120" in watching.troubles()[0]
 
 
-def test_what_the_camera_is_set_to_is_kept_with_each_picture(plug: Callable[[FakeCamera], None]) -> None:
+def test_what_the_camera_is_set_to_is_kept_with_each_image(plug: Callable[[FakeCamera], None]) -> None:
     """Automatics are switched off; what a camera does not keep is said, and what it says it did is recorded."""
     camera = FakeCamera(kept=(cv2.CAP_PROP_EXPOSURE, cv2.CAP_PROP_AUTO_EXPOSURE, cv2.CAP_PROP_GAIN))
     plug(camera)
     with Watching("0", exposure=80, gain=4, focus=12) as watching:
-        until(lambda: watching.arrivals, "a picture")
+        until(lambda: watching.arrivals, "an image")
     opened = next(event.detail for event in watching.events if isinstance(event, Opened))
 
     assert dict(watching.arrivals[0].identity.camera) == {"exposure": 80, "gain": 4}

@@ -13,7 +13,7 @@ from edge_inspector.line.sources.claims import CLAIMED, DONE, Claims, read_sidec
 
 
 def an_inbox(folder: Path, name: str) -> Claims:
-    """Return an inbox in which a picture lies."""
+    """Return an inbox in which an image lies."""
     (folder / name).parent.mkdir(parents=True, exist_ok=True)
     (folder / name).write_bytes(b"picture")
     found = Claims(folder, folder / DONE, "move")
@@ -31,7 +31,7 @@ def an_inbox(folder: Path, name: str) -> Claims:
 def test_both_ends_of_the_rename_are_on_the_disk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, expected: set[str]
 ) -> None:
-    """Before the picture is handed on: with another disk for the ledger nothing else makes it so."""
+    """Before the image is handed on: with another disk for the ledger nothing else makes it so."""
     synced: list[tuple[str, bool]] = []
 
     def note(folder: Path) -> None:
@@ -58,7 +58,7 @@ def test_a_share_that_cannot_sync_is_no_fault(tmp_path: Path, monkeypatch: pytes
 
 
 def test_a_disk_that_fails_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The picture is claimed; it is found when the folder is opened again."""
+    """The image is claimed; it is found when the folder is opened again."""
 
     def fail(_folder: Path) -> None:
         raise OSError(errno.EIO, "broken")
@@ -98,7 +98,7 @@ def test_done_may_lie_on_another_file_system(tmp_path: Path, elsewhere: Path) ->
     assert not list(elsewhere.rglob("*.part"))
 
 
-def test_a_copy_that_fails_leaves_the_picture_claimed(tmp_path: Path, elsewhere: Path) -> None:
+def test_a_copy_that_fails_leaves_the_image_claimed(tmp_path: Path, elsewhere: Path) -> None:
     """It is said, and tried again; nothing is lost and nothing half is left there."""
     found = an_inbox(tmp_path, "a.png")
     found = Claims(tmp_path, elsewhere / "file", "move")
@@ -123,7 +123,7 @@ def test_any_time_of_a_file_can_be_put_away(tmp_path: Path, seconds: int) -> Non
 
 
 def test_a_name_cut_off_at_a_dot_is_found_again(tmp_path: Path) -> None:
-    """With the arrival before it a long name is cut; the rest may look hidden, and is a picture all the same."""
+    """With the arrival before it a long name is cut; the rest may look hidden, and is an image all the same."""
     arrival = "0" * 32
     for length in range(215, 226):
         name = "x" * (250 - length) + "." * 1 + "y" * (length - 1) + ".png"

@@ -22,7 +22,7 @@ STOPS = 12
 
 
 def real_parts(real_data: Path, number: int) -> list[NDArray[np.uint8]]:
-    """Return pictures of bottles, good and broken, each another one."""
+    """Return images of bottles, good and broken, each another one."""
     paths = sorted((real_data / "bottle" / "test").glob("*/*.jpg"))
     return [cv2.resize(cv2.imread(str(path)), (PART, PART)) for path in paths[:: len(paths) // number][:number]]
 
@@ -55,8 +55,8 @@ def film(folder: Path, parts: list[NDArray[np.uint8]], step: float) -> int:
 
 def shown_in(thumb: bytes, parts: list[NDArray[np.uint8]]) -> int:
     """Return which part a thumbnail shows, wherever it lies."""
-    picture = cv2.imdecode(np.frombuffer(thumb, np.uint8), cv2.IMREAD_COLOR)
-    inner = [cv2.matchTemplate(picture, part[10:-10, 20:-20], cv2.TM_CCOEFF_NORMED).max() for part in parts]
+    image = cv2.imdecode(np.frombuffer(thumb, np.uint8), cv2.IMREAD_COLOR)
+    inner = [cv2.matchTemplate(image, part[10:-10, 20:-20], cv2.TM_CCOEFF_NORMED).max() for part in parts]
     return int(np.argmax(inner))
 
 
@@ -68,7 +68,7 @@ def watch_the_belt(folder: Path, device: str, bundle: Bundle, parts: list[NDArra
         with Subscriber(broker.port) as heard, Daemon(config) as daemon:
             daemon.start()
             until(lambda: len(heard.results) >= len(parts), f"{len(parts)} answers", seconds)
-            until(lambda: len(heard.payloads("image/thumb")) >= len(parts), "their pictures")
+            until(lambda: len(heard.payloads("image/thumb")) >= len(parts), "their images")
             beats = len(heard.payloads("plc/heartbeat"))
             until(lambda: len(heard.payloads("plc/heartbeat")) > beats + 3, "three more seconds of an empty belt")
             status = daemon.stop()

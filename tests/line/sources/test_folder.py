@@ -1,4 +1,4 @@
-"""The watched folder: each picture is one part, once, whatever cameras, people and file systems do to it."""
+"""The watched folder: each image is one part, once, whatever cameras, people and file systems do to it."""
 
 import errno
 import os
@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from watchdog.observers import inotify_move_event_grouper
 from watchdog.observers.inotify import InotifyObserver
 
-from edge_inspector.inspection.header import UnreadablePictureError, read_header
+from edge_inspector.inspection.header import UnreadableImageError, read_header
 from edge_inspector.inspection.model import Arrival, Frame, Reason, Unreadable
 from edge_inspector.line.ledger.ledger import open_ledger
 from edge_inspector.line.sources import folder as folders
@@ -31,11 +31,11 @@ from edge_inspector.line.sources.source import Accepted, NotPutAway, Opened, Pas
 from edge_inspector.settings import FolderSettings
 from edge_inspector.wire.messages import utc
 
-PICTURE = png(a_part(0))
+IMAGE = png(a_part(0))
 
 
 class Watching:
-    """A folder source at work in its own thread; `answer` puts a picture away as a station does after its commit."""
+    """A folder source at work in its own thread; `answer` puts an image away as a station does after its commit."""
 
     def __init__(self, folder: Path, **keys: Any) -> None:  # noqa: ANN401 - a test factory
         self.inbox = folder / "inbox"
@@ -101,21 +101,21 @@ class Watching:
         return [event.detail for event in self.events.copy() if isinstance(event, Trouble)]
 
     def wait_for(self, number: int) -> list[Arrival]:
-        """Return what was accepted when that many pictures were."""
-        until(lambda: len(self.arrivals) >= number, f"{number} pictures")
+        """Return what was accepted when that many images were."""
+        until(lambda: len(self.arrivals) >= number, f"{number} images")
         return self.arrivals
 
     def answer(self, arrival: Arrival) -> None:
-        """Commit an answer and let the picture go."""
+        """Commit an answer and let the image go."""
         self.answer_only(arrival.identity.id)
         self.source.done(arrival.identity.id)
 
     def answer_only(self, arrival_id: str) -> None:
-        """Commit an answer; the process dies before it lets the picture go."""
+        """Commit an answer; the process dies before it lets the image go."""
         with open_ledger(self.ledger_file, lambda: "ledger-1", time.time_ns) as ledger:
             ledger.record(a_result_builder(id=arrival_id), None)
 
-    def move_in(self, name: str | bytes, content: bytes = PICTURE) -> None:
+    def move_in(self, name: str | bytes, content: bytes = IMAGE) -> None:
         """Write beside the folder and rename into it, as a well-behaved camera does."""
         part = self.inbox.with_name("camera.part")
         part.write_bytes(content)
@@ -142,27 +142,27 @@ class Roused(Watching):
 
 @pytest.fixture
 def watching(tmp_path: Path) -> Iterator[Watching]:
-    """Watch a folder whose pictures move away; stillness is not waited for, so only events make them complete."""
+    """Watch a folder whose images move away; stillness is not waited for, so only events make them complete."""
     with Watching(tmp_path) as watching:
         until(lambda: any(isinstance(event, Opened) for event in watching.events), "the folder is open")
         yield watching
 
 
-def test_a_moved_in_picture_is_claimed_at_once(watching: Watching) -> None:
-    """A picture is taken by a rename before it is read: nobody else can change it afterwards."""
+def test_a_moved_in_image_is_claimed_at_once(watching: Watching) -> None:
+    """An image is taken by a rename before it is read: nobody else can change it afterwards."""
     watching.move_in("S1.png")
 
     (arrival,) = watching.wait_for(1)
 
     assert isinstance(arrival, Frame)
-    assert arrival.image == PICTURE
+    assert arrival.image == IMAGE
     assert arrival.identity.serial == "S1"
     assert not arrival.identity.replayed
     assert watching.names() == []
     assert [path.name for path in (watching.inbox / CLAIMED).iterdir()] == [f"{arrival.identity.id}--S1.png"]
 
 
-def test_the_next_picture_is_seen_at_once_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_next_image_is_seen_at_once_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Claiming is a rename as well; watchdog held later events back for half a second to pair it."""
     delays, real = [], inotify_move_event_grouper.DelayedQueue
 
@@ -179,20 +179,20 @@ def test_the_next_picture_is_seen_at_once_too(tmp_path: Path, monkeypatch: pytes
     assert set(delays) == {0.0}
 
 
-def test_a_half_written_picture_waits_until_it_is_closed(watching: Watching) -> None:
+def test_a_half_written_image_waits_until_it_is_closed(watching: Watching) -> None:
     """A camera that writes into the folder directly is waited for."""
     with (watching.inbox / "S1.png").open("wb") as file:
-        file.write(PICTURE[:100])
+        file.write(IMAGE[:100])
         file.flush()
         seen = len(watching.events)
         until(lambda: len(watching.events) > seen + 3, "some looks at the folder")
         assert watching.arrivals == []
-        file.write(PICTURE[100:])
+        file.write(IMAGE[100:])
 
     (arrival,) = watching.wait_for(1)
 
     assert isinstance(arrival, Frame)
-    assert arrival.image == PICTURE
+    assert arrival.image == IMAGE
 
 
 def test_without_events_a_growing_file_waits_until_it_is_still(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -204,16 +204,16 @@ def test_without_events_a_growing_file_waits_until_it_is_still(tmp_path: Path, m
     monkeypatch.setattr(InotifyObserver, "start", refuse)
     with Watching(tmp_path, settle_ms=400, scan_ms=50) as watching:
         path = watching.inbox / "S1.png"
-        for end in range(0, len(PICTURE), len(PICTURE) // 5):
+        for end in range(0, len(IMAGE), len(IMAGE) // 5):
             with path.open("ab") as file:
-                file.write(PICTURE[end : end + len(PICTURE) // 5])
+                file.write(IMAGE[end : end + len(IMAGE) // 5])
             seen = len(watching.events)
             until(lambda seen=seen: len(watching.events) > seen + 2, "two looks at the folder")
 
         (arrival,) = watching.wait_for(1)
 
     assert isinstance(arrival, Frame)
-    assert arrival.image == PICTURE
+    assert arrival.image == IMAGE
     assert watching.troubles == []
 
 
@@ -259,8 +259,8 @@ def test_every_name_is_taken_and_made_printable(watching: Watching, name: bytes,
 
 
 @pytest.mark.parametrize("name", ["notes.txt", ".hidden.png", "Thumbs.db", "S1.png.part", "S1"])
-def test_what_is_not_named_like_a_picture_is_left_alone(watching: Watching, name: str) -> None:
-    """Cameras write logs and partial files beside their pictures."""
+def test_what_is_not_named_like_an_image_is_left_alone(watching: Watching, name: str) -> None:
+    """Cameras write logs and partial files beside their images."""
     watching.move_in(name)
     watching.move_in("after.png")
 
@@ -273,7 +273,7 @@ def test_what_is_not_named_like_a_picture_is_left_alone(watching: Watching, name
 def make_folder(path: Path) -> None:
     """Make a folder with something in it."""
     path.mkdir()
-    (path / "inner.png").write_bytes(PICTURE)
+    (path / "inner.png").write_bytes(IMAGE)
 
 
 @pytest.mark.parametrize(
@@ -317,8 +317,8 @@ def header_bomb() -> bytes:
     [
         (b"", Reason.EMPTY),
         (jpeg(a_part(0))[:-1000], Reason.TRUNCATED),
-        (PICTURE[:-1000], Reason.TRUNCATED),
-        (b"this is a text file, somebody renamed it", Reason.NOT_A_PICTURE),
+        (IMAGE[:-1000], Reason.TRUNCATED),
+        (b"this is a text file, somebody renamed it", Reason.NOT_AN_IMAGE),
         (header_bomb(), Reason.TOO_LARGE),
     ],
     ids=["empty", "truncated-jpeg", "truncated-png", "text", "bomb"],
@@ -331,12 +331,12 @@ def test_bad_content_is_passed_on_whole(watching: Watching, content: bytes, reas
 
     assert isinstance(arrival, Frame)
     assert isinstance(arrival.image, bytes)
-    with pytest.raises(UnreadablePictureError) as refused:
+    with pytest.raises(UnreadableImageError) as refused:
         read_header(arrival.image)
     assert refused.value.reason is reason
 
 
-def test_a_picture_that_cannot_be_read_is_answered(watching: Watching, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_image_that_cannot_be_read_is_answered(watching: Watching, monkeypatch: pytest.MonkeyPatch) -> None:
     """A bad sector or a share that drops is an ERROR of that part, not of the station."""
     read_bytes = Path.read_bytes
 
@@ -389,7 +389,7 @@ def test_what_was_claimed_is_judged_at_the_next_start(tmp_path: Path) -> None:
     assert after.identity.serial == "S1"
     assert after.identity.replayed
     assert isinstance(after, Frame)
-    assert after.image == PICTURE
+    assert after.image == IMAGE
 
 
 def test_what_was_answered_is_put_away_at_the_next_start(tmp_path: Path) -> None:
@@ -407,10 +407,10 @@ def test_what_was_answered_is_put_away_at_the_next_start(tmp_path: Path) -> None
     assert [path.name for path in (again.inbox / DONE).rglob("*.png")] == [f"{arrival.identity.id}--S1.png"]
 
 
-def test_pictures_that_waited_before_the_start_are_for_the_record(tmp_path: Path) -> None:
+def test_images_that_waited_before_the_start_are_for_the_record(tmp_path: Path) -> None:
     """The line went on meanwhile: they are judged, but no PLC may act on them."""
     (tmp_path / "inbox").mkdir()
-    (tmp_path / "inbox" / "old.png").write_bytes(PICTURE)
+    (tmp_path / "inbox" / "old.png").write_bytes(IMAGE)
     with Watching(tmp_path, settle_ms=50) as watching:
         watching.wait_for(1)
         watching.move_in("new.png")
@@ -422,7 +422,7 @@ def test_pictures_that_waited_before_the_start_are_for_the_record(tmp_path: Path
 
 
 def test_a_folder_that_goes_away_and_comes_back(watching: Watching) -> None:
-    """A share that drops is waited for, seen in health, and the next picture is taken again."""
+    """A share that drops is waited for, seen in health, and the next image is taken again."""
     gone = watching.inbox.with_name("gone")
     watching.inbox.rename(gone)
     until(lambda: watching.troubles, "trouble is reported")
@@ -447,11 +447,11 @@ def test_a_folder_made_anew_is_watched_anew(watching: Watching) -> None:
 
     until(lambda: "S1" in watching.serials or watching.openings > 1, "the folder is opened again")
     watching.move_in("S2.png")
-    until(lambda: "S2" in watching.serials, "the picture after it")
+    until(lambda: "S2" in watching.serials, "the image after it")
 
 
 @pytest.mark.parametrize(("after", "openly", "done"), [("move", [], 1), ("delete", [], 0), ("keep", ["S1.png"], 0)])
-def test_a_judged_picture_is_moved_deleted_or_kept(tmp_path: Path, after: str, openly: list[str], done: int) -> None:
+def test_a_judged_image_is_moved_deleted_or_kept(tmp_path: Path, after: str, openly: list[str], done: int) -> None:
     """As the settings say."""
     with Watching(tmp_path, after=after) as watching:
         watching.move_in("S1.png")
@@ -463,7 +463,7 @@ def test_a_judged_picture_is_moved_deleted_or_kept(tmp_path: Path, after: str, o
     assert not list((watching.inbox / CLAIMED).glob("*"))
 
 
-def test_a_kept_picture_is_one_part_over_restarts(tmp_path: Path) -> None:
+def test_a_kept_image_is_one_part_over_restarts(tmp_path: Path) -> None:
     """On a read-only share nothing can be claimed: name, size and time say whether it was judged already."""
     with Watching(tmp_path, after="keep") as first:
         first.move_in("S1.png")
@@ -475,7 +475,7 @@ def test_a_kept_picture_is_one_part_over_restarts(tmp_path: Path) -> None:
     with Watching(tmp_path, after="keep", settle_ms=50) as again:
         (second,) = again.wait_for(1)
         again.answer(second)
-        again.move_in("S1.png", PICTURE + b"changed")
+        again.move_in("S1.png", IMAGE + b"changed")
         again.wait_for(2)
 
     assert second.identity.id == first.arrivals[1].identity.id
@@ -484,7 +484,7 @@ def test_a_kept_picture_is_one_part_over_restarts(tmp_path: Path) -> None:
 
 
 def test_nothing_is_taken_while_nothing_is_wanted(watching: Watching) -> None:
-    """While the queue is full or the station paused, pictures stay where they are safe."""
+    """While the queue is full or the station paused, images stay where they are safe."""
     watching.is_wanted = lambda: False
     watching.move_in("S1.png")
     seen = len(watching.events)
@@ -497,8 +497,8 @@ def test_nothing_is_taken_while_nothing_is_wanted(watching: Watching) -> None:
     assert before == ["S1.png"]
 
 
-def test_two_thousand_pictures_at_once_come_in_order(tmp_path: Path) -> None:
-    """After a long stop a camera empties its buffer: each picture once, oldest first, and without idling between."""
+def test_two_thousand_images_at_once_come_in_order(tmp_path: Path) -> None:
+    """After a long stop a camera empties its buffer: each image once, oldest first, and without idling between."""
     inbox = tmp_path / "inbox"
     inbox.mkdir()
     for number in range(2000):
@@ -553,7 +553,7 @@ def test_printable_is_printable() -> None:
 
 
 def test_subfolders_say_what_they_are_named_for(tmp_path: Path) -> None:
-    """A camera PC that makes a folder for each part and lot needs nothing more; judged pictures keep their place."""
+    """A camera PC that makes a folder for each part and lot needs nothing more; judged images keep their place."""
     with Watching(tmp_path, subfolders=("part", "lot"), settle_ms=50) as watching:
         (watching.inbox / "nut" / "lot--7").mkdir(parents=True)
         watching.move_in("nut/lot--7/S1.png")
@@ -568,7 +568,7 @@ def test_subfolders_say_what_they_are_named_for(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["S1.png", "nut/S1.png"])
-def test_a_picture_in_the_wrong_place_is_answered(tmp_path: Path, name: str) -> None:
+def test_an_image_in_the_wrong_place_is_answered(tmp_path: Path, name: str) -> None:
     """Nobody would ever look at it there: silence is no answer."""
     with Watching(tmp_path, subfolders=("part", "lot"), settle_ms=50) as watching:
         (watching.inbox / "nut").mkdir()
@@ -580,8 +580,8 @@ def test_a_picture_in_the_wrong_place_is_answered(tmp_path: Path, name: str) -> 
     assert "expected part/lot" in arrival.detail
 
 
-def test_a_picture_waits_for_its_sidecar(tmp_path: Path) -> None:
-    """Whichever of the two is written first; the sidecar is put away with the picture."""
+def test_an_image_waits_for_its_sidecar(tmp_path: Path) -> None:
+    """Whichever of the two is written first; the sidecar is put away with the image."""
     with Watching(tmp_path, sidecar_ms=60_000) as watching:
         watching.move_in("S1.png")
         looks = len(watching.events)
@@ -609,7 +609,7 @@ def test_a_sidecar_that_never_comes_is_an_answer(tmp_path: Path) -> None:
 
 
 def test_what_names_a_part_outlives_a_kill(tmp_path: Path) -> None:
-    """Sub-folder, name and sidecar are all there again when the picture is judged after a restart."""
+    """Sub-folder, name and sidecar are all there again when the image is judged after a restart."""
     keys: dict[str, Any] = {"subfolders": ("lot",), "sidecar_ms": 60_000, "settle_ms": 50}
     with Watching(tmp_path, **keys) as first:
         (first.inbox / "L7").mkdir()
@@ -633,38 +633,38 @@ def test_senders_that_write_in_two_steps_get_one_verdict(tmp_path: Path) -> None
     """With the defaults: created and then filled, appended to, written under a temporary name and renamed."""
     with Watching(tmp_path, **DEFAULTS) as watching:
         (watching.inbox / "filled.png").touch()
-        (watching.inbox / "appended.png").write_bytes(PICTURE[:500])
-        (watching.inbox / "tmp_1.png").write_bytes(PICTURE)
+        (watching.inbox / "appended.png").write_bytes(IMAGE[:500])
+        (watching.inbox / "tmp_1.png").write_bytes(IMAGE)
         looks = len(watching.events)
         until(lambda: len(watching.events) > looks + 2, "some looks at the folder")
-        (watching.inbox / "filled.png").write_bytes(PICTURE)
+        (watching.inbox / "filled.png").write_bytes(IMAGE)
         with (watching.inbox / "appended.png").open("ab") as file:
-            file.write(PICTURE[500:])
+            file.write(IMAGE[500:])
         (watching.inbox / "tmp_1.png").rename(watching.inbox / "1.png")
         arrivals = watching.wait_for(3)
         looks = len(watching.events)
         until(lambda: len(watching.events) > looks + 3, "some looks more")
 
     assert sorted(watching.serials) == ["1", "appended", "filled"]
-    assert [one.image == PICTURE for one in arrivals if isinstance(one, Frame)] == [True] * 3
+    assert [one.image == IMAGE for one in arrivals if isinstance(one, Frame)] == [True] * 3
 
 
-def test_a_picture_that_stays_cut_off_is_answered(tmp_path: Path) -> None:
+def test_an_image_that_stays_cut_off_is_answered(tmp_path: Path) -> None:
     """Its sender died: waiting has an end."""
     with Watching(tmp_path, settle_ms=500, unfinished_ms=300) as watching:
-        (watching.inbox / "S1.png").write_bytes(PICTURE[:500])
+        (watching.inbox / "S1.png").write_bytes(IMAGE[:500])
 
         (arrival,) = watching.wait_for(1)
 
     assert isinstance(arrival, Frame)
-    assert arrival.image == PICTURE[:500]
+    assert arrival.image == IMAGE[:500]
 
 
 def test_what_is_passed_over_is_told_and_untold(watching: Watching) -> None:
     """An operator learns of a camera that makes a folder a day; images beside it are judged."""
     day = watching.inbox / "2026-01-31"
     day.mkdir()
-    (day / "a.png").write_bytes(PICTURE)
+    (day / "a.png").write_bytes(IMAGE)
     watching.move_in("S1.png")
     watching.wait_for(1)
     until(lambda: "2026-01-31/a.png" in watching.passed_over, "it is told")
@@ -676,7 +676,7 @@ def test_what_is_passed_over_is_told_and_untold(watching: Watching) -> None:
     assert watching.troubles == []
 
 
-def test_a_picture_that_cannot_be_claimed_is_answered_once_and_named(
+def test_an_image_that_cannot_be_claimed_is_answered_once_and_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One file of another owner, or made immutable, stopped the station for ever."""
@@ -705,7 +705,7 @@ def test_a_picture_that_cannot_be_claimed_is_answered_once_and_named(
     assert watching.troubles == again.troubles == []
 
 
-def test_a_picture_that_is_written_to_while_it_is_read_is_invalid(
+def test_an_image_that_is_written_to_while_it_is_read_is_invalid(
     watching: Watching, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its upper half is one part, its lower half another."""
@@ -726,9 +726,9 @@ def test_a_picture_that_is_written_to_while_it_is_read_is_invalid(
     assert (arrival.reason, arrival.identity.serial) == (Reason.TRUNCATED, "S1")
 
 
-def test_a_kept_picture_that_is_overwritten_from_the_middle_on_is_judged_again(tmp_path: Path) -> None:
+def test_a_kept_image_that_is_overwritten_from_the_middle_on_is_judged_again(tmp_path: Path) -> None:
     """Size and name are what they were."""
-    other = PICTURE[:300] + bytes(len(PICTURE) - 300)
+    other = IMAGE[:300] + bytes(len(IMAGE) - 300)
     with Watching(tmp_path, after="keep", settle_ms=50, unfinished_ms=50) as watching:
         watching.move_in("S1.png")
         watching.wait_for(1)
@@ -756,12 +756,12 @@ def test_what_cannot_be_put_away_is_told_and_stops_nothing(tmp_path: Path) -> No
 
     assert again.serials == ["S2"]
     assert again.troubles == []
-    assert told[0].startswith("judged pictures cannot be put away")
+    assert told[0].startswith("judged images cannot be put away")
 
 
 @pytest.mark.parametrize("sidecar", [b'{"serial": "A1"}\0', b"no JSON"])
-def test_a_sidecar_is_put_away_with_its_picture_whatever_it_says(tmp_path: Path, sidecar: bytes) -> None:
-    """One that is left would be taken for the next picture of that name."""
+def test_a_sidecar_is_put_away_with_its_image_whatever_it_says(tmp_path: Path, sidecar: bytes) -> None:
+    """One that is left would be taken for the next image of that name."""
     with Watching(tmp_path, sidecar_ms=200) as watching:
         watching.move_in("S1.JSON", sidecar)
         watching.move_in("S1.png")
@@ -776,9 +776,7 @@ NAMES = st.binary(min_size=1, max_size=200).filter(
     lambda name: not {b"/", b"\0"} & {name[i : i + 1] for i in range(len(name))}
 )
 TIMES = st.one_of(st.integers(-(2**62), 2**62), st.sampled_from((0, -1, 253_402_300_800, 2**33, 2**55)))
-CONTENTS = st.one_of(
-    st.binary(max_size=300), st.just(PICTURE), st.integers(0, len(PICTURE)).map(lambda end: PICTURE[:end])
-)
+CONTENTS = st.one_of(st.binary(max_size=300), st.just(IMAGE), st.integers(0, len(IMAGE)).map(lambda end: IMAGE[:end]))
 
 
 @settings(max_examples=25, deadline=None)

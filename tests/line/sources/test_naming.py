@@ -1,4 +1,4 @@
-"""What a picture is called is somebody else's word: read by setting, checked before it is used."""
+"""What an image is called is somebody else's word: read by setting, checked before it is used."""
 
 import json
 import unicodedata

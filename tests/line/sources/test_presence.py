@@ -25,7 +25,7 @@ def a_view(middle: float | None, number: int = 0, light: float = 100.0) -> NDArr
 
 
 def taken(presence: Presence, middles: list[float | None]) -> Iterator[tuple[int, Image]]:
-    """Yield when pictures are taken, and which."""
+    """Yield when images are taken, and which."""
     for number, middle in enumerate(middles):
         image = presence.see(a_view(middle, number))
         if image is not None:

@@ -189,8 +189,8 @@ def test_an_address_that_leads_nowhere_is_no_traceback(device: str) -> None:
     [
         ("cut", Reason.TRUNCATED),
         ("cut-without-length", Reason.TRUNCATED),
-        ("holed", Reason.NOT_A_PICTURE),
-        ("page-as-image", Reason.NOT_A_PICTURE),
+        ("holed", Reason.NOT_AN_IMAGE),
+        ("page-as-image", Reason.NOT_AN_IMAGE),
     ],
 )
 def test_a_trigger_whose_image_is_damaged_is_invalid(path: str, reason: Reason) -> None:
@@ -248,7 +248,7 @@ def test_a_trigger_while_the_camera_does_not_answer_is_answered() -> None:
 
     (arrival,) = watching.arrivals
     assert isinstance(arrival, Unreadable)
-    assert arrival.reason is Reason.NO_PICTURE
+    assert arrival.reason is Reason.NO_IMAGE
     assert "404" in watching.troubles()[0]
 
 

@@ -25,9 +25,9 @@ def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Write a minute of a camera that looks at one part."""
     path = tmp_path_factory.mktemp("video") / "camera.avi"
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), FPS, (160, 120))
-    picture = a_part(0)
+    image = a_part(0)
     for _ in range(FPS * _SECONDS):
-        writer.write(picture)
+        writer.write(image)
     writer.release()
     return path
 
@@ -81,7 +81,7 @@ def test_a_trigger_is_acknowledged_and_answered(
 
 
 def test_the_same_number_is_the_same_request(tmp_path: Path, broker: Mosquitto, heard: Subscriber, video: Path) -> None:
-    """A PLC that lost the answer asks again, also after a restart of ours, and is told again: no second picture."""
+    """A PLC that lost the answer asks again, also after a restart of ours, and is told again: no second image."""
     with Bench(tmp_path, broker.port, source=a_camera(video)):
         wait_until_ready(heard)
         heard.send("plc/cmd/trigger", "7")
@@ -96,7 +96,7 @@ def test_the_same_number_is_the_same_request(tmp_path: Path, broker: Mosquitto, 
         bench.now_ns = lambda: time.time_ns() + 61_000_000_000
         heard.send("plc/cmd/trigger", "7")
         answered(heard, 7, 4)
-        until(lambda: len(heard.results) == 2, "a second picture")
+        until(lambda: len(heard.results) == 2, "a second image")
 
     assert codes(heard, 7) == [0, 1, 1, 1, 0, 1]
     assert len({word.seq for word in words(heard, 7)}) == 6
@@ -128,7 +128,7 @@ def test_more_triggers_than_the_station_can_judge_are_answered_at_once(
 def test_what_is_no_number_is_refused(
     tmp_path: Path, broker: Mosquitto, heard: Subscriber, video: Path, payload: str
 ) -> None:
-    """An ERROR word with the reason, no picture, and the next one works."""
+    """An ERROR word with the reason, no image, and the next one works."""
     with Bench(tmp_path, broker.port, source=a_camera(video)):
         wait_until_ready(heard)
         heard.send("plc/cmd/trigger", payload)
@@ -157,7 +157,7 @@ def test_a_trigger_before_the_station_is_ready_is_refused(tmp_path: Path, broker
 def test_an_operator_s_trigger_is_never_taken_for_the_plc_s(
     tmp_path: Path, broker: Mosquitto, heard: Subscriber, video: Path
 ) -> None:
-    """The same number, in a command: the PLC's own trigger still gets a picture of its own part."""
+    """The same number, in a command: the PLC's own trigger still gets an image of its own part."""
     with Bench(tmp_path, broker.port, source=a_camera(video)):
         wait_until_triggers_work(heard)
         heard.send("cmd/trigger", json.dumps({"correlation_id": "5", "by": "me"}))
@@ -196,7 +196,7 @@ def test_a_trigger_that_died_with_the_program_becomes_an_error(
 def test_a_camera_that_dies_answers_its_triggers(
     tmp_path: Path, broker: Mosquitto, heard: Subscriber, video: Path
 ) -> None:
-    """Accepted, and then the cable is pulled: ERROR, no picture, and ready falls."""
+    """Accepted, and then the cable is pulled: ERROR, no image, and ready falls."""
     short = tmp_path / "short.avi"
     _shorten(video, short, frames=FPS)
     with Bench(tmp_path, broker.port, source=a_camera(short, delay_ms=5000), deadline_ms=20_000):
@@ -211,7 +211,7 @@ def test_a_camera_that_dies_answers_its_triggers(
 def test_a_retained_trigger_is_ignored_and_reported(
     tmp_path: Path, broker: Mosquitto, heard: Subscriber, video: Path
 ) -> None:
-    """It would take a picture of whatever lies there at every start."""
+    """It would take an image of whatever lies there at every start."""
     heard.send("plc/cmd/trigger", "8", retain=True)
     with Bench(tmp_path, broker.port, source=a_camera(video)):
         wait_until_ready(heard)

@@ -1,4 +1,4 @@
-"""Several pictures of one part make one verdict, the worst; a view that does not come makes it INVALID."""
+"""Several images of one part make one verdict, the worst; a view that does not come makes it INVALID."""
 
 import time
 from collections import Counter
@@ -39,7 +39,7 @@ class Table:
         self._number = 0
 
     def show(self, serial: str, view: str, **changes: Any) -> list[Accepted]:  # noqa: ANN401 - a test factory
-        """Put a picture on the table as a source does and return what can be judged."""
+        """Put an image on the table as a source does and return what can be judged."""
         self._number += 1
         part = changes.get("part", "washer")
         identity = an_identity(
@@ -48,7 +48,7 @@ class Table:
         return list(self.assembly.add(Accepted(Frame(identity, b""), self.now_ns)))
 
     def joins(self, serial: str, view: str, part: str = "washer") -> str:
-        """Return the arrival that a picture would belong to."""
+        """Return the arrival that an image would belong to."""
         return self.assembly.joins(self.ledger, Names(part=part, serial=serial, view=view))
 
     def close(self) -> None:
@@ -65,13 +65,13 @@ def table(tmp_path: Path) -> Iterator[Table]:
 
 
 def views_of(accepted: Accepted) -> dict[str, Frame | Unreadable]:
-    """Return a part's pictures by view."""
+    """Return a part's images by view."""
     assert isinstance(accepted.arrival, Views)
-    return {picture.identity.view: picture for picture in accepted.arrival.pictures}
+    return {image.identity.view: image for image in accepted.arrival.images}
 
 
 def test_a_part_is_judged_when_all_its_views_are_there(table: Table) -> None:
-    """In any order, mixed with other parts; the answer's id is the first picture's."""
+    """In any order, mixed with other parts; the answer's id is the first image's."""
     assert table.show("S1", "side") == []
     assert table.show("S2", "top") == []
     assert table.show("S1", "back") == []
@@ -91,7 +91,7 @@ def test_a_part_without_views_goes_straight_through(table: Table) -> None:
 
 
 def test_a_missing_view_is_invalid(table: Table) -> None:
-    """The time runs from the first picture; before it is over nothing is said."""
+    """The time runs from the first image; before it is over nothing is said."""
     table.show("S1", "top")
     table.now_ns = 1999 * MS
     early = list(table.assembly.overdue())
@@ -124,7 +124,7 @@ def test_a_view_that_comes_after_its_part_is_no_other_part(table: Table, *, answ
     assert table.assembly.joins(table.ledger, Names(part="washer", serial="S2", view="back")) == ""
 
 
-def test_a_picture_that_cannot_be_placed_is_answered(table: Table) -> None:
+def test_an_image_that_cannot_be_placed_is_answered(table: Table) -> None:
     """Without a serial it belongs to nobody; an unknown view belongs to its part and spoils it."""
     (alone,) = table.show("", "top")
     table.show("S1", "tpo")
@@ -139,7 +139,7 @@ def test_a_picture_that_cannot_be_placed_is_answered(table: Table) -> None:
     assert "known are top, side, back" in wrong.detail
 
 
-def test_a_part_of_which_one_picture_waited_is_for_the_record(table: Table) -> None:
+def test_a_part_of_which_one_image_waited_is_for_the_record(table: Table) -> None:
     """No PLC waits for a part that was there before the start."""
     table.show("S1", "top", replayed=True)
     table.show("S1", "side")
@@ -183,7 +183,7 @@ def test_the_worst_view_decides(reasons: tuple[Reason, ...], worst: Verdict) -> 
     ],
 )
 def test_views_that_cannot_work_are_a_settings_error(source: dict[str, Any], view: list[str], said: str) -> None:
-    """Found before the first part, not at the first missing picture."""
+    """Found before the first part, not at the first missing image."""
     part = {"name": "washer", "bundle": "b", "view": [{"name": name} for name in view]}
     with pytest.raises(ValueError, match=said):
         Settings(station=({"name": "st1", "source": source, "part": [part]},))
@@ -224,7 +224,7 @@ def test_a_station_answers_a_part_with_views_once(broker: Mosquitto, tmp_path: P
         results = heard.wait_for_results(["S1", "S2"])
         drop(bench.inbox, "S1_side.png", png(a_part(0)))
         until(lambda: not list(bench.inbox.rglob(".claimed/*.png")), "the late view is put away")
-        until(lambda: len(list(bench.inbox.rglob(".done/*/*.png"))) == 4, "all pictures are put away")
+        until(lambda: len(list(bench.inbox.rglob(".done/*/*.png"))) == 4, "all images are put away")
 
     assert (results["S2"]["verdict"], results["S2"]["reason"][:5]) == ("NG", "view ")
     assert (results["S1"]["verdict"], results["S1"]["view"]) == ("INVALID", "side")
@@ -251,7 +251,7 @@ def test_a_part_with_views_has_one_answer_over_kills(bundle: Bundle, broker: Mos
                 drop(tmp_path / "inbox", f"{serial}_top.png", png(a_part(1000 + int(serial[1:]))))
                 if int(serial[1:]) % 3:
                     drop(tmp_path / "inbox", f"{serial}_side.png", png(a_part(2000 + int(serial[1:]))))
-            until((tmp_path / "inbox" / ".claimed").exists, "the daemon takes pictures")
+            until((tmp_path / "inbox" / ".claimed").exists, "the daemon takes images")
             wanted = 10 * batch + rng.randrange(1, 6)
             until(lambda wanted=wanted: len(scada.by_serial()) >= wanted, "some answers")
             daemon.kill()

@@ -63,12 +63,12 @@ def test_the_plc_waits_while_the_part_changes(bench: Bench, heard: Subscriber) -
     assert [payload for _, payload in said[1:]] == [b"0", b"1"]
 
 
-def test_the_part_is_bound_when_its_picture_is_accepted(bench: Bench, heard: Subscriber) -> None:
+def test_the_part_is_bound_when_its_image_is_accepted(bench: Bench, heard: Subscriber) -> None:
     """What waits in the queue while the part changes is judged as what it was."""
     bench.hold.clear()
     for serial in ("old-1", "old-2"):
         bench.send(serial)
-        until(lambda: not list(bench.inbox.glob("*.png")), "the picture is claimed")
+        until(lambda: not list(bench.inbox.glob("*.png")), "the image is claimed")
     command = {"correlation_id": "c1", "by": "Maria", "args": {"part": "bracket"}}
     heard.send("cmd/part", json.dumps(command))
     until(lambda: heard.last("plc/ready") == "0", "the changeover has begun")
@@ -159,10 +159,10 @@ def test_the_plc_may_change_the_part(bench: Bench, heard: Subscriber) -> None:
 def test_a_bundle_that_changed_since_the_start_fails_its_self_check(
     bundle: Bundle, broker: Mosquitto, tmp_path: Path
 ) -> None:
-    """The real daemon and a real bundle: a golden picture that is another one, then one that is gone."""
+    """The real daemon and a real bundle: a golden image that is another one, then one that is gone."""
     copy = tmp_path / "washer"
     shutil.copytree(bundle.path, copy)
-    golden = copy / bundle.manifest.golden[0].picture
+    golden = copy / bundle.manifest.golden[0].image
     accepted = golden.read_bytes()
     config = write_settings(tmp_path / "station", bundle=copy, port=broker.port)
     with Subscriber(broker.port) as heard, Daemon(config) as daemon:

@@ -54,20 +54,20 @@ def broker(tmp_path: Path) -> Iterator[Mosquitto]:
 
 def test_every_part_gets_its_verdict(running: Running) -> None:
     """Good parts are OK, scratched ones NG, and what everybody hears says the same."""
-    pictures = {f"e2e-{n}": png(a_part(n, scratched=n % 2 == 1)) for n in range(10)}
-    for serial, content in pictures.items():
+    images = {f"e2e-{n}": png(a_part(n, scratched=n % 2 == 1)) for n in range(10)}
+    for serial, content in images.items():
         drop(running.inbox, f"{serial}.png", content)
 
-    found = running.heard.wait_for_results(pictures)
+    found = running.heard.wait_for_results(images)
 
-    assert [found[serial]["verdict"] for serial in pictures] == ["OK", "NG"] * 5
+    assert [found[serial]["verdict"] for serial in images] == ["OK", "NG"] * 5
     assert all(result["accept"] == (result["verdict"] == "OK") for result in found.values())
     assert all(result["bundle"]["id"] for result in found.values())
     assert not [result for result in found.values() if result["replayed"]]
 
 
 def test_a_scratched_part_is_shown_with_its_blob(running: Running) -> None:
-    """The operator sees where the defect is, and the picture carries the part's id."""
+    """The operator sees where the defect is, and the image carries the part's id."""
     drop(running.inbox, "shown.png", png(a_part(2100, scratched=True)))
 
     result = running.heard.wait_for_results(["shown"])["shown"]

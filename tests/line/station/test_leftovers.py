@@ -11,7 +11,7 @@ from stations import Bench
 
 from edge_inspector.bundle import Bundle
 from edge_inspector.errors import DiskError
-from edge_inspector.line.ledger.high_water import HighWater, Marks
+from edge_inspector.line.ledger.high_water import HighWater, HighWaterMarks
 from edge_inspector.line.ledger.ledger_file import prepare_ledger
 
 GARBAGE = b"\x00\xff no JSON, no database {" * 40
@@ -97,7 +97,7 @@ def test_marks_that_are_none_begin_in_monitor_mode(tmp_path: Path, content: byte
     (tmp_path / "high-water.json").write_bytes(content)
     prepare_ledger(tmp_path / "ledger.db", lambda: "ledger-1", lambda: 1)
 
-    assert HighWater(tmp_path / "high-water.json").read() == Marks(monitor="?")
+    assert HighWater(tmp_path / "high-water.json").read() == HighWaterMarks(monitor="?")
 
 
 @pytest.mark.parametrize(

@@ -70,7 +70,7 @@ def test_a_dead_camera_delays_nobody(tmp_path: Path, broker: Mosquitto, bundle: 
 
 
 def test_a_flood_at_one_station_is_no_wait_at_another(tmp_path: Path, broker: Mosquitto, bundle: Bundle) -> None:
-    """Two hundred pictures lie before one; the few of the other are answered among them, not behind them."""
+    """Two hundred images lie before one; the few of the other are answered among them, not behind them."""
     with a_plant(
         tmp_path, broker.port, {"full": watching("full"), "calm": watching("calm")}, {"washer": bundle.path}
     ) as heard:
@@ -91,7 +91,7 @@ def test_a_flood_at_one_station_is_no_wait_at_another(tmp_path: Path, broker: Mo
 
 
 def test_a_changeover_loads_no_graph(tmp_path: Path, broker: Mosquitto, bundle: Bundle) -> None:
-    """Bundles are warm: all it does is judge the golden pictures of the part that comes; the graphs may be gone."""
+    """Bundles are warm: all it does is judge the golden images of the part that comes; the graphs may be gone."""
     other = a_twin(bundle, tmp_path / "twin", 99)
     parts = {"washer": bundle.path, "bracket": other.path}
     with a_plant(tmp_path, broker.port, {"press": watching("press")}, parts) as heard:

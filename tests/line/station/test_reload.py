@@ -35,14 +35,14 @@ class Camera:
         self.sent: list[str] = []
         self._inbox = inbox
         self._every_s = every_s
-        self._pictures = [png(a_part(n, scratched=n % 3 == 2)) for n in range(3)]
+        self._images = [png(a_part(n, scratched=n % 3 == 2)) for n in range(3)]
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run)
 
     def _run(self) -> None:
         while not self._stop.wait(self._every_s):
             serial = f"S{len(self.sent):04d}"
-            drop(self._inbox, f"{serial}.png", self._pictures[len(self.sent) % 3])
+            drop(self._inbox, f"{serial}.png", self._images[len(self.sent) % 3])
             self.sent.append(serial)
 
     def __enter__(self) -> Self:

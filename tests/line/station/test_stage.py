@@ -17,7 +17,7 @@ from factories import a_frame, a_part, a_recipe, a_result_builder, an_identity, 
 
 from edge_inspector.errors import DiskError
 from edge_inspector.inspection.inspector import Features, Inspector
-from edge_inspector.inspection.model import AnomalyMap, Picture, Reason, Unreadable, Views
+from edge_inspector.inspection.model import AnomalyMap, ModelInput, Reason, Unreadable, Views
 from edge_inspector.line.ledger.ledger import Ledger, open_ledger
 from edge_inspector.line.sources.source import Accepted, Idle, SourceEvent
 from edge_inspector.line.sources.views import Assembly
@@ -59,11 +59,11 @@ class FakeDetector:
     def __init__(self, residual: Residual) -> None:
         self._residual = residual
 
-    def network(self, _picture: Picture) -> Features:
+    def network(self, _image: ModelInput) -> Features:
         """Return nothing worth having."""
         return np.zeros((1, 1, 64, 64), np.float32)
 
-    def residual(self, _picture: Picture, _features: Features) -> AnomalyMap:
+    def residual(self, _image: ModelInput, _features: Features) -> AnomalyMap:
         """Return the test's map."""
         return self._residual()
 
@@ -125,7 +125,7 @@ class Bench:
         )
 
     def put(self, name: str = "a1", *, waited_ns: int = 0) -> None:
-        """Take a good part's picture in."""
+        """Take a good part's image in."""
         frame = a_frame(png(a_part(0)), id=name)
         self.take(Accepted(frame, time.monotonic_ns() - waited_ns))
 
@@ -140,7 +140,7 @@ class Bench:
         return self.said
 
     def wait_until_let_go(self, name: str) -> None:
-        """Return when the picture was put away."""
+        """Return when the image was put away."""
         until(lambda: name in self.let_go, f"{name} is put away")
 
     def faults(self) -> list[Fault]:
@@ -197,7 +197,7 @@ def test_whatever_the_detector_does_is_an_answer(bench: Bench, residual: Residua
     assert second.result.verdict == "OK"
 
 
-def test_the_picture_is_let_go_only_after_the_commit(bench: Bench) -> None:
+def test_the_image_is_let_go_only_after_the_commit(bench: Bench) -> None:
     """Killed in between, the part is judged again under its id; the other way round it would be lost."""
     answered: list[bool] = []
 
@@ -227,7 +227,7 @@ def test_a_part_that_cannot_be_judged_is_an_error(bench: Bench, line: PartLine |
 
 
 def test_what_could_not_be_read_keeps_its_reason(bench: Bench) -> None:
-    """The source knows best why there is no picture."""
+    """The source knows best why there is no image."""
     unreadable = Unreadable(an_identity(), Reason.NOT_A_FILE, "a folder, link or device, no file")
     with bench.at_work(bench.answering()):
         bench.take(Accepted(unreadable, time.monotonic_ns()))
@@ -287,7 +287,7 @@ def test_a_part_that_waited_too_long_is_for_the_record(bench: Bench) -> None:
 
 
 def test_a_part_that_killed_the_program_is_not_looked_at_again(bench: Bench) -> None:
-    """A picture that brings the program down would bring it down for ever; it is ERROR, the others are judged."""
+    """An image that brings the program down would bring it down for ever; it is ERROR, the others are judged."""
     with bench.open_ledger() as ledger:
         ledger.begin_attempt("bad")
     with bench.at_work(bench.answering()):
@@ -352,7 +352,7 @@ def test_a_full_disk_stops_judging_and_loses_nothing(bench: Bench) -> None:
     assert not answered.live
 
 
-def test_a_picture_that_cannot_be_put_away_is_reported(bench: Bench) -> None:
+def test_an_image_that_cannot_be_put_away_is_reported(bench: Bench) -> None:
     """The answer stands; somebody must look at the folder."""
 
     def refuse(_name: str) -> None:
@@ -379,7 +379,7 @@ def test_a_picture_that_cannot_be_put_away_is_reported(bench: Bench) -> None:
     ],
 )
 def test_thumbnails_are_made_as_the_settings_say(bench: Bench, thumbs: str, residual: Residual, shown: bool) -> None:  # noqa: FBT001
-    """A slow network may want pictures of rejected parts only."""
+    """A slow network may want images of rejected parts only."""
     bench.residual = residual
     with bench.at_work(bench.answering(thumbs=thumbs)):
         bench.put()
@@ -390,7 +390,7 @@ def test_thumbnails_are_made_as_the_settings_say(bench: Bench, thumbs: str, resi
 
 
 class Camera:
-    """A source that cannot wait and gives pictures as fast as it can."""
+    """A source that cannot wait and gives images as fast as it can."""
 
     can_wait = False
 
@@ -406,7 +406,7 @@ class Camera:
 
 
 def test_a_camera_that_finds_the_queue_full_gets_its_error_at_once(bench: Bench) -> None:
-    """The next part is in front of the camera already: each picture too many is an ERROR, not silence."""
+    """The next part is in front of the camera already: each image too many is an ERROR, not silence."""
     accepted = [Accepted(a_frame(id=f"a{number}"), time.monotonic_ns()) for number in range(20)]
     intake = Intake(
         source=Camera(*accepted),
@@ -430,9 +430,9 @@ def test_each_view_is_judged_by_its_own_bundle(bench: Bench) -> None:
     """Top is good; side's bundle is not ready: one answer, ERROR, and it says which view."""
     bench.parts["washer"] = replace(bench.parts["washer"], views={"side": PartLine(None, None, "side differs")})
     identity = an_identity(id="a1", view="")
-    pictures = tuple(a_frame(png(a_part(0)), id="a1", view=view) for view in ("top", "side"))
+    images = tuple(a_frame(png(a_part(0)), id="a1", view=view) for view in ("top", "side"))
     with bench.at_work(bench.answering()):
-        bench.take(Accepted(Views(identity, pictures), time.monotonic_ns()))
+        bench.take(Accepted(Views(identity, images), time.monotonic_ns()))
         (answered,) = bench.wait_for(1)
         bench.wait_until_let_go("a1")
     result = answered.result
@@ -444,7 +444,7 @@ def test_each_view_is_judged_by_its_own_bundle(bench: Bench) -> None:
 
 
 class Held:
-    """A source that cannot keep pictures, and gives what a test wants."""
+    """A source that cannot keep images, and gives what a test wants."""
 
     can_wait = False
 
@@ -452,7 +452,7 @@ class Held:
         self._accepted = accepted
 
     def events(self, _wanted: Callable[[], bool]) -> Generator[SourceEvent]:
-        """Yield the test's pictures, then nothing."""
+        """Yield the test's images, then nothing."""
         yield from self._accepted
         while True:
             yield Idle()
@@ -463,7 +463,7 @@ class Held:
 
 
 def an_intake(bench: Bench, *accepted: Accepted) -> Intake:
-    """Return the loop that takes a camera's pictures in."""
+    """Return the loop that takes a camera's images in."""
     camera, paused = Held(*accepted), threading.Event()
     worker = bench.worker("intake")
     assembly = Assembly({}, SECOND, time.monotonic_ns)
@@ -472,7 +472,7 @@ def an_intake(bench: Bench, *accepted: Accepted) -> Intake:
     )
 
 
-def test_a_camera_s_pictures_that_waited_when_the_program_died_are_answered(bench: Bench) -> None:
+def test_a_camera_s_images_that_waited_when_the_program_died_are_answered(bench: Bench) -> None:
     """They are gone with it, so ERROR: the one that was being judged may have killed it, the others only waited."""
     frames = [a_frame(png(a_part(0)), id=name, serial=name) for name in ("a1", "a2")]
     with bench.at_work(an_intake(bench, *(Accepted(frame, 0) for frame in frames))):
@@ -484,7 +484,7 @@ def test_a_camera_s_pictures_that_waited_when_the_program_died_are_answered(benc
     with bench.at_work(an_intake(bench)):
         answered = bench.wait_for(2)
     with bench.open_ledger() as ledger:
-        left = ledger.open_pictures(), ledger.open_attempts()
+        left = ledger.open_images(), ledger.open_attempts()
 
     found = {one.result.serial: (one.result.reason_code, one.result.replayed, one.live) for one in answered}
     assert found == {
@@ -494,18 +494,18 @@ def test_a_camera_s_pictures_that_waited_when_the_program_died_are_answered(benc
     assert left == ((), frozenset())
 
 
-def test_a_camera_s_picture_that_was_answered_is_forgotten(bench: Bench) -> None:
+def test_a_camera_s_image_that_was_answered_is_forgotten(bench: Bench) -> None:
     """The next start has nothing to answer."""
     accepted = Accepted(a_frame(png(a_part(0)), id="a1"), time.monotonic_ns())
     with bench.at_work(an_intake(bench, accepted), bench.answering()):
         bench.wait_for(1)
 
     with bench.open_ledger() as ledger:
-        assert ledger.open_pictures() == ()
+        assert ledger.open_images() == ()
 
 
 def test_a_result_says_what_it_was_made_with(bench: Bench) -> None:
-    """The digest of the very picture, beside those of recipe, settings and program."""
+    """The digest of the very image, beside those of recipe, settings and program."""
     content = png(a_part(0))
     bench.parts["washer"] = replace(bench.parts["washer"], trace=Trace(recipe="r", settings="s", software="1+2"))
     with bench.at_work(bench.answering()):

@@ -127,7 +127,7 @@ def test_one_station_runs_while_the_other_has_no_bundle(
 def test_a_trigger_to_the_station_without_a_bundle_is_rejected(
     bundle: Bundle, broker: Mosquitto, tmp_path: Path
 ) -> None:
-    """A PLC that asks all the same gets an answer, and no picture is taken."""
+    """A PLC that asks all the same gets an answer, and no image is taken."""
     config = write_two(tmp_path, bundle.path, tmp_path / "nothing", broker.port)
     text = config.read_text()
     folder = 'kind = "folder"\npath = "other"'

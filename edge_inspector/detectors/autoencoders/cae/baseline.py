@@ -9,7 +9,7 @@ SIZES = Sizes(squares=(256,))
 _CODE = 64
 _FILTERS = (32, 32, 64, 64, 128, 128)
 _SIDE = 4
-"""Of the picture after six halvings."""
+"""Of the image after six halvings."""
 
 
 def build(channels: int, _height: int, _width: int) -> nn.Sequential:
