@@ -72,7 +72,7 @@ class Talkers:
     def judge(self, ledger: Ledger, number: int, thumb: bytes) -> None:
         """Commit and announce the answer to a part, as a daemon does."""
         build = a_result_builder(id=f"{self.name}-{number}", station=self.name, captured_ns=time.time_ns())
-        result = ledger.record(build, thumb)
+        result = ledger.results.record(build, thumb)
         assert result is not None
         answered = Answered(result, thumb, live=True)
         self.inboxes["plc"].put(answered)

@@ -164,14 +164,14 @@ LINES = (
     Line(
         "an attempt is noted before the image is judged",
         "line/station/stage.py",
-        "                    ledger.begin_attempt(identity.id)\n",
+        "                    ledger.attempts.begin(identity.id)\n",
         "",
         ("tests/line/station/test_stage.py", _SIMULATION),
     ),
     Line(
         "a trigger is committed before the exposure",
         "line/sources/triggers.py",
-        "        ledger.accept_trigger(trigger.id, trigger.trigger_id, trigger.part)\n",
+        "        ledger.triggers.accept(trigger.id, trigger.trigger_id, trigger.part)\n",
         "",
         (_SIMULATION,),
     ),
@@ -220,7 +220,7 @@ LINES = (
     Line(
         "late is an ERROR at the deadline",
         "line/station/stage.py",
-        "not (identity.replayed or identity.trigger_id) and identity.id in ledger.open_attempts()",
+        "not (identity.replayed or identity.trigger_id) and identity.id in ledger.attempts.begun()",
         "not (identity.replayed or identity.trigger_id) and not identity.id",
         ("tests/line/station/test_stage.py::test_a_detector_that_hangs_is_late_and_its_answer_too_late",),
     ),

@@ -154,7 +154,7 @@ def _measure(
             if evidence is None:
                 raise DataError(f"an image cannot be judged: {inspection.judgement.detail}")
             (jpeg, *_), laps["thumbnail"] = _timed(partial(thumbnail, evidence.image, blobs, "bench", _THUMB_BYTES))
-            result, laps["commit"] = _timed(partial(ledger.record, _builder(number), jpeg))
+            result, laps["commit"] = _timed(partial(ledger.results.record, _builder(number), jpeg))
             if result is None:
                 raise DataError("the ledger took nothing")
             _, laps["encode"] = _timed(result.model_dump_json)

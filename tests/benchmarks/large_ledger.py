@@ -94,9 +94,9 @@ def commits(*ledgers: Ledger) -> list[list[float]]:
     for _ in range(COMMITS + 50):
         for place, ledger in enumerate(ledgers):
             number, start = next(numbers), time.perf_counter()
-            ledger.record(lambda id_, seq, now, number=number: result(number, id_, seq, now), b"x" * 12_000)  # type: ignore[misc]
+            ledger.results.record(lambda id_, seq, now, number=number: result(number, id_, seq, now), b"x" * 12_000)  # type: ignore[misc]
             times[place].append(1000 * (time.perf_counter() - start))
-            ledger.move_cursor(ledger.newest())
+            ledger.outbox.move_cursor(ledger.outbox.newest())
     return [one[50:] for one in times]
 
 

@@ -120,7 +120,7 @@ def test_a_commit(benchmark: BenchmarkFixture, tmp_path: Path) -> None:
         )
 
     with open_ledger(tmp_path / "ledger.db", lambda: "ledger-1", time.time_ns) as ledger:
-        assert benchmark(lambda: ledger.record(result, None)) is not None
+        assert benchmark(lambda: ledger.results.record(result, None)) is not None
 
 
 @pytest.mark.benchmark(group="thumbnail")

@@ -232,7 +232,7 @@ class _Story:
         scheduler = self.scheduler
         environment = station.Environment(
             scheduler.wall, lambda: scheduler.now, self._new_id, Random(self.rng.random())
-        )  # noqa: S311
+        )
         one = self._settings.station[0]
         lines = {"washer": PartLine(SimInspector(scheduler), None)}  # type: ignore[arg-type]
         running = station.Station(

@@ -123,7 +123,7 @@ class _Numbers:
 
     def take(self) -> int:
         if self._next == self._end:
-            self._next = self._ledger.reserve_plc_numbers()
+            self._next = self._ledger.state.reserve_plc_numbers()
             self._end = self._next + 1000
         number = next_seq(self._next)
         self._next += 1
@@ -194,7 +194,7 @@ class _Session:
     def _answer(self, result: Result) -> None:
         verdict, _ = self._allowed(result)
         self._say_word(self._word_of(result))
-        counters: Counters = self._ledger.counters(0.0)
+        counters: Counters = self._ledger.counters.since_reset(0.0)
         self._say("verdict", verdict)
         self._say("score", f"{result.score or 0:.3f}")
         self._say("defects", str(len(result.blobs)))
@@ -219,7 +219,7 @@ class _Session:
         text = _text_of(message.payload[:_MAX_WISH])
         status = "rejected" if message.retained else "accepted"
         try:
-            self._ledger.record_command(f"plc/{request}"[:64], "plc", status, text)
+            self._ledger.audit.record(f"plc/{request}"[:64], "plc", status, text)
             if message.retained:
                 self._report(
                     "retained_command", f"a retained plc/cmd/{request[:64]} was ignored: send it without retain"
@@ -252,7 +252,7 @@ class _Session:
             self._refuse(text)
             return
         repeated = self._plc.triggers.repeated(self._ledger, str(number))
-        before = self._ledger.payload_of(repeated.id) if repeated else None
+        before = self._ledger.results.payload_of(repeated.id) if repeated else None
         if before is not None:
             self._say_word(self._word_of(Result.model_validate_json(before)))
         elif repeated or self._newest.ready.takes_triggers:

@@ -19,7 +19,8 @@ from edge_inspector.line.broker.link import (
     Link,
     links,
 )
-from edge_inspector.line.ledger.ledger import Ledger, LedgerEntry
+from edge_inspector.line.ledger.ledger import Ledger
+from edge_inspector.line.ledger.outbox import LedgerEntry
 from edge_inspector.line.ticks import Fault, Worker, refusal_fault
 from edge_inspector.wire.messages import Result
 from edge_inspector.wire.topics import topic_of
@@ -89,7 +90,7 @@ class Publisher:
 
     def _pass_over(self, ledger: Ledger) -> None:
         try:
-            passed = ledger.pass_over(self.most_waiting)
+            passed = ledger.outbox.pass_over(self.most_waiting)
         except DiskError as error:
             self.worker.reports.put(Fault("delivery", str(error)))
             return
@@ -113,7 +114,7 @@ class _Session:
         self._under_way: deque[_UnderWay] = deque()
         self._again = again
         self._sent_again: set[int] = set()
-        self._saved = self._cursor = self._sent = ledger.cursor()
+        self._saved = self._cursor = self._sent = ledger.outbox.cursor()
 
     def run(self) -> None:
         worker = self._publisher.worker
@@ -122,7 +123,7 @@ class _Session:
             worker.tick()
             self._send()
             self._send_again()
-            self._keep(lambda: self._ledger.trim_thumbs(self._publisher.thumb_bytes))
+            self._keep(lambda: self._ledger.outbox.trim_thumbs(self._publisher.thumb_bytes))
             alive = self._hear() and not self._stalled()
             self._settle()
         if alive:
@@ -130,9 +131,9 @@ class _Session:
 
     def _send(self) -> None:
         room = WINDOW - len(self._under_way)
-        if not self._under_way and self._cursor == self._ledger.newest():
+        if not self._under_way and self._cursor == self._ledger.outbox.newest():
             self._publisher.worker.reports.put(Fault("undelivered", "", active=False))
-        for entry in self._ledger.entries_after(self._sent, room) if room else ():
+        for entry in self._ledger.outbox.entries_after(self._sent, room) if room else ():
             self._sent = entry.n
             sent = (self._publish(entry), self._publish_thumb(entry), self._tell_sender(entry.topic, entry.payload))
             mids = {mid for mid in sent if mid is not None}
@@ -198,7 +199,7 @@ class _Session:
         request = self._again.popleft()
         last = min(request.last, request.first + WINDOW - 1)
         topic = topic_of("result")
-        for payload in self._ledger.results_between(request.first, last):
+        for payload in self._ledger.results.between(request.first, last):
             result = Result.model_validate_json(payload).model_copy(update={"replayed": True})
             whole = f"{self._publisher.base}/{topic.name}"
             mid = self._link.publish(whole, result.encode(), topic.qos, retain=topic.retain, name=result.id)
@@ -225,12 +226,12 @@ class _Session:
         """Move the cursor over all lines at the front that were acknowledged."""
         while self._under_way and not self._under_way[0].mids:
             self._cursor = self._under_way.popleft().n
-        if self._cursor != self._saved and self._keep(lambda: self._ledger.move_cursor(self._cursor)):
+        if self._cursor != self._saved and self._keep(lambda: self._ledger.outbox.move_cursor(self._cursor)):
             self._saved = self._cursor
 
     def _bury(self, n: int, topic: str, reason: str) -> None:
         logger.warning("ledger line %d is not sent: %s", n, reason)
-        self._keep(lambda: self._ledger.bury(n, topic, reason))
+        self._keep(lambda: self._ledger.outbox.bury(n, topic, reason))
 
     def _keep(self, write: Callable[[], None]) -> bool:
         """Say whether the disk took it; a full disk must not stop what can still be delivered."""

@@ -111,7 +111,7 @@ class _TriggerState:
 
     def count(self) -> StateValue:
         """Return the counters as they stand in the ledger."""
-        return self._keep(StateValue("counters", self._ledger.counters(self._parts_per_minute()).encode()))
+        return self._keep(StateValue("counters", self._ledger.counters.since_reset(self._parts_per_minute()).encode()))
 
     def catch_up(self) -> None:
         """While there is no connection, keep the newest values only; a command cannot come."""
@@ -220,13 +220,13 @@ class _TriggerState:
     def _turn_shift(self) -> tuple[StateValue, ...]:
         """Return the counters of the shifts that have ended since the last look, also while we were away."""
         now = self._state.now_ns()
-        seen = self._ledger.shift_seen_ns()
+        seen = self._ledger.counters.shift_seen_ns()
         ended = turns_between(seen, now, self._state.shifts, None)
-        if not ended or not self._is_kept(lambda: self._ledger.set_shift(now)):
+        if not ended or not self._is_kept(lambda: self._ledger.counters.set_shift(now)):
             return ()
         values = []
         for turn, following in zip(ended, (*ended[1:], turn_at(now, self._state.shifts, None)), strict=True):
-            counters = self._ledger.shift_counters(turn.start_ns).model_dump(by_alias=True)
+            counters = self._ledger.counters.of_shift(turn.start_ns).model_dump(by_alias=True)
             said = ShiftCounters(**counters, shift=turn.name, until=utc(following.start_ns))
             values.append(self._keep(StateValue(f"counters/shift/{turn.name}", said.encode())))
         return tuple(values)
@@ -250,7 +250,7 @@ class _TriggerState:
     def _say_legacy(self, link: Link, message: object) -> None:
         if self._state.legacy is not None and isinstance(message, Answered):
             turn = turn_at(self._state.now_ns(), self._state.shifts, None)
-            counters = self._ledger.shift_counters(turn.start_ns, self._parts_per_minute())
+            counters = self._ledger.counters.of_shift(turn.start_ns, self._parts_per_minute())
             for name, payload in self._state.legacy.messages(message, counters):
                 link.publish(name, payload, 0, retain=False)
 
@@ -272,7 +272,7 @@ class _TriggerState:
             correlation=message.correlation,
         )
         try:
-            self._ledger.record_command(name, asked.by, status, text)
+            self._ledger.audit.record(name, asked.by, status, text)
             finished = self._carry_out(link, asked) if status == "accepted" else CommandOutcome(asked, status, reason)
         except DiskError as error:
             finished = CommandOutcome(asked, "rejected", str(error))
@@ -291,7 +291,7 @@ class _TriggerState:
         self._answered.append(asked.correlation_id)
         match asked.name:
             case "reset_counters":
-                self._ledger.reset_counters()
+                self._ledger.counters.reset()
                 self._say(link, self.count())
                 return CommandOutcome(asked, "done")
             case "feedback":
@@ -310,7 +310,7 @@ class _TriggerState:
         if not isinstance(arrival_id, str) or not isinstance(agree, bool):
             return CommandOutcome(asked, "rejected", "expected args id (of a result) and agree (true or false)")
         comment = str(asked.args.get("comment", ""))[:1000]
-        if not self._ledger.record_feedback(arrival_id, agree=agree, comment=comment, by=asked.by):
+        if not self._ledger.audit.record_feedback(arrival_id, agree=agree, comment=comment, by=asked.by):
             return CommandOutcome(asked, "rejected", f"no result with id {arrival_id[:64]}")
         return CommandOutcome(asked, "done")
 

@@ -54,13 +54,13 @@ class VerdictHold:
 def standing_of(ledger: Ledger, station: StationSettings, part: str, shift_ns: int, now_ns: int) -> VerdictHold:
     """Return how the active part stands; what cannot be read is not production."""
     try:
-        monitor = ledger.monitor()
-        last = ledger.challenged(part)
+        monitor = ledger.state.monitor()
+        last = ledger.state.challenged(part)
         return VerdictHold(
             monitor if monitor.is_on(now_ns) else PRODUCTION,
             last,
             overdue(last, station, shift_ns, now_ns),
-            ledger.announced_challenge(),
+            ledger.state.announced_challenge(),
         )
     except DiskError:
         return VerdictHold()

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge_inspector.errors import DamagedError, DiskError
-from edge_inspector.line.ledger.ledger import is_damage, open_ledger
+from edge_inspector.line.ledger.connection import is_damage
+from edge_inspector.line.ledger.ledger import open_ledger
 from edge_inspector.line.ledger.reserve import Reserve
 from edge_inspector.line.sources.source import Now
 

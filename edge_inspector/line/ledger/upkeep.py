@@ -98,11 +98,11 @@ class Upkeep:
         before = now - self.settings.keep_days * _DAY_NS if may_age else 0
         rows = self.settings.keep_rows
         try:
-            while not self.worker.stopping() and ledger.retire(before, rows):
+            while not self.worker.stopping() and ledger.outbox.retire(before, rows):
                 self.worker.pause(_BREATH_S)
-            while not self.worker.stopping() and ledger.retire_audit(before, rows):
+            while not self.worker.stopping() and ledger.audit.retire(before, rows):
                 self.worker.pause(_BREATH_S)
-            while may_age and not self.worker.stopping() and ledger.forget_triggers(now - _DAY_NS):
+            while may_age and not self.worker.stopping() and ledger.triggers.retire(now - _DAY_NS):
                 self.worker.pause(_BREATH_S)
         except DiskError as error:
             self.worker.reports.put(Fault("upkeep", str(error)))

@@ -175,7 +175,7 @@ class PoolSource:
         accepted = self._accepted(held)
         identity = accepted.arrival.identity
         talk.unacknowledged.setdefault(identity.id, []).append(held.message.mid)
-        payload = ledger.payload_of(identity.id)
+        payload = ledger.results.payload_of(identity.id)
         if payload is None:
             return accepted
         seq = Result.model_validate_json(payload).seq

@@ -247,4 +247,4 @@ def _plc_seq(settings: Settings, station: StationSettings) -> int:
     if not path.exists():
         return 1
     with open_ledger(path, str, lambda: 0) as ledger:
-        return next_seq(ledger.reserve_plc_numbers())
+        return next_seq(ledger.state.reserve_plc_numbers())

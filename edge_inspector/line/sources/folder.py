@@ -152,7 +152,7 @@ class FolderSource:
         """Yield what an earlier run claimed; what it had answered already is put away."""
         answered = set()
         for claimed in self._claims.left_over():
-            if ledger.is_answered(claimed.arrival_id):
+            if ledger.results.is_answered(claimed.arrival_id):
                 answered.add(claimed.arrival_id)
             else:
                 names = self._names(claimed.name, claimed.path)
@@ -194,7 +194,7 @@ class FolderSource:
             return
         watch.tidied_ns = now
         claimed = {one.arrival_id for one in self._claims.left_over()}
-        answered = frozenset(one for one in claimed if ledger.is_answered(one))
+        answered = frozenset(one for one in claimed if ledger.results.is_answered(one))
         yield NotPutAway(self._put_away(answered & watch.answered))
         watch.answered = answered
         self._put_away_late(watch, now)
@@ -243,7 +243,7 @@ class FolderSource:
             if not self._claims.is_of_one_file(error):
                 raise
             return self._leave(ledger, found, names, watch, _why(error))
-        if joining and ledger.is_answered(joining):
+        if joining and ledger.results.is_answered(joining):
             logger.warning("%s came after its part %s was answered", printable(found.name), joining)
             why = self._put_away((joining,))
             return NotPutAway(why) if why else Idle()
@@ -253,7 +253,7 @@ class FolderSource:
     def _look_at(self, ledger: Ledger, found: Found, names: Names, watch: _Watch) -> SourceEvent:
         """Read an image that stays where it is; one that changed meanwhile is looked at again when it is still."""
         identity = self._kept_identity(found, names, watch)
-        if ledger.is_answered(identity.id):
+        if ledger.results.is_answered(identity.id):
             watch.kept.add(_key(found))
             return Idle()
         path = self._settings.path / found.name
@@ -268,7 +268,7 @@ class FolderSource:
         watch.kept.add(_key(found))
         watch.stuck[_key(found)] = Odd(found.name, f"cannot be taken: {why}")
         identity = self._kept_identity(found, names, watch)
-        if ledger.is_answered(identity.id):
+        if ledger.results.is_answered(identity.id):
             return Idle()
         logger.warning("%s cannot be taken: %s", printable(found.name), why)
         return Accepted(Unreadable(identity, Reason.UNREADABLE, f"cannot be taken: {why}"), self._monotonic_ns())

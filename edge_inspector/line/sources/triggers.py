@@ -53,7 +53,7 @@ class TriggerRouter:
         """Return the request that this one repeats; None when it is a new one."""
         known, at_ns = self.recent.get(trigger_id, (None, 0))
         fresh = known is not None and self.monotonic_ns() - at_ns < SAME_REQUEST_NS
-        before = known if fresh else ledger.recent_trigger(trigger_id, SAME_REQUEST_NS)
+        before = known if fresh else ledger.triggers.recent(trigger_id, SAME_REQUEST_NS)
         return None if before is None else Repeated(before)
 
     def accept(self, ledger: Ledger, trigger_id: str) -> Trigger | Repeated:
@@ -66,7 +66,7 @@ class TriggerRouter:
         if repeated is not None:
             return repeated
         trigger = Trigger(self.new_id(), trigger_id, self.part(), self.monotonic_ns(), self.now_ns())
-        ledger.accept_trigger(trigger.id, trigger.trigger_id, trigger.part)
+        ledger.triggers.accept(trigger.id, trigger.trigger_id, trigger.part)
         self._remember(trigger)
         self.camera(trigger)
         self.deadlines.put(trigger)

@@ -114,7 +114,7 @@ class Assembly:
         closed = self._closed.get((names.part, names.serial))
         if closed is not None:
             return closed.id if names.view in closed.missing else ""
-        payload = ledger.last_answer(names.part, names.serial, _STRAGGLER_NS)
+        payload = ledger.results.last_answer(names.part, names.serial, _STRAGGLER_NS)
         if payload is None:
             return ""
         answer = json.loads(payload)

@@ -113,7 +113,7 @@ class Intake:
 
     def _is_closed(self, ledger: Ledger) -> bool:
         """Say whether all that was accepted is on its way, and nothing more will be."""
-        if not self.closing.is_set() or not self.assembly.is_empty() or ledger.open_triggers():
+        if not self.closing.is_set() or not self.assembly.is_empty() or ledger.triggers.unanswered():
             return False
         with suppress(queue.Full):
             self.arrivals.put(Last(), timeout=0.5)
@@ -121,7 +121,7 @@ class Intake:
         return False
 
     def _answer_open_triggers(self, ledger: Ledger) -> None:
-        for arrival_id, trigger_id, part, accepted_ns in ledger.open_triggers():
+        for arrival_id, trigger_id, part, accepted_ns in ledger.triggers.unanswered():
             trigger = Trigger(arrival_id, trigger_id, part, 0, accepted_ns)
             judgement = Judgement(Reason.RESTARTED, "the program ended before the trigger was answered")
             identity = identity_of(trigger, self.station, replayed=True)
@@ -129,8 +129,8 @@ class Intake:
 
     def _answer_open_images(self, ledger: Ledger) -> None:
         """Answer the images that waited in memory when the program ended: they are gone with it."""
-        died_with = ledger.open_attempts()
-        for identity in ledger.open_images():
+        died_with = ledger.attempts.begun()
+        for identity in ledger.attempts.held():
             crashed = identity.id in died_with
             judgement = (
                 Judgement(Reason.CRASHED, "the program ended while it judged this image")
@@ -169,9 +169,9 @@ class Intake:
         by_itself = not (identity.replayed or identity.trigger_id)
         while not self.worker.stopping():
             try:
-                announced = by_itself and bool(ledger.announced_challenge())
+                announced = by_itself and bool(ledger.state.announced_challenge())
                 if announced or self.is_marked(identity.serial):
-                    ledger.take_challenge(identity.id)
+                    ledger.state.take_challenge(identity.id)
             except DiskError as error:
                 self.worker.reports.put(ledger_fault(error))
                 self.worker.pause(_RETRY_S)
@@ -181,7 +181,7 @@ class Intake:
     def _note(self, ledger: Ledger, identity: Identity) -> None:
         """Note an image that is nowhere but in memory; the answer itself waits for the disk, this does not."""
         try:
-            ledger.accept_image(identity)
+            ledger.attempts.hold(identity)
         except DiskError as error:
             self.worker.reports.put(ledger_fault(error))
 
@@ -212,7 +212,7 @@ def answer_without_image(
 
     while not worker.stopping():
         try:
-            result = ledger.record(build, None)
+            result = ledger.results.record(build, None)
         except DiskError as error:
             worker.reports.put(ledger_fault(error))
             worker.pause(_RETRY_S)
@@ -262,7 +262,7 @@ class Answering:
     def run(self) -> None:
         """Answer until stopped."""
         with self.open_ledger() as ledger:
-            died_with = ledger.open_attempts()
+            died_with = ledger.attempts.begun()
             while not self.worker.stopping():
                 self.worker.tick()
                 self._renew()
@@ -307,8 +307,8 @@ class Answering:
         identity = accepted.arrival.identity
         while not self.worker.stopping():
             try:
-                if not ledger.is_answered(identity.id):
-                    ledger.begin_attempt(identity.id)
+                if not ledger.results.is_answered(identity.id):
+                    ledger.attempts.begin(identity.id)
                     self._judge_and_record(ledger, self._in_time(accepted), died_with)
                 self.worker.reports.put(Fault("ledger", "", active=False))
                 break
@@ -352,7 +352,7 @@ class Answering:
                 trace=trace,
             )
 
-        result = ledger.record(build, looked.thumb)
+        result = ledger.results.record(build, looked.thumb)
         if result is None:
             logger.warning("%s: answered after its deadline; the first answer stands", identity.id)
             return
@@ -475,10 +475,10 @@ class Deadlines:
         """Whether ERROR is owed: for a trigger always, for an image that came by itself only once it is looked at."""
         match accepted:
             case Trigger(id=arrival_id):
-                return not ledger.is_answered(arrival_id)
+                return not ledger.results.is_answered(arrival_id)
             case Accepted(arrival=arrival):
                 identity = arrival.identity
-                return not (identity.replayed or identity.trigger_id) and identity.id in ledger.open_attempts()
+                return not (identity.replayed or identity.trigger_id) and identity.id in ledger.attempts.begun()
             case _:
                 assert_never(accepted)
 

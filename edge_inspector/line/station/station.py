@@ -111,7 +111,7 @@ class Station:
         self._camera: queue.SimpleQueue[CameraNews] = queue.SimpleQueue()
         self._checks: queue.SimpleQueue[GoldenCheck] = queue.SimpleQueue()
         with self._open_ledger() as ledger:
-            kept = ledger.active_part()
+            kept = ledger.state.active_part()
         self._active_part = kept if kept in parts else station.part[0].name
         self._for_intake, self._for_state, self._for_plc, self._for_reload = (
             ActivePart(self._active_part) for _ in range(4)

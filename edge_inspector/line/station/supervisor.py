@@ -244,7 +244,7 @@ class Supervisor:
     def _remember_drift(self) -> None:
         """Take up the charts where an earlier run left them."""
         try:
-            for payload in self._channels.ledger.last_results(2 * SUBGROUP):
+            for payload in self._channels.ledger.results.newest(2 * SUBGROUP):
                 self._control_charts.take(Result.model_validate_json(payload))
         except DiskError as error:
             logger.warning("the control charts begin anew: %s", error)
@@ -312,15 +312,15 @@ class Supervisor:
 
     def _audit(self, command: str, by: str, status: str, payload: str) -> None:
         try:
-            self._channels.ledger.record_command(command, by, status, payload)
+            self._channels.ledger.audit.record(command, by, status, payload)
         except DiskError as error:
             self._take(ledger_fault(error))
 
     def _audit_configuration(self, by: str) -> None:
         """Keep what this run begins with or goes on with, where it is not what stood before."""
         try:
-            if self._channels.ledger.last_audited("settings") != self._channels.configuration:
-                self._channels.ledger.record_command("settings", by, "changed", self._channels.configuration)
+            if self._channels.ledger.audit.last("settings") != self._channels.configuration:
+                self._channels.ledger.audit.record("settings", by, "changed", self._channels.configuration)
         except DiskError as error:
             self._take(ledger_fault(error))
 
@@ -365,7 +365,7 @@ class Supervisor:
         if not isinstance(cancel, bool):
             return "rejected", "expected args cancel (true or false), or none"
         try:
-            self._channels.ledger.announce_challenge("" if cancel else asked.by)
+            self._channels.ledger.state.announce_challenge("" if cancel else asked.by)
         except DiskError as error:
             return "rejected", str(error)
         return "done", "" if cancel else "the next part is the challenge"
@@ -373,7 +373,7 @@ class Supervisor:
     def _set_monitor(self, asked: AcceptedCommand) -> tuple[AckStatus, str]:
         try:
             monitor = monitor_for(asked.by, asked.args.get("minutes"), self._channels.now_ns())
-            self._channels.ledger.set_monitor(monitor)
+            self._channels.ledger.state.set_monitor(monitor)
         except (ValueError, DiskError) as error:
             return "rejected", str(error)
         return "done", f"until {utc(monitor.until_ns)}" if monitor.until_ns else ""
@@ -451,7 +451,7 @@ class Supervisor:
         self._verdict_runs.forget()
         forgotten = ""
         try:
-            self._channels.ledger.set_active_part(part)
+            self._channels.ledger.state.set_active_part(part)
         except DiskError as error:
             forgotten = f"part {part} is on, but after a restart it would be {self._active} again: {error}"
         self._take(Fault("changeover", forgotten, active=bool(forgotten)))
@@ -528,7 +528,7 @@ class Supervisor:
     def _say_event(self, alarm: Alarm, since: str, *, active: bool) -> None:
         event = Event(code=alarm.code, severity=alarm.severity, active=active, message=alarm.message, since=since)
         try:
-            self._channels.ledger.record_event(event.encode())
+            self._channels.ledger.results.record_event(event.encode())
         except DiskError as error:
             logger.warning("event %s could not be recorded: %s", alarm.code, error)  # the alarm itself is published
         self._channels.inboxes["results"].put(NewResults())
@@ -540,7 +540,7 @@ class Supervisor:
         self._channels.inboxes["state"].put(StateValue(name, payload))
 
     def _health(self, now: int) -> Health:
-        backlog = self._channels.ledger.backlog()
+        backlog = self._channels.ledger.outbox.backlog()
         oldest_s = 0.0 if backlog.oldest_ns is None else max(0.0, (self._channels.now_ns() - backlog.oldest_ns) / 1e9)
         source = self._health_state.source
         return Health(

@@ -91,8 +91,8 @@ def test_resend_repeats_results_as_replayed(bench: Bench, heard: Subscriber) -> 
     """SCADA that found a gap asks for it; nothing else in the results changes, and the cursor stays where it was."""
     before = list(heard.results)
     with bench.opens() as ledger:
-        until(lambda: ledger.cursor() >= 2, "the results are acknowledged")
-        cursor = ledger.cursor()
+        until(lambda: ledger.outbox.cursor() >= 2, "the results are acknowledged")
+        cursor = ledger.outbox.cursor()
     ask(heard, "resend", "again", from_seq=1, to_seq=2)
     until(lambda: len(heard.results) == len(before) + 2, "the results again")
     again = heard.results[len(before) :]
@@ -100,7 +100,7 @@ def test_resend_repeats_results_as_replayed(bench: Bench, heard: Subscriber) -> 
     assert answers_to(heard, "again")[0]["status"] == "accepted"
     assert again == [{**result, "replayed": True} for result in before[:2]]
     with bench.opens() as ledger:
-        assert ledger.cursor() == cursor
+        assert ledger.outbox.cursor() == cursor
     assert heard.last("counters")["total"] == 2
 
 

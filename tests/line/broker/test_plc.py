@@ -109,7 +109,7 @@ def test_what_was_judged_while_the_broker_was_away_is_not_for_the_plc(
         broker.kill()
         bench.send("away")
         with bench.opens() as ledger:
-            until(lambda: ledger.counters(0).total == 1, "it is judged")
+            until(lambda: ledger.counters.since_reset(0).total == 1, "it is judged")
         broker.start()
         with Subscriber(broker.port) as late:
             until(lambda: late.last("plc/ready") == "1", "ready again")

@@ -49,13 +49,13 @@ class Post:
         """Commit results and say so."""
         with self.opens() as ledger:
             for name in names:
-                ledger.record(a_result_builder(id=name, serial=name), thumb)
+                ledger.results.record(a_result_builder(id=name, serial=name), thumb)
         self.inbox.put(NewResults())
 
     def cursor(self) -> int:
         """Return how far the broker has acknowledged."""
         with self.opens() as ledger:
-            return ledger.cursor()
+            return ledger.outbox.cursor()
 
     def drain(self) -> list[Any]:
         """Return what was reported since the last look."""
@@ -185,7 +185,7 @@ def test_an_oversize_message_is_buried_and_does_not_block(tmp_path: Path, broker
     post = Post(tmp_path, broker.port)
     post.record("a")
     with post.opens() as ledger:
-        ledger.record_event(json.dumps({"message": "x" * MAX_PAYLOAD}).encode())
+        ledger.results.record_event(json.dumps({"message": "x" * MAX_PAYLOAD}).encode())
     post.record("b", thumb=bytes(MAX_PAYLOAD + 1))
     with Subscriber(broker.port) as heard, post.at_work():
         until(lambda: post.cursor() == 3, "the cursor is behind it")
@@ -205,7 +205,7 @@ def test_what_is_too_large_for_this_broker_is_not_sent(tmp_path: Path) -> None:
         with Subscriber(broker.port) as heard, post.at_work():
             post.record("a", thumb=bytes(3000))
             with post.opens() as ledger:
-                ledger.record_event(json.dumps({"message": "x" * 3000}).encode())
+                ledger.results.record_event(json.dumps({"message": "x" * 3000}).encode())
             post.record("b")
             until(lambda: post.cursor() == 3, "the cursor is behind it")
             until(lambda: len(heard.results) == 2, "the results")
@@ -225,7 +225,7 @@ def test_what_the_broker_refuses_is_buried(tmp_path: Path) -> None:
         with post.at_work():
             post.record("a")
             with post.opens() as ledger:
-                ledger.record_event(b"{}")
+                ledger.results.record_event(b"{}")
             until(lambda: post.cursor() == 2, "the cursor is behind it")
 
     with post.opens() as ledger:
@@ -240,7 +240,7 @@ def test_thumbnails_that_wait_too_long_make_room(tmp_path: Path, broker: Mosquit
     post.record(*NAMES, thumb=bytes(1000))
     post.thumb_bytes = 100_000
     with post.opens() as ledger:
-        ledger.trim_thumbs(post.thumb_bytes)
+        ledger.outbox.trim_thumbs(post.thumb_bytes)
     with Subscriber(broker.port) as heard, post.at_work():
         until(lambda: post.cursor() == 200, "everything is acknowledged")
         until(lambda: len(heard.results) == 200, "the results")
@@ -389,7 +389,7 @@ def test_a_backlog_that_is_too_long_loses_its_oldest_and_says_so(tmp_path: Path)
             until(lambda: len(heard.results) >= 50, "the rest is heard")
             until(lambda: not any(fault.code == "undelivered" for fault in post.active_faults()), "the alarm ends")
             with post.opens() as ledger:
-                passed_over = ledger.backlog().passed_over
+                passed_over = ledger.outbox.backlog().passed_over
             post.inbox.put(Resend(1, 150))
             until(lambda: len({result["id"] for result in heard.results}) == 200, "all are heard in the end")
 
@@ -405,8 +405,8 @@ def test_a_long_resend_is_complete(tmp_path: Path, broker: Mosquitto) -> None:
     with post.opens() as ledger:
         ledger._db.execute("PRAGMA synchronous=OFF")  # the test's own haste
         for number in range(1500):
-            ledger.record(a_result_builder(id=f"a{number}"), None)
-        ledger.move_cursor(1500)
+            ledger.results.record(a_result_builder(id=f"a{number}"), None)
+        ledger.outbox.move_cursor(1500)
     with Subscriber(broker.port) as heard, post.at_work():
         until(lambda: any(isinstance(report, StageReported) for report in post.drain()), "connected")
         post.inbox.put(Resend(1, 3000))

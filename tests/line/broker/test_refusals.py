@@ -37,8 +37,8 @@ def test_a_refused_topic_is_an_alarm_and_nothing_else(tmp_path: Path, refused: s
         until(lambda: heard.last("alarms")["active"] == ["refused"], "the alarm")
         until(lambda: refused in heard.last("health")["last_error"], "the topic in the health report")
         with bench.opens() as ledger:
-            until(lambda: ledger.backlog().count == 0, "nothing waits for ever")
-            refusals = ledger.backlog().refused
+            until(lambda: ledger.outbox.backlog().count == 0, "nothing waits for ever")
+            refusals = ledger.outbox.backlog().refused
             buried = ledger._db.execute("SELECT topic, reason FROM dead").fetchall()
 
     assert heard.payloads(refused) == []
@@ -56,7 +56,7 @@ def test_everything_refused_is_no_storm(tmp_path: Path) -> None:
     ):
         for number in range(3):
             bench.send(f"S{number}")
-        until(lambda: ledger.counters(0).total == 3, "the parts are judged")
+        until(lambda: ledger.counters.since_reset(0).total == 3, "the parts are judged")
         until(lambda: ledger._db.execute("SELECT count(*) FROM dead").fetchone()[0] >= 4, "dead letters")
         events = ledger._db.execute("SELECT payload FROM entry WHERE topic = 'event'").fetchall()
 
@@ -73,16 +73,16 @@ def test_a_refused_login_does_not_stop_the_inspection(tmp_path: Path, caplog: py
     ):
         for number in range(3):
             bench.send(f"S{number}")
-        until(lambda: ledger.counters(0).total == 3, "the parts are judged")
+        until(lambda: ledger.counters.since_reset(0).total == 3, "the parts are judged")
         until(lambda: len([r for r in caplog.records if "Not authorized" in r.message]) == 3, "three warnings")
         broker.stop()
         broker.extra = OPEN
         with broker, Subscriber(broker.port) as heard:
-            until(lambda: ledger.backlog().count == 0, "the broker has all results")  # before we hear it, maybe
+            until(lambda: ledger.outbox.backlog().count == 0, "the broker has all results")  # before we hear it, maybe
             until(lambda: heard.payloads("last/result"), "the last one, which is retained")
 
         assert json.loads(heard.payloads("last/result")[-1])["seq"] == 3
-        assert ledger.backlog().refused == 0
+        assert ledger.outbox.backlog().refused == 0
 
     said = [record.message for record in caplog.records if "no connection to the broker" in record.message]
     assert len([words for words in said if "Not authorized" in words]) == 3

@@ -256,4 +256,4 @@ def test_the_last_word_is_offline_however_much_is_to_say(tmp_path: Path, broker:
 
 def _count(bench: Bench) -> int:
     with bench.opens() as ledger:
-        return ledger.counters(0).total
+        return ledger.counters.since_reset(0).total

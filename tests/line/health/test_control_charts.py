@@ -151,7 +151,7 @@ def test_an_alarm_outlives_a_restart(tmp_path: Path, heard: Subscriber, bundle: 
         for number in range(SUBGROUP):
             bench.send(f"p{number}", 0.999)
         _wait_for_drift(heard, 0)
-        counters = ledger.counters(0)
+        counters = ledger.counters.since_reset(0)
     before = len(heard.heard)
     with Bench(tmp_path, heard._port, bundles={"washer": bundle}):
         _wait_for_drift(heard, before)

@@ -84,39 +84,39 @@ def test_a_failed_challenge_stands_until_one_passes() -> None:
 
 def test_a_challenge_is_kept_with_its_answer_and_counted_apart(ledger: Ledger) -> None:
     """One commit: what was found, for which part, and not one part more in the counters."""
-    ledger.announce_challenge("Maria")
-    ledger.take_challenge("c1")
-    found = ledger.record(a_result_builder(id="c1", reason=Reason.DEFECT), None)
-    ledger.take_challenge("c2")
-    missed = ledger.record(a_result_builder(id="c2", part="bracket"), None)
-    typical = ledger.record(a_result_builder(id="p1"), None)
-    counters = ledger.counters(0.0)
+    ledger.state.announce_challenge("Maria")
+    ledger.state.take_challenge("c1")
+    found = ledger.results.record(a_result_builder(id="c1", reason=Reason.DEFECT), None)
+    ledger.state.take_challenge("c2")
+    missed = ledger.results.record(a_result_builder(id="c2", part="bracket"), None)
+    typical = ledger.results.record(a_result_builder(id="p1"), None)
+    counters = ledger.counters.since_reset(0.0)
 
-    assert ledger.announced_challenge() == ""
+    assert ledger.state.announced_challenge() == ""
     assert [(r.challenge, r.accept, r.verdict.value) for r in (found, missed, typical) if r] == [
         (True, False, "NG"),
         (True, False, "OK"),
         (False, True, "OK"),
     ]
-    assert ledger.challenged("washer") == Challenged(NOW)
-    assert ledger.challenged("bracket").failed
+    assert ledger.state.challenged("washer") == Challenged(NOW)
+    assert ledger.state.challenged("bracket").failed
     assert (counters.total, counters.ok, counters.ng, counters.challenges) == (1, 1, 0, 2)
     assert counters.yield_ == 1
     assert counters.by_part == {"washer": {"OK": 1}}
-    assert ledger.shift_counters(0).challenges == 2
+    assert ledger.counters.of_shift(0).challenges == 2
 
 
 def test_a_trigger_is_the_announced_part_from_the_moment_it_is_accepted(ledger: Ledger) -> None:
     """Answered late, before the disk took its image in, it counted as production and nobody missed the challenge."""
-    ledger.announce_challenge("Maria")
-    ledger.accept_trigger("t1", "7", "washer")
-    ledger.accept_trigger("t2", "8", "washer")
-    late = ledger.record(a_result_builder(id="t1", trigger_id="7", reason=Reason.LATE), None)
-    typical = ledger.record(a_result_builder(id="t2", trigger_id="8"), None)
+    ledger.state.announce_challenge("Maria")
+    ledger.triggers.accept("t1", "7", "washer")
+    ledger.triggers.accept("t2", "8", "washer")
+    late = ledger.results.record(a_result_builder(id="t1", trigger_id="7", reason=Reason.LATE), None)
+    typical = ledger.results.record(a_result_builder(id="t2", trigger_id="8"), None)
 
     assert [result.challenge for result in (late, typical) if result] == [True, False]
-    assert ledger.challenged("washer").failed
-    assert ledger.announced_challenge() == ""
+    assert ledger.state.challenged("washer").failed
+    assert ledger.state.announced_challenge() == ""
 
 
 @pytest.mark.parametrize("pattern", ["(", ".*", "x?"])

@@ -35,11 +35,11 @@ def path(tmp_path: Path) -> Path:
             reason = Reason.WITHIN_LIMIT if number % 3 else Reason.DEFECT
             serial = "=1+1" if number == 9 else f"SN{number}"
             values = {"id": f"a{number}", "serial": serial, "lot": f"L{number // 5}"}
-            ledger.record(a_result_builder(**values, reason=reason), None)
-        ledger.record_event(b'{"code": "source"}')
-        ledger.record_command("pause", "anna", "done", '{"by": "anna"}')
-        ledger.record_command("changeover", "ben", "done", '{"to": "nut"}')
-        ledger.move_cursor(4)
+            ledger.results.record(a_result_builder(**values, reason=reason), None)
+        ledger.results.record_event(b'{"code": "source"}')
+        ledger.audit.record("pause", "anna", "done", '{"by": "anna"}')
+        ledger.audit.record("changeover", "ben", "done", '{"to": "nut"}')
+        ledger.outbox.move_cursor(4)
     return folder / "ledger.db"
 
 
@@ -117,9 +117,9 @@ def test_a_changed_record_is_seen(path: Path, tampering: str, problem: str) -> N
 def test_retention_does_not_break_the_chain(path: Path) -> None:
     """An anchor takes the place of what was removed; without it the chain is broken."""
     with open_ledger(path, lambda: "", lambda: NOW + 90 * SECOND) as ledger:
-        assert ledger.retire(0, 9) == 2
-        assert ledger.retire_audit(NOW + 80 * SECOND, 1000) == 2
-        ledger.record(a_result_builder(id="new"), None)
+        assert ledger.outbox.retire(0, 9) == 2
+        assert ledger.audit.retire(NOW + 80 * SECOND, 1000) == 2
+        ledger.results.record(a_result_builder(id="new"), None)
     whole = verify(path)
     with closing(sqlite3.connect(path)) as db:
         db.execute("UPDATE anchor SET n = 1 WHERE records = 'entry'")

@@ -34,21 +34,21 @@ def opens(tmp_path: Path) -> Iterator[Opens]:
 
 def entries(ledger: Ledger) -> list[str]:
     """Return the ids in the ledger, oldest first."""
-    return [entry.id for entry in ledger.entries_after(0, 1000)]
+    return [entry.id for entry in ledger.outbox.entries_after(0, 1000)]
 
 
 def test_the_first_answer_stands(opens: Opens) -> None:
     """A part that was answered keeps its verdict, whatever comes later; the later one is kept aside."""
     ledger = opens()
 
-    first = ledger.record(a_result_builder(id="a", reason=Reason.LATE), None)
-    second = ledger.record(a_result_builder(id="a"), b"jpeg")
+    first = ledger.results.record(a_result_builder(id="a", reason=Reason.LATE), None)
+    second = ledger.results.record(a_result_builder(id="a"), b"jpeg")
 
     assert first is not None
     assert second is None
     assert entries(ledger) == ["a"]
-    assert '"ERROR"' in (ledger.payload_of("a") or "")
-    assert ledger.counters(0).total == 1
+    assert '"ERROR"' in (ledger.results.payload_of("a") or "")
+    assert ledger.counters.since_reset(0).total == 1
     assert ledger._db.execute("SELECT id FROM late").fetchall() == [("a",)]
 
 
@@ -56,7 +56,7 @@ def test_a_second_answer_uses_no_number(opens: Opens) -> None:
     """A gap in the numbers means loss, so there is none without loss."""
     ledger = opens()
     for name in ("a", "a", "b"):
-        ledger.record(a_result_builder(id=name), None)
+        ledger.results.record(a_result_builder(id=name), None)
 
     numbers = [row[0] for row in ledger._db.execute("SELECT seq FROM entry ORDER BY n")]
 
@@ -66,19 +66,19 @@ def test_a_second_answer_uses_no_number(opens: Opens) -> None:
 def test_a_result_that_cannot_be_made_leaves_nothing(opens: Opens) -> None:
     """Result, thumbnail, counters and number are one commit: all or nothing."""
     ledger = opens()
-    ledger.begin_attempt("a")
+    ledger.attempts.begin("a")
 
     def explode(_ledger: str, _seq: int, _now_ns: int) -> Result:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        ledger.record(explode, b"jpeg")
+        ledger.results.record(explode, b"jpeg")
 
     assert entries(ledger) == []
-    assert ledger.counters(0).total == 0
-    assert ledger.open_attempts() == {"a"}
+    assert ledger.counters.since_reset(0).total == 0
+    assert ledger.attempts.begun() == {"a"}
 
-    recorded = ledger.record(a_result_builder(id="a"), b"jpeg")
+    recorded = ledger.results.record(a_result_builder(id="a"), b"jpeg")
 
     assert recorded is not None
     assert recorded.seq == 1
@@ -87,16 +87,16 @@ def test_a_result_that_cannot_be_made_leaves_nothing(opens: Opens) -> None:
 def test_a_commit_that_the_disk_refuses_leaves_nothing(opens: Opens) -> None:
     """On a full disk the part has no answer, and gets one when there is room."""
     ledger = opens()
-    ledger.record(a_result_builder(id="a"), None)
+    ledger.results.record(a_result_builder(id="a"), None)
     ledger._db.execute("PRAGMA query_only=ON")
 
     with pytest.raises(DiskError, match="cannot be written"):
-        ledger.record(a_result_builder(id="b"), b"jpeg")
+        ledger.results.record(a_result_builder(id="b"), b"jpeg")
 
     ledger._db.execute("PRAGMA query_only=OFF")
     assert entries(ledger) == ["a"]
 
-    recorded = ledger.record(a_result_builder(id="b"), b"jpeg")
+    recorded = ledger.results.record(a_result_builder(id="b"), b"jpeg")
 
     assert recorded is not None
     assert recorded.seq == 2
@@ -105,19 +105,19 @@ def test_a_commit_that_the_disk_refuses_leaves_nothing(opens: Opens) -> None:
 @pytest.mark.parametrize(
     "use",
     [
-        lambda ledger: ledger.record(a_result_builder(), b"jpeg"),
-        lambda ledger: ledger.record_event(b"{}"),
-        lambda ledger: ledger.record_command("pause", "me", "done", "{}"),
-        lambda ledger: ledger.begin_attempt("a"),
-        lambda ledger: ledger.open_attempts(),
-        lambda ledger: ledger.is_answered("a"),
-        lambda ledger: ledger.move_cursor(0),
-        lambda ledger: ledger.bury(1, "result", "refused"),
-        lambda ledger: ledger.backlog(),
-        lambda ledger: ledger.trim_thumbs(0),
-        lambda ledger: ledger.counters(0.0),
-        lambda ledger: ledger.reset_counters(),
-        lambda ledger: ledger.reserve_plc_numbers(),
+        lambda ledger: ledger.results.record(a_result_builder(), b"jpeg"),
+        lambda ledger: ledger.results.record_event(b"{}"),
+        lambda ledger: ledger.audit.record("pause", "me", "done", "{}"),
+        lambda ledger: ledger.attempts.begin("a"),
+        lambda ledger: ledger.attempts.begun(),
+        lambda ledger: ledger.results.is_answered("a"),
+        lambda ledger: ledger.outbox.move_cursor(0),
+        lambda ledger: ledger.outbox.bury(1, "result", "refused"),
+        lambda ledger: ledger.outbox.backlog(),
+        lambda ledger: ledger.outbox.trim_thumbs(0),
+        lambda ledger: ledger.counters.since_reset(0.0),
+        lambda ledger: ledger.counters.reset(),
+        lambda ledger: ledger.state.reserve_plc_numbers(),
     ],
 )
 def test_every_commit_after_it_is_on_the_disk(opens: Opens, use: Callable[[Ledger], object]) -> None:
@@ -136,7 +136,7 @@ def test_synchronous_stays_full_when_an_attempt_cannot_be_noted(opens: Opens) ->
     ledger._db.execute("PRAGMA query_only=ON")
 
     with pytest.raises(DiskError):
-        ledger.begin_attempt("a")
+        ledger.attempts.begin("a")
 
     assert ledger._db.execute("PRAGMA synchronous").fetchone() == (2,)
 
@@ -144,10 +144,10 @@ def test_synchronous_stays_full_when_an_attempt_cannot_be_noted(opens: Opens) ->
 def test_an_attempt_is_open_until_it_is_answered(opens: Opens) -> None:
     """If the process dies now, the next start knows which image it was."""
     ledger = opens()
-    ledger.begin_attempt("a")
-    ledger.begin_attempt("b")
+    ledger.attempts.begin("a")
+    ledger.attempts.begin("b")
 
-    ledger.record(a_result_builder(id="a"), None)
+    ledger.results.record(a_result_builder(id="a"), None)
 
     assert opens().open_attempts() == {"b"}
 
@@ -158,9 +158,9 @@ def test_the_counters_count_each_verdict(opens: Opens) -> None:
     for name, reason in zip(
         "abcde", [Reason.WITHIN_LIMIT] * 2 + [Reason.DEFECT, Reason.LATE, Reason.EMPTY], strict=True
     ):
-        ledger.record(a_result_builder(id=name, reason=reason, replayed=name == "a"), None)
+        ledger.results.record(a_result_builder(id=name, reason=reason, replayed=name == "a"), None)
 
-    counters = ledger.counters(3.0)
+    counters = ledger.counters.since_reset(3.0)
 
     assert (counters.total, counters.ok, counters.ng, counters.error, counters.invalid) == (5, 2, 1, 1, 1)
     assert counters.replayed == 1
@@ -171,25 +171,25 @@ def test_the_counters_count_each_verdict(opens: Opens) -> None:
 def test_a_reset_forgets_the_counters_only(opens: Opens) -> None:
     """Results stay, and what is not delivered still goes out."""
     ledger = opens()
-    ledger.record(a_result_builder(id="a"), None)
-    before = ledger.counters(0).since
+    ledger.results.record(a_result_builder(id="a"), None)
+    before = ledger.counters.since_reset(0).since
 
-    ledger.reset_counters()
+    ledger.counters.reset()
 
-    assert ledger.counters(0).total == 0
-    assert ledger.counters(0).yield_ is None
-    assert ledger.counters(0).since > before
+    assert ledger.counters.since_reset(0).total == 0
+    assert ledger.counters.since_reset(0).yield_ is None
+    assert ledger.counters.since_reset(0).since > before
     assert entries(ledger) == ["a"]
-    assert ledger.backlog().count == 1
+    assert ledger.outbox.backlog().count == 1
 
 
 def test_the_cursor_outlives_the_connection(opens: Opens) -> None:
     """What the broker has acknowledged is not sent again after a restart, and the rest is."""
     ledger = opens()
     for name in "abc":
-        ledger.record(a_result_builder(id=name), b"jpeg")
+        ledger.results.record(a_result_builder(id=name), b"jpeg")
 
-    ledger.move_cursor(2)
+    ledger.outbox.move_cursor(2)
 
     again = opens()
     assert again.cursor() == 2
@@ -201,11 +201,11 @@ def test_the_cursor_outlives_the_connection(opens: Opens) -> None:
 def test_results_and_events_are_one_stream_in_order(opens: Opens) -> None:
     """An operator reads what happened in the order in which it happened."""
     ledger = opens()
-    ledger.record(a_result_builder(id="a"), None)
-    ledger.record_event(b'{"code": "source"}')
-    ledger.record(a_result_builder(id="b"), None)
+    ledger.results.record(a_result_builder(id="a"), None)
+    ledger.results.record_event(b'{"code": "source"}')
+    ledger.results.record(a_result_builder(id="b"), None)
 
-    stream = [(entry.topic, entry.id) for entry in ledger.entries_after(0, 10)]
+    stream = [(entry.topic, entry.id) for entry in ledger.outbox.entries_after(0, 10)]
 
     assert stream == [("result", "a"), ("event", ""), ("result", "b")]
 
@@ -214,12 +214,12 @@ def test_the_oldest_thumbnails_go_first(opens: Opens) -> None:
     """During a long outage images make room, results never do."""
     ledger = opens()
     for number in range(10):
-        ledger.record(a_result_builder(id=str(number)), bytes(1000))
+        ledger.results.record(a_result_builder(id=str(number)), bytes(1000))
 
-    ledger.trim_thumbs(10_000)
-    untouched = [entry.thumb is not None for entry in ledger.entries_after(0, 100)]
-    ledger.trim_thumbs(5_000)
-    kept = [entry.thumb is not None for entry in ledger.entries_after(0, 100)]
+    ledger.outbox.trim_thumbs(10_000)
+    untouched = [entry.thumb is not None for entry in ledger.outbox.entries_after(0, 100)]
+    ledger.outbox.trim_thumbs(5_000)
+    kept = [entry.thumb is not None for entry in ledger.outbox.entries_after(0, 100)]
 
     assert all(untouched)
     assert 3 <= sum(kept) <= 5
@@ -300,10 +300,10 @@ def test_the_newest_answer_of_a_serial_is_found(opens: Opens) -> None:
     ledger = opens()
     serial = "x'; DROP TABLE entry; --"
     for name in ("a", "b"):
-        ledger.record(a_result_builder(id=name, serial=serial), None)
+        ledger.results.record(a_result_builder(id=name, serial=serial), None)
 
-    assert '"id":"b"' in (ledger.last_answer("washer", serial, 60_000_000_000) or "")
-    assert ledger.last_answer("nut", serial, 60_000_000_000) is None
-    assert ledger.last_answer("washer", "x", 60_000_000_000) is None
-    assert ledger.last_answer("washer", serial, 1_000_000_000) is None
+    assert '"id":"b"' in (ledger.results.last_answer("washer", serial, 60_000_000_000) or "")
+    assert ledger.results.last_answer("nut", serial, 60_000_000_000) is None
+    assert ledger.results.last_answer("washer", "x", 60_000_000_000) is None
+    assert ledger.results.last_answer("washer", serial, 1_000_000_000) is None
     assert entries(ledger) == ["a", "b"]

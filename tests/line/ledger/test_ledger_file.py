@@ -26,9 +26,9 @@ def path(tmp_path: Path) -> Path:
     """Give the file of a ledger with 300 results that was closed in order."""
     with open_ledger(tmp_path / "ledger.db", lambda: "ledger-1", time.time_ns) as ledger:
         for number in range(300):
-            ledger.record(a_result_builder(id=f"a{number}"), None)
-        ledger.reserve_plc_numbers()
-        ledger.set_active_part("nut")
+            ledger.results.record(a_result_builder(id=f"a{number}"), None)
+        ledger.state.reserve_plc_numbers()
+        ledger.state.set_active_part("nut")
     return tmp_path / "ledger.db"
 
 
@@ -72,8 +72,8 @@ def test_a_damaged_ledger_is_set_aside(path: Path, damage: Callable[[Path], None
     prepared = prepare(path)
 
     with open_ledger(path, lambda: "never", time.time_ns) as ledger:
-        recorded = ledger.record(a_result_builder(id="b"), None)
-        numbers, name, part = ledger.reserve_plc_numbers(), ledger.id, ledger.active_part()
+        recorded = ledger.results.record(a_result_builder(id="b"), None)
+        numbers, name, part = ledger.state.reserve_plc_numbers(), ledger.id, ledger.state.active_part()
 
     assert "a new ledger was begun" in prepared.set_aside
     assert list(path.parent.glob("ledger.db.damaged-*"))
@@ -89,7 +89,7 @@ def test_a_ledger_that_is_gone_is_begun_above_its_numbers(path: Path) -> None:
     prepared = prepare(path)
 
     with open_ledger(path, lambda: "never", time.time_ns) as ledger:
-        recorded = ledger.record(a_result_builder(id="b"), None)
+        recorded = ledger.results.record(a_result_builder(id="b"), None)
 
     assert "was gone" in prepared.set_aside
     assert recorded is not None
@@ -102,7 +102,7 @@ def test_a_sound_ledger_is_gone_on_with(path: Path) -> None:
 
     with open_ledger(path, lambda: "never", time.time_ns) as ledger:
         assert ledger.id == "ledger-1"
-        assert ledger.backlog().count == 300
+        assert ledger.outbox.backlog().count == 300
     assert prepared == Prepared(looked_over=True)
 
 

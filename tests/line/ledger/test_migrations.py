@@ -38,10 +38,10 @@ def test_an_older_ledger_is_brought_forward(tmp_path: Path) -> None:
     an_old_ledger(tmp_path / "ledger.db", 5)
 
     with open_ledger(tmp_path / "ledger.db", lambda: "other", time.time_ns) as ledger:
-        recorded = ledger.record(a_result_builder(id="b"), None)
+        recorded = ledger.results.record(a_result_builder(id="b"), None)
         found = ledger._db.execute("SELECT id FROM entry WHERE serial = 'SN3' AND lot = 'L7'").fetchall()
         audited = ledger._db.execute("SELECT command, by FROM audit").fetchall()
-        attempts, cursor, name = ledger.open_attempts(), ledger.cursor(), ledger.id
+        attempts, cursor, name = ledger.attempts.begun(), ledger.outbox.cursor(), ledger.id
 
     assert recorded is not None
     assert (recorded.seq, cursor, name) == (6, 2, "ledger-1")
@@ -65,5 +65,5 @@ def test_a_migration_happens_whole_or_not_at_all(tmp_path: Path, monkeypatch: py
     monkeypatch.undo()
 
     with open_ledger(tmp_path / "ledger.db", lambda: "other", time.time_ns) as ledger:
-        assert ledger.results_between(1, 3)
+        assert ledger.results.between(1, 3)
         assert ledger.id == "ledger-1"

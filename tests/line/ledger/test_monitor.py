@@ -60,11 +60,11 @@ def test_every_answer_is_flagged_and_counted_apart(tmp_path: Path) -> None:
     """Whoever gives it; the end is the ledger's clock."""
     now = [NOW]
     with open_ledger(tmp_path / "ledger.db", lambda: "l1", lambda: now[0]) as ledger:
-        ledger.set_monitor(monitor_for("Maria", 1, NOW))
-        watched = ledger.record(a_result_builder(id="a"), None)
+        ledger.state.set_monitor(monitor_for("Maria", 1, NOW))
+        watched = ledger.results.record(a_result_builder(id="a"), None)
         now[0] += MINUTE
-        typical = ledger.record(a_result_builder(id="b"), None)
-        counters = ledger.counters(0.0)
+        typical = ledger.results.record(a_result_builder(id="b"), None)
+        counters = ledger.counters.since_reset(0.0)
 
     assert watched is not None
     assert typical is not None
@@ -78,7 +78,7 @@ def test_it_outlives_the_ledger(tmp_path: Path, marks: str) -> None:
     """A ledger that is begun after a damaged one goes on in monitor mode; also where nobody knows any more."""
     path = tmp_path / "ledger.db"
     with open_ledger(path, lambda: "l1", lambda: NOW) as ledger:
-        ledger.set_monitor(monitor_for("Maria", 5, NOW))
+        ledger.state.set_monitor(monitor_for("Maria", 5, NOW))
     for file in tmp_path.glob("ledger.db*"):
         file.unlink()
     high_water = tmp_path / "high-water.json"
@@ -87,7 +87,7 @@ def test_it_outlives_the_ledger(tmp_path: Path, marks: str) -> None:
     if marks == "none":
         high_water.unlink()
     with open_ledger(path, lambda: "l2", lambda: NOW) as ledger:
-        found = ledger.monitor()
+        found = ledger.state.monitor()
 
     assert found == {"kept": monitor_for("Maria", 5, NOW), "damaged": UNREADABLE, "none": PRODUCTION}[marks]
 

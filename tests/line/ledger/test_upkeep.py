@@ -29,8 +29,8 @@ NOW = 1_700_000_000_000_000_000
 def fill(ledger: Ledger, parts: int, first: int = 0) -> None:
     """Record so many results, all delivered."""
     for number in range(first, first + parts):
-        ledger.record(a_result_builder(id=f"a{number}"), bytes(20_000))
-    ledger.move_cursor(ledger.newest())
+        ledger.results.record(a_result_builder(id=f"a{number}"), bytes(20_000))
+    ledger.outbox.move_cursor(ledger.outbox.newest())
 
 
 @pytest.fixture
@@ -44,14 +44,14 @@ def test_what_is_too_much_goes_oldest_first(ledger: Ledger, tmp_path: Path) -> N
     """At most so many results stay; the chain of those that stay is unbroken."""
     fill(ledger, 50)
 
-    while ledger.retire(0, 20, most=7):
+    while ledger.outbox.retire(0, 20, most=7):
         pass
 
-    kept = [entry.id for entry in ledger.entries_after(0, 100)]
+    kept = [entry.id for entry in ledger.outbox.entries_after(0, 100)]
     assert kept == [f"a{number}" for number in range(30, 50)]
     assert verify(tmp_path / "ledger.db").problem == ""
     assert verify(tmp_path / "ledger.db").records == 20
-    assert ledger.counters(0).total == 50
+    assert ledger.counters.since_reset(0).total == 50
 
 
 def test_what_is_too_old_goes(tmp_path: Path) -> None:
@@ -61,12 +61,12 @@ def test_what_is_too_old_goes(tmp_path: Path) -> None:
         early.record_command("pause", "anna", "done", "{}")
     with open_ledger(tmp_path / "ledger.db", lambda: "ledger-1", lambda: NOW) as ledger:
         fill(ledger, 5, first=5)
-        ledger.record_command("resume", "anna", "done", "{}")
+        ledger.audit.record("resume", "anna", "done", "{}")
 
-        removed = ledger.retire(NOW - 9 * DAY, 1000), ledger.retire_audit(NOW - 9 * DAY, 1000)
+        removed = ledger.outbox.retire(NOW - 9 * DAY, 1000), ledger.audit.retire(NOW - 9 * DAY, 1000)
 
         assert removed == (5, 1)
-        assert [entry.id for entry in ledger.entries_after(0, 100)] == [f"a{number}" for number in range(5, 10)]
+        assert [entry.id for entry in ledger.outbox.entries_after(0, 100)] == [f"a{number}" for number in range(5, 10)]
         assert ledger._db.execute("SELECT command FROM audit").fetchall() == [("resume",)]
     assert verify(tmp_path / "ledger.db").problem == ""
 
@@ -74,35 +74,35 @@ def test_what_is_too_old_goes(tmp_path: Path) -> None:
 def test_what_waits_for_the_broker_stays(ledger: Ledger) -> None:
     """However old, however much: it goes only after it was delivered or passed over."""
     for number in range(10):
-        ledger.record(a_result_builder(id=f"a{number}"), None)
-    ledger.move_cursor(4)
+        ledger.results.record(a_result_builder(id=f"a{number}"), None)
+    ledger.outbox.move_cursor(4)
 
-    removed = ledger.retire(NOW + DAY, 1)
+    removed = ledger.outbox.retire(NOW + DAY, 1)
 
     assert removed == 4
-    assert ledger.backlog().count == 6
+    assert ledger.outbox.backlog().count == 6
 
 
 def test_a_trigger_goes_with_its_result(ledger: Ledger) -> None:
     """An accepted trigger without a result counts as unanswered and would be answered a second time."""
-    ledger.accept_trigger("a0", "7", "washer")
-    ledger.accept_trigger("a99", "8", "washer")
+    ledger.triggers.accept("a0", "7", "washer")
+    ledger.triggers.accept("a99", "8", "washer")
     fill(ledger, 3)
 
-    ledger.retire(NOW + DAY, 1)
+    ledger.outbox.retire(NOW + DAY, 1)
 
-    assert [row[0] for row in ledger.open_triggers()] == ["a99"]
-    assert ledger.forget_triggers(NOW + DAY) == 0
+    assert [row[0] for row in ledger.triggers.unanswered()] == ["a99"]
+    assert ledger.triggers.retire(NOW + DAY) == 0
 
 
 def test_answered_triggers_are_forgotten_after_a_day(ledger: Ledger) -> None:
     """A PLC numbers its parts for years; only what is not answered must be remembered."""
-    ledger.accept_trigger("a0", "7", "washer")
-    ledger.accept_trigger("a99", "8", "washer")
+    ledger.triggers.accept("a0", "7", "washer")
+    ledger.triggers.accept("a99", "8", "washer")
     fill(ledger, 1)
 
-    assert ledger.forget_triggers(NOW + DAY) == 1
-    assert [row[0] for row in ledger.open_triggers()] == ["a99"]
+    assert ledger.triggers.retire(NOW + DAY) == 1
+    assert [row[0] for row in ledger.triggers.unanswered()] == ["a99"]
 
 
 class Bench:
@@ -159,7 +159,7 @@ def test_rows_are_kept_at_their_limit_while_it_runs(tmp_path: Path) -> None:
         thread = threading.Thread(target=bench.upkeep.run)
         thread.start()
         try:
-            until(lambda: len(ledger.entries_after(0, 2000)) == 1000, "the ledger has 1000 lines")
+            until(lambda: len(ledger.outbox.entries_after(0, 2000)) == 1000, "the ledger has 1000 lines")
         finally:
             bench.stop.set()
             thread.join()
@@ -183,18 +183,18 @@ def test_a_full_disk_takes_the_reserve_first(small_disk: Path) -> None:
     """Whoever fills the disk, the next verdict is committed all the same, without a retry by who asked."""
     assert Reserve(small_disk / "reserve").hold(2_000_000)
     with open_ledger(small_disk / "ledger.db", lambda: "ledger-1", lambda: NOW) as ledger:
-        ledger.record(a_result_builder(id="first"), None)
+        ledger.results.record(a_result_builder(id="first"), None)
         free = shutil.disk_usage(small_disk).free
         (small_disk / "fill").write_bytes(bytes(free))
         count = 0
         while (small_disk / "reserve").exists():
             count += 1
-            assert ledger.record(a_result_builder(id=f"a{count}"), bytes(20_000)) is not None
-        after = [ledger.record(a_result_builder(id=f"b{number}"), None) for number in range(10)]
+            assert ledger.results.record(a_result_builder(id=f"a{count}"), bytes(20_000)) is not None
+        after = [ledger.results.record(a_result_builder(id=f"b{number}"), None) for number in range(10)]
         with pytest.raises(DiskError, match="full"):
             fill(ledger, 10_000, first=1000)
         (small_disk / "fill").unlink()
-        recovered = ledger.record(a_result_builder(id="last"), None)
+        recovered = ledger.results.record(a_result_builder(id="last"), None)
 
     assert all(after)
     assert recovered is not None
@@ -203,10 +203,10 @@ def test_a_full_disk_takes_the_reserve_first(small_disk: Path) -> None:
 
 def test_the_log_beside_the_ledger_stays_small(ledger: Ledger, tmp_path: Path) -> None:
     """The write-ahead log is written back, and shortened after a large commit."""
-    ledger.record(a_result_builder(id="large"), bytes(30_000_000))
+    ledger.results.record(a_result_builder(id="large"), bytes(30_000_000))
     before = (tmp_path / "ledger.db-wal").stat().st_size
     for number in range(3):
-        ledger.record(a_result_builder(id=f"b{number}"), None)
+        ledger.results.record(a_result_builder(id=f"b{number}"), None)
 
     assert before > 30_000_000
     assert (tmp_path / "ledger.db-wal").stat().st_size <= 16_000_000

@@ -153,12 +153,12 @@ def test_the_broker_keeps_what_is_not_judged(
         for number in range(5):
             camera.send(IMAGE, capture=f"c{number}", captured_at=TAKEN)
         with bench.opens() as ledger:
-            until(ledger.open_attempts, "the first is being judged")
+            until(ledger.attempts.begun, "the first is being judged")
         bench._stop.set()
         bench.hold.set()
     with Bench(tmp_path, broker.port, source=SOURCE) as bench, bench.opens() as ledger:
         until(lambda: len({one["id"] for one in heard.results}) == 5, "five results")
-        seqs = [json.loads(payload)["seq"] for payload in ledger.last_results(100)]
+        seqs = [json.loads(payload)["seq"] for payload in ledger.results.newest(100)]
 
     assert {one["id"] for one in heard.results} == {arrival_id(CAMERA, f"c{number}") for number in range(5)}
     assert seqs == [1, 2, 3, 4, 5]

@@ -113,7 +113,7 @@ class Watching:
     def answer_only(self, arrival_id: str) -> None:
         """Commit an answer; the process dies before it lets the image go."""
         with open_ledger(self.ledger_file, lambda: "ledger-1", time.time_ns) as ledger:
-            ledger.record(a_result_builder(id=arrival_id), None)
+            ledger.results.record(a_result_builder(id=arrival_id), None)
 
     def move_in(self, name: str | bytes, content: bytes = IMAGE) -> None:
         """Write beside the folder and rename into it, as a well-behaved camera does."""

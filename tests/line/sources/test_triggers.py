@@ -178,7 +178,7 @@ def test_a_trigger_that_died_with_the_program_becomes_an_error(
     with Bench(tmp_path, broker.port, source=a_camera(video)) as bench:
         wait_until_ready(heard)
     with bench.opens() as ledger:
-        ledger.accept_trigger("lost", "9", "washer")
+        ledger.triggers.accept("lost", "9", "washer")
     with Bench(tmp_path, broker.port, source=a_camera(video)):
         until(lambda: heard.results, "the answer")
         until(lambda: heard.payloads("plc/ready")[-1] == b"1", "ready")

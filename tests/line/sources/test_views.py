@@ -114,7 +114,7 @@ def test_a_view_that_comes_after_its_part_is_no_other_part(table: Table, *, answ
     (part,) = table.assembly.overdue()
     if answered:
         build = a_result_builder(id="a1", serial="S1", view="back", reason=Reason.MISSING_VIEW)
-        table.ledger.record(build, None)
+        table.ledger.results.record(build, None)
         table.assembly = Assembly(VIEWS, 2000 * MS, lambda: table.now_ns)
 
     assert (

@@ -124,7 +124,7 @@ def test_a_part_whose_golden_check_fails_is_not_changed_over_to(bench: Bench, he
     assert "good-1.png" in answers[-1][1]
     assert result["part"] == "washer"
     with bench.opens() as ledger:
-        assert ledger.active_part() in ("", "washer")
+        assert ledger.state.active_part() in ("", "washer")
 
 
 def test_one_changeover_at_a_time(bench: Bench, heard: Subscriber) -> None:

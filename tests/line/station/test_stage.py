@@ -203,7 +203,7 @@ def test_the_image_is_let_go_only_after_the_commit(bench: Bench) -> None:
 
     def let_go(name: str) -> None:
         with bench.open_ledger() as ledger:
-            answered.append(ledger.is_answered(name))
+            answered.append(ledger.results.is_answered(name))
 
     with bench.at_work(bench.answering(done=let_go)):
         bench.put("a1")
@@ -256,8 +256,8 @@ def test_a_detector_that_hangs_is_late_and_its_answer_too_late(bench: Bench) -> 
     assert len(bench.said) == 1
     with bench.open_ledger() as ledger:
         assert ledger._db.execute("SELECT id FROM late").fetchall() == [("a1",)]
-        assert ledger.counters(0).total == 1
-        assert ledger.open_attempts() == frozenset()
+        assert ledger.counters.since_reset(0).total == 1
+        assert ledger.attempts.begun() == frozenset()
 
 
 def test_in_time_there_is_no_error(bench: Bench) -> None:
@@ -289,7 +289,7 @@ def test_a_part_that_waited_too_long_is_for_the_record(bench: Bench) -> None:
 def test_a_part_that_killed_the_program_is_not_looked_at_again(bench: Bench) -> None:
     """An image that brings the program down would bring it down for ever; it is ERROR, the others are judged."""
     with bench.open_ledger() as ledger:
-        ledger.begin_attempt("bad")
+        ledger.attempts.begin("bad")
     with bench.at_work(bench.answering()):
         bench.put("bad")
         bench.put("good")
@@ -298,13 +298,13 @@ def test_a_part_that_killed_the_program_is_not_looked_at_again(bench: Bench) -> 
     assert (bad.result.verdict, bad.result.reason_code) == ("ERROR", Reason.CRASHED.number)
     assert good.result.verdict == "OK"
     with bench.open_ledger() as ledger:
-        assert ledger.open_attempts() == frozenset()
+        assert ledger.attempts.begun() == frozenset()
 
 
 def test_a_part_that_was_answered_is_only_put_away(bench: Bench) -> None:
     """Killed between commit and move, it comes again under its id and is not announced again."""
     with bench.open_ledger() as ledger:
-        ledger.record(a_result_builder(id="a1"), None)
+        ledger.results.record(a_result_builder(id="a1"), None)
     with bench.at_work(bench.answering()):
         bench.put("a1")
         bench.wait_until_let_go("a1")
@@ -478,13 +478,13 @@ def test_a_camera_s_images_that_waited_when_the_program_died_are_answered(bench:
     with bench.at_work(an_intake(bench, *(Accepted(frame, 0) for frame in frames))):
         until(lambda: bench.arrivals.qsize() == 2, "both wait")
         with bench.open_ledger() as ledger:
-            ledger.begin_attempt("a1")
+            ledger.attempts.begin("a1")
     bench.stop.clear()
 
     with bench.at_work(an_intake(bench)):
         answered = bench.wait_for(2)
     with bench.open_ledger() as ledger:
-        left = ledger.open_images(), ledger.open_attempts()
+        left = ledger.attempts.held(), ledger.attempts.begun()
 
     found = {one.result.serial: (one.result.reason_code, one.result.replayed, one.live) for one in answered}
     assert found == {
@@ -501,7 +501,7 @@ def test_a_camera_s_image_that_was_answered_is_forgotten(bench: Bench) -> None:
         bench.wait_for(1)
 
     with bench.open_ledger() as ledger:
-        assert ledger.open_images() == ()
+        assert ledger.attempts.held() == ()
 
 
 def test_a_result_says_what_it_was_made_with(bench: Bench) -> None:
