@@ -68,7 +68,7 @@ class Gate:
 
         Args:
             seen: as the camera gave it, at the detector's size, uint8 grey or blue-green-red.
-            image: what the detector looks at.
+            model_input: what the detector looks at.
         """
         grey = as_grey(seen)
         mean, spread = cv2.meanStdDev(grey)

@@ -230,9 +230,8 @@ class _Story:
 
     def _main(self) -> None:
         scheduler = self.scheduler
-        environment = station.Environment(
-            scheduler.wall, lambda: scheduler.now, self._new_id, Random(self.rng.random())
-        )
+        rng = Random(self.rng.random())  # noqa: S311 - for the waits between attempts
+        environment = station.Environment(scheduler.wall, lambda: scheduler.now, self._new_id, rng)
         one = self._settings.station[0]
         lines = {"washer": PartLine(SimInspector(scheduler), None)}  # type: ignore[arg-type]
         running = station.Station(

@@ -45,6 +45,6 @@ def refuse_copies(clean: Images, synthetic: Images, reconstructions: torch.Tenso
     left = np.abs(restored - synthetic)[defective].mean() / contrast[defective].mean()
     if left < COPIED:
         raise DataError(
-            f"the network copies what it is shown: it restores synthetic defects to within {left:.1%} of their contrast, "
-            "so it would see none. Train shorter, or take a kind with a smaller code"
+            f"the network copies what it is shown: it restores synthetic defects to within {left:.1%} of their "
+            "contrast, so it would see none. Train shorter, or take a kind with a smaller code"
         )

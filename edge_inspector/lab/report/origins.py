@@ -103,8 +103,8 @@ def training_section(bundle: Bundle) -> Markup:
     ]
     return section(
         "Training",
-        "The weights that are kept are those that find synthetic defects best, not those of the lowest loss. Where there "
-        "is a second, dashed line, it is of images that did not train.",
+        "The weights that are kept are those that find synthetic defects best, not those of the lowest loss. Where "
+        "there is a second, dashed line, it is of images that did not train.",
         tag("div", *charts, class_="charts"),
     )
 

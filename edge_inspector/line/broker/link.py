@@ -236,8 +236,8 @@ class Link:
 def links(dial: ConnectionOptions, worker: Worker, rng: Random, while_away: Callable[[], object]) -> Generator[Link]:
     """Yield one connected link after another until the worker is stopped, waiting longer and longer between failures.
 
-    The consumer works with a link until its inbox says `ConnectionLost`, then asks for the next. `while_away` empties the inbox
-    between attempts, so that a long outage does not fill the memory.
+    The consumer works with a link until its inbox says `ConnectionLost`, then asks for the next. `while_away` empties
+    the inbox between attempts, so that a long outage does not fill the memory.
     """
     wait = _FIRST_WAIT_S
     why = ""

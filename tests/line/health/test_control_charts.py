@@ -55,7 +55,7 @@ def test_one_false_alarm_a_month_at_the_stations_rate(parts_per_hour: int) -> No
 
 @pytest.mark.parametrize(("count", "shift"), [(30, 1.3), (60, 1.0), (100, 0.9)])
 def test_a_shift_is_found_within_an_hour(count: int, shift: float) -> None:
-    """Of so many deviations, at 600 parts an hour (twelve subgroups); nineteen times of twenty, whatever was trained."""
+    """Of so many deviations, at 600 parts an hour (twelve subgroups); nineteen times of twenty, whatever trained it."""
     rng = np.random.default_rng(3)
     limit = set_limit(count, SUBGROUP / (600 * HOURS_A_MONTH * 5), np.random.default_rng(0))
     scores, found = normal_scores(count), 0
