@@ -38,6 +38,16 @@ ARROWS = {
 }
 """Who may look straight down on whom; everything below may be used too."""
 LEAVES = {"__init__", "errors", "atomic", "toml", "image_names", "native", "text", "validation"}
+WINGS = {
+    "line": (
+        ("setup", "station", "pool", "collect", "archive", "broker", "health", "sources", "ledger"),
+        ("ticks", "process", "environment"),
+    ),
+    "lab": (("report", "benchmark", "calibration", "training", "evaluation", "data"), ("machine",)),
+}
+"""From the top down: a wing imports only wings below it, and the ground, on which everything stands."""
+MOST_MODULES = 18
+MOST_METHODS = 15
 TORCH = {"torch", "torchvision"}
 HAND_OVER = {"cli", "commands", "demo", "bench"}
 """These call what trains, but only when asked to: they import it inside functions."""
@@ -82,7 +92,11 @@ def may_import_torch(name: str) -> bool:
     """Say whether a file is one of those that train."""
     trains = room_of(name) == "detectors" and name not in ("detectors/settings.py", "detectors/__init__.py")
     return trains or name in {
-        f"lab/{file}.py" for file in ("train", "export", "precision", "tune", "pretrain", "table")
+        f"lab/{file}.py"
+        for file in (
+            *("training/train", "training/export", "training/precision", "training/tune", "training/pretrain"),
+            "benchmark/table",
+        )
     }
 
 
@@ -92,6 +106,41 @@ def test_imports_point_down(name: str) -> None:
     rooms = {room_of(file) for file in own_imports(name)}
 
     assert rooms <= below(room_of(name))
+
+
+@pytest.mark.parametrize("name", [name for name in FILES if room_of(name) in WINGS and name.count("/") > 0])
+def test_wings_import_only_what_is_below_them(name: str) -> None:
+    """Data flows one way inside `line/` and `lab/`, too."""
+    package, wing = room_of(name), name.split("/")[1].removesuffix(".py")
+    order, ground = WINGS[package]
+    steps = {file.split("/")[1].removesuffix(".py") for file in own_imports(name) if room_of(file) == package}
+    floors = [*order, *ground]
+
+    assert wing in (*floors, "__init__"), f"{package}/{wing} has no place in the order"
+    if wing in order:
+        assert steps <= {*floors[floors.index(wing) :], *ground, "__init__"}
+    elif wing in ground:
+        assert steps <= {*ground, "__init__"}
+
+
+def test_no_folder_is_too_full_to_find_a_file_in() -> None:
+    """Who looks for something reads a folder's names: no more than eighteen."""
+    folders = [name.rpartition("/")[0] for name in FILES if not name.endswith("__init__.py")]
+
+    assert {folder: folders.count(folder) for folder in folders if folders.count(folder) > MOST_MODULES} == {}
+
+
+def test_no_class_does_too_much() -> None:
+    """Whoever needs more than fifteen public methods has more than one noun."""
+    classes = {
+        f"{name}:{node.name}": [part.name for part in node.body if isinstance(part, ast.FunctionDef)]
+        for name, tree in TREES.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ClassDef)
+    }
+    public = {name: len([one for one in names if not one.startswith("_")]) for name, names in classes.items()}
+
+    assert {name: count for name, count in public.items() if count > MOST_METHODS} == {}
 
 
 def test_line_and_lab_never_see_each_other() -> None:
@@ -208,6 +257,6 @@ def test_time_and_environment_are_passed_in() -> None:
     tells_a_library_to_report_nothing_home = {"lab/training/precision.py"}
     assert (
         readers
-        <= {"commands", "demo", "bench", "private_line", "line/station/daemon.py"}
+        <= {"commands", "demo", "bench", "private_line", "line/process.py", "line/station/daemon.py"}
         | tells_a_library_to_report_nothing_home
     )

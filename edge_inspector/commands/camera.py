@@ -13,10 +13,10 @@ import typer
 
 def camera(config: Annotated[Path, typer.Option(help="The camera's settings file (TOML).")]) -> None:
     """Send a camera's images to a pool of workers over MQTT until SIGTERM or Ctrl-C; each is kept until judged."""
+    from edge_inspector.line.environment import Environment
     from edge_inspector.line.pool.send import send_images
-    from edge_inspector.line.station.daemon import new_arrival_id
+    from edge_inspector.line.process import new_arrival_id
     from edge_inspector.line.station.logs import set_log_format
-    from edge_inspector.line.station.station import Environment
     from edge_inspector.line.station.systemd import notify
     from edge_inspector.settings import read_camera_settings
 

@@ -29,9 +29,10 @@ def collect(
     from edge_inspector.line.collect.collect import collect as take
     from edge_inspector.line.collect.collect import for_collecting
     from edge_inspector.line.collect.image_collection import ImageCollection, Taken
+    from edge_inspector.line.environment import Environment
     from edge_inspector.line.ledger.ledger import open_ledger
-    from edge_inspector.line.station.daemon import locked, new_arrival_id
-    from edge_inspector.line.station.station import Environment, open_source
+    from edge_inspector.line.process import locked, new_arrival_id
+    from edge_inspector.line.sources.opening import open_source
     from edge_inspector.settings import read_settings
 
     settings = read_settings(config)

@@ -36,8 +36,8 @@ def evaluate(
     as_json: JsonFlag = False,
 ) -> None:
     """Compare a bundle's verdicts with the truth."""
-    from edge_inspector.lab.benchmark.rules import check_rule
     from edge_inspector.lab.evaluation.evaluate import evaluate as compare
+    from edge_inspector.lab.evaluation.rules import check_rule
     from edge_inspector.lab.report.page import write_report
 
     check_rule(rule)
@@ -140,8 +140,8 @@ def bench(
     from edge_inspector.bench.measure import measure
     from edge_inspector.bundle import read_bundle
     from edge_inspector.image_names import ending_of
-    from edge_inspector.lab.benchmark.machine import processor
     from edge_inspector.lab.data.dataset import find_images
+    from edge_inspector.lab.machine import processor
 
     chosen = [file for file in find_images(images) if ending_of(file.name) in _JPEG] if images else []
     if images and not chosen:
@@ -164,7 +164,7 @@ def bench(
 
 
 def _print_figures(bundle: "Bundle", figures: "Figures") -> None:
-    from edge_inspector.lab.benchmark.machine import processor
+    from edge_inspector.lab.machine import processor
 
     typer.echo(f"{processor()}; {bundle.detector} in {bundle.manifest.detector.precision}, {bundle.path}")
     for size, one in figures.stages.items():

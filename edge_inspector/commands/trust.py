@@ -30,9 +30,9 @@ def compare(
 
     import numpy as np
 
-    from edge_inspector.lab.benchmark.rules import CALIBRATED
     from edge_inspector.lab.evaluation.compare import compare as compare_evaluations
     from edge_inspector.lab.evaluation.evaluate import evaluate
+    from edge_inspector.lab.evaluation.rules import CALIBRATED
 
     opened = [open_bundle(path) for path in (before, after)]
     with progress() as report:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from edge_inspector.errors import DamagedError, DiskError
-from edge_inspector.line.sources.source import Now
+from edge_inspector.line.environment import Now
 from edge_inspector.wire.messages import Result
 
 _NICE = 10

@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from edge_inspector.inspection.model import Identity, Judgement, Reason
-from edge_inspector.lab.benchmark.machine import processor
+from edge_inspector.lab.machine import processor
 from edge_inspector.line.ledger.history import Wanted, find
 from edge_inspector.line.ledger.ledger import Ledger, open_ledger
 from edge_inspector.wire.messages import Result, result_of

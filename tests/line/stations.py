@@ -18,9 +18,10 @@ from factories import a_part, a_recipe, png
 from edge_inspector.bundle import Bundle
 from edge_inspector.inspection.inspector import Features, Inspector
 from edge_inspector.inspection.model import AnomalyMap, ModelInput
+from edge_inspector.line.environment import Environment
 from edge_inspector.line.ledger.ledger import Ledger, open_ledger
 from edge_inspector.line.station.stage import PartLine
-from edge_inspector.line.station.station import Environment, Station
+from edge_inspector.line.station.station import Station
 from edge_inspector.line.station.supervisor import Restart, Signs
 from edge_inspector.settings import Settings
 

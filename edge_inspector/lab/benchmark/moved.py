@@ -15,11 +15,11 @@ from edge_inspector.errors import DiskError, UsageError
 from edge_inspector.inspection.model import Image
 from edge_inspector.inspection.placement import Pose, between_pixels, rotation
 from edge_inspector.inspection.recipe import Region
-from edge_inspector.lab.benchmark.rules import CALIBRATED
 from edge_inspector.lab.data.dataset import find_images, find_tests, read_image
 from edge_inspector.lab.evaluation.compare import Gain, auroc_gain
 from edge_inspector.lab.evaluation.evaluate import evaluate
 from edge_inspector.lab.evaluation.evaluation import Evaluation
+from edge_inspector.lab.evaluation.rules import CALIBRATED
 from edge_inspector.lab.training.recipe_draft import AlignmentRequest
 from edge_inspector.native import native_path
 

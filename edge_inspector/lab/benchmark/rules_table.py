@@ -7,10 +7,10 @@ from pathlib import Path
 
 from edge_inspector.bundle import Bundle
 from edge_inspector.inspection.inspector import Inspection, Inspector
-from edge_inspector.lab.benchmark.rules import CALIBRATED, Score, prior_rule
 from edge_inspector.lab.data.dataset import TestImage, find_tests
 from edge_inspector.lab.evaluation.evaluate import UNREADABLE, refuse_seen
 from edge_inspector.lab.evaluation.metrics import Rate
+from edge_inspector.lab.evaluation.rules import CALIBRATED, Score, prior_rule
 
 logger = logging.getLogger(__name__)
 

@@ -12,11 +12,11 @@ from edge_inspector.inspection.inspector import Evidence, Inspection, Inspector
 from edge_inspector.inspection.model import AnomalyMap, Reason, Verdict
 from edge_inspector.inspection.recipe import Recipe
 from edge_inspector.inspection.units import fields_of
-from edge_inspector.lab.benchmark.rules import CALIBRATED, Score, prior_rule
 from edge_inspector.lab.data.dataset import TestImage, digest_of, find_tests
 from edge_inspector.lab.data.masks import TruthMask, read_mask, refuse_orphans
 from edge_inspector.lab.evaluation.evaluation import Evaluation, Judged
 from edge_inspector.lab.evaluation.pixels import PixelTally, blob_pixels, overlap
+from edge_inspector.lab.evaluation.rules import CALIBRATED, Score, prior_rule
 
 logger = logging.getLogger(__name__)
 

@@ -11,9 +11,9 @@ from edge_inspector.bundle import Bundle, CalibrationCard, SyntheticDefectRate
 from edge_inspector.engines.openvino import ENGINE
 from edge_inspector.errors import DataError
 from edge_inspector.inspection.recipe import Recipe
-from edge_inspector.lab.benchmark.machine import processor
 from edge_inspector.lab.evaluation.evaluation import Evaluation
 from edge_inspector.lab.evaluation.metrics import Rate
+from edge_inspector.lab.machine import processor
 from edge_inspector.lab.report.charts import level_chart, training_chart
 from edge_inspector.lab.report.markup import Content, Markup, facts, figure, join, rate, section, table, tag
 

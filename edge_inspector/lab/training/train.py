@@ -42,11 +42,11 @@ from edge_inspector.errors import DataError
 from edge_inspector.inspection.preprocess import IgnoreMask
 from edge_inspector.inspection.recipe import Recipe, Region
 from edge_inspector.inspection.units import as_judged, level_of
-from edge_inspector.lab.benchmark.machine import processor
 from edge_inspector.lab.calibration.calibrate import calibrate
 from edge_inspector.lab.calibration.threshold import Target, check_target
 from edge_inspector.lab.data.dataset import GoodImage, digest_of, find_good, read_image, split
 from edge_inspector.lab.data.traits import traits_of
+from edge_inspector.lab.machine import processor
 from edge_inspector.lab.training import synthetic_defects as defects
 from edge_inspector.lab.training.augment import Augment
 from edge_inspector.lab.training.corrupt import corrupt

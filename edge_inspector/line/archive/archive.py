@@ -17,8 +17,8 @@ from edge_inspector.atomic import write_unsynced
 from edge_inspector.inspection import overlays as images
 from edge_inspector.inspection.inspector import Evidence
 from edge_inspector.inspection.model import Image, Judgement, Verdict
+from edge_inspector.line.environment import Now
 from edge_inspector.line.sources.judged_images import Judged
-from edge_inspector.line.sources.source import Now
 from edge_inspector.line.ticks import Archived, Fault, Worker
 from edge_inspector.settings import ArchiveSettings
 

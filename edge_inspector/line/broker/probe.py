@@ -26,7 +26,7 @@ from edge_inspector.line.broker.link import (
     connect,
     forces_client_ids,
 )
-from edge_inspector.line.sources.source import Now
+from edge_inspector.line.environment import Now
 from edge_inspector.settings import MqttSettings
 from edge_inspector.wire.messages import (
     Ack,

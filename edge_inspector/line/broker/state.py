@@ -29,8 +29,8 @@ from edge_inspector.line.broker.plc import Ready
 from edge_inspector.line.broker.publisher import Resend
 from edge_inspector.line.broker.shifts import turn_at, turns_between
 from edge_inspector.line.broker.throttle import Throttle
+from edge_inspector.line.environment import Now
 from edge_inspector.line.ledger.ledger import Ledger
-from edge_inspector.line.sources.source import Now
 from edge_inspector.line.sources.triggers import TriggerRouter
 from edge_inspector.line.ticks import Answered, Fault, Worker, refusal_fault
 from edge_inspector.settings import ShiftSettings

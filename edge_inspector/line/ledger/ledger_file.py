@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge_inspector.errors import DamagedError, DiskError
+from edge_inspector.line.environment import Now
 from edge_inspector.line.ledger.connection import is_damage
 from edge_inspector.line.ledger.ledger import open_ledger
 from edge_inspector.line.ledger.reserve import Reserve
-from edge_inspector.line.sources.source import Now
 
 _SET_ASIDE = ".damaged-"
 _MOST_SET_ASIDE = 3

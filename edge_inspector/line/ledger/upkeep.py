@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from edge_inspector.errors import DiskError
+from edge_inspector.line.environment import Now
 from edge_inspector.line.ledger.ledger import Ledger
 from edge_inspector.line.ledger.ledger_file import look_over
 from edge_inspector.line.ledger.reserve import Reserve
-from edge_inspector.line.sources.source import Now
 from edge_inspector.line.ticks import Fault, Worker
 from edge_inspector.settings import LedgerSettings
 

@@ -21,9 +21,10 @@ from edge_inspector.line.broker.link import (
     connect,
 )
 from edge_inspector.line.broker.publisher import Resend
+from edge_inspector.line.environment import Now
 from edge_inspector.line.ledger.ledger import Ledger
 from edge_inspector.line.pool.stamps import NO_IMAGES, Stamp, StampError, arrival_id, camera_of, read_stamp
-from edge_inspector.line.sources.source import Accepted, Idle, Now, Opened, SourceEvent, Trouble
+from edge_inspector.line.sources.source import Accepted, Idle, Opened, SourceEvent, Trouble
 from edge_inspector.settings import MqttSettings, PoolSettings
 from edge_inspector.wire.messages import Result
 from edge_inspector.wire.topics import pool_topic

@@ -7,13 +7,14 @@ from collections.abc import Callable
 
 from edge_inspector.errors import DiskError
 from edge_inspector.line.broker.link import Inbox
+from edge_inspector.line.environment import Environment
 from edge_inspector.line.ledger.ledger import open_ledger
 from edge_inspector.line.pool.sender import Intake, Sender
 from edge_inspector.line.pool.spool import Spool, spooled
+from edge_inspector.line.process import SOFTWARE, crash_watch, ended_by_signals, locked
 from edge_inspector.line.sources.judged_images import Housekeeper, judged_of
+from edge_inspector.line.sources.opening import open_source
 from edge_inspector.line.sources.source import Source
-from edge_inspector.line.station.daemon import SOFTWARE, crash_watch, ended_by_signals, locked
-from edge_inspector.line.station.station import Environment, open_source
 from edge_inspector.line.ticks import Worker
 from edge_inspector.settings import CameraSettings, CaptureSettings, OwnSettings
 

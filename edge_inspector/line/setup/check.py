@@ -16,6 +16,7 @@ from edge_inspector.engines.openvino import usable_processors
 from edge_inspector.errors import DataError, DiskError
 from edge_inspector.inspection.model import Image, Reason
 from edge_inspector.line.broker.probe import is_spoken_for, probe
+from edge_inspector.line.environment import Now
 from edge_inspector.line.ledger.ledger import open_ledger
 from edge_inspector.line.sources.camera import (
     Damaged,
@@ -30,7 +31,6 @@ from edge_inspector.line.sources.claims import CLAIMED, DONE, read_sidecar
 from edge_inspector.line.sources.listing import Listing, in_words
 from edge_inspector.line.sources.naming import Names, printable, read_names
 from edge_inspector.line.sources.snapshot import NoSnapshotError, fetch
-from edge_inspector.line.sources.source import Now
 from edge_inspector.line.station.clock import describe_clock, read_clock_error_us
 from edge_inspector.line.station.station import state_folder
 from edge_inspector.settings import CaptureSettings, FolderSettings, PoolSettings, Settings, StationSettings

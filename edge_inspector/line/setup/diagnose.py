@@ -20,8 +20,8 @@ from edge_inspector.engines.openvino import ENGINE, usable_processors
 from edge_inspector.errors import EdgeInspectorError
 from edge_inspector.line.archive.trace import settings_digest, software_digest
 from edge_inspector.line.ledger.history import Wanted, audit_trail, find
-from edge_inspector.line.setup.disclose import disclosed
 from edge_inspector.line.station.daemon import LOG
+from edge_inspector.line.station.disclose import disclosed
 from edge_inspector.line.station.station import archive_folder, state_folder
 from edge_inspector.settings import (
     HIDDEN,

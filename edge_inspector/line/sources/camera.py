@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from edge_inspector.inspection.header import UnreadableImageError
 from edge_inspector.inspection.model import Image, Reason
 from edge_inspector.inspection.preprocess import decode
-from edge_inspector.line.sources.source import Now
+from edge_inspector.line.environment import Now
 from edge_inspector.settings import CaptureSettings
 
 _TIMEOUT_MS = 5000

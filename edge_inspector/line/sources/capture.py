@@ -12,10 +12,11 @@ from typing import TypeAlias
 import numpy as np
 
 from edge_inspector.inspection.model import Arrival, Frame, Identity, Image, Reason, Unreadable
+from edge_inspector.line.environment import Now
 from edge_inspector.line.sources.camera import Damaged, Ended, Grabbed, Reader, Readings, Started
 from edge_inspector.line.sources.presence import Presence
 from edge_inspector.line.sources.snapshot import SnapshotReader
-from edge_inspector.line.sources.source import Accepted, Idle, Now, Opened, SourceEvent, Trouble
+from edge_inspector.line.sources.source import Accepted, Idle, Opened, SourceEvent, Trouble
 from edge_inspector.line.sources.triggers import Trigger, identity_of
 from edge_inspector.settings import CaptureSettings
 

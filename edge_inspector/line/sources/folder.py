@@ -14,13 +14,14 @@ from uuid import NAMESPACE_URL, uuid5
 from edge_inspector.errors import DiskError
 from edge_inspector.inspection.header import UnreadableImageError, read_header
 from edge_inspector.inspection.model import Frame, Identity, Reason, Unreadable
+from edge_inspector.line.environment import Now
 from edge_inspector.line.ledger.ledger import Ledger
 from edge_inspector.line.sources.claims import DONE, Claims, read_sidecar
 from edge_inspector.line.sources.hints import Hint, hints_from
 from edge_inspector.line.sources.listing import Found, Listing, Odd, in_words
 from edge_inspector.line.sources.naming import Names, is_sidecar, printable, read_names, with_part
 from edge_inspector.line.sources.settle import Patience, Settling
-from edge_inspector.line.sources.source import Accepted, Idle, NotPutAway, Now, Opened, PassedOver, SourceEvent, Trouble
+from edge_inspector.line.sources.source import Accepted, Idle, NotPutAway, Opened, PassedOver, SourceEvent, Trouble
 from edge_inspector.settings import FolderSettings
 from edge_inspector.wire.messages import in_calendar
 

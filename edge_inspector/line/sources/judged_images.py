@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from edge_inspector.line.environment import Now
 from edge_inspector.line.sources.claims import BETWEEN, DONE
-from edge_inspector.line.sources.source import Now
 from edge_inspector.line.ticks import Worker
 from edge_inspector.settings import FolderSettings
 

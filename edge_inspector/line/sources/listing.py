@@ -10,9 +10,9 @@ from itertools import islice
 from pathlib import Path
 
 from edge_inspector.image_names import is_image, is_litter
+from edge_inspector.line.environment import Now
 from edge_inspector.line.sources.claims import is_sidecar_name
 from edge_inspector.line.sources.naming import printable
-from edge_inspector.line.sources.source import Now
 from edge_inspector.settings import FolderSettings
 
 _DEEP_LOOK = 2_000

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from urllib.parse import quote, unquote
 
 from edge_inspector.inspection.model import Image, Reason
+from edge_inspector.line.environment import Now
 from edge_inspector.line.sources.camera import Damaged, Ended, Grabbed, Started, as_frame, what_is_wrong_with
-from edge_inspector.line.sources.source import Now
 from edge_inspector.settings import CaptureSettings
 
 _MOST_BYTES = 200_000_000

@@ -6,9 +6,6 @@ from typing import Protocol, TypeAlias
 
 from edge_inspector.inspection.model import Arrival
 
-Now: TypeAlias = Callable[[], int]
-"""Nanoseconds."""
-
 
 @dataclass(frozen=True, slots=True)
 class Accepted:

@@ -5,8 +5,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from edge_inspector.inspection.model import Identity
+from edge_inspector.line.environment import Now
 from edge_inspector.line.ledger.ledger import Ledger
-from edge_inspector.line.sources.source import Accepted, Now
+from edge_inspector.line.sources.source import Accepted
 
 SAME_REQUEST_NS = 60_000_000_000
 """A trigger id that comes again within this time is the same request."""

@@ -5,9 +5,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from edge_inspector.inspection.model import Frame, Identity, Reason, Unreadable, Views
+from edge_inspector.line.environment import Now
 from edge_inspector.line.ledger.ledger import Ledger
 from edge_inspector.line.sources.naming import Names
-from edge_inspector.line.sources.source import Accepted, Now
+from edge_inspector.line.sources.source import Accepted
 
 _STRAGGLER_NS = 60_000_000_000
 """A view that was missing and comes within this time belongs to the part that was answered without it."""

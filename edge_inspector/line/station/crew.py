@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from edge_inspector.line.sources.source import Now
+from edge_inspector.line.environment import Now
 from edge_inspector.line.station.station import Station
 from edge_inspector.line.station.supervisor import Come, Gone, Restart, Signs
 

@@ -2,11 +2,9 @@
 
 import contextlib
 import ctypes
-import fcntl
 import logging
 import os
 import queue
-import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -16,18 +14,19 @@ from functools import partial
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from random import Random
-from types import FrameType
 
 from edge_inspector.bundle import Bundle, open_inspector, read_bundle, self_test
 from edge_inspector.engines.openvino import GraphCache, usable_processors
-from edge_inspector.errors import DataError, DiskError, SettingsError
+from edge_inspector.errors import DataError, DiskError
 from edge_inspector.line.archive.trace import trace_of
+from edge_inspector.line.environment import Environment
 from edge_inspector.line.health.metrics import News, serve_metrics
 from edge_inspector.line.ledger.ledger_file import prepare_ledger
+from edge_inspector.line.process import SOFTWARE, crash_watch, ended_by_signals, locked, new_arrival_id
 from edge_inspector.line.station.crew import Crew, MakeStation
 from edge_inspector.line.station.reload import JudgingSetup, Opening, Reload
 from edge_inspector.line.station.stage import PartLine
-from edge_inspector.line.station.station import Environment, Station, state_folder
+from edge_inspector.line.station.station import Station, state_folder
 from edge_inspector.line.station.supervisor import Come, Gone, Heartbeat, Restart, Signs
 from edge_inspector.line.station.systemd import notify, watchdog_seconds
 from edge_inspector.settings import PartSettings, Settings, StationSettings
@@ -41,8 +40,6 @@ _UNUSABLE = (OSError, RuntimeError, ValueError, MemoryError)
 
 LOG = "edge-inspector.log"
 """In the state folder."""
-SOFTWARE = 70
-"""Exit status when a thread died of a fault of ours; systemd starts the service again."""
 
 
 def serve(settings: Settings, read_again: Callable[[], Settings]) -> int:
@@ -256,27 +253,6 @@ def _keep_memory_small() -> None:
         ctypes.CDLL(None).malloc_trim(0)
 
 
-def new_arrival_id() -> str:
-    """Return an id that sorts by time and that no other arrival has."""
-    return f"{time.time_ns():016x}{os.urandom(8).hex()}"
-
-
-@contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Hold the state folder: two daemons would answer each part twice."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / "lock").open("w")
-    except OSError as error:
-        raise DiskError(f"state_dir {folder}: {error.filename}: {error.strerror}") from error
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise SettingsError(f"another daemon uses state_dir {folder}: stop it or give this one its own") from error
-        yield
-
-
 @contextmanager
 def _log_kept(folder: Path) -> Iterator[None]:
     """Keep the newest log lines in a file too, at most two megabytes: `diagnose` takes them."""
@@ -291,41 +267,3 @@ def _log_kept(folder: Path) -> Iterator[None]:
     finally:
         logging.getLogger().removeHandler(kept)
         kept.close()
-
-
-@contextmanager
-def ended_by_signals(stop: threading.Event, reloads: "queue.SimpleQueue[bool]") -> Iterator[None]:
-    """Set `stop` at SIGTERM and SIGINT, and put something into `reloads` at SIGHUP, while the block runs."""
-
-    def end(_number: int, _frame: FrameType | None) -> None:
-        stop.set()
-
-    def renew(_number: int, _frame: FrameType | None) -> None:
-        reloads.put(True)
-
-    handlers = {signal.SIGTERM: end, signal.SIGINT: end, signal.SIGHUP: renew}
-    previous = {number: signal.signal(number, handler) for number, handler in handlers.items()}
-    try:
-        yield
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
-
-
-@contextmanager
-def crash_watch(crashed: threading.Event, stop: threading.Event) -> Iterator[None]:
-    """End the daemon when a thread dies: a station that has lost a stage must not look alive."""
-    previous = threading.excepthook
-
-    def end(args: threading.ExceptHookArgs) -> None:
-        try:
-            previous(args)
-        finally:  # without memory not even a traceback may come out
-            crashed.set()
-            stop.set()
-
-    threading.excepthook = end
-    try:
-        yield
-    finally:
-        threading.excepthook = previous

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from edge_inspector.bundle import Bundle, read_bundle
 from edge_inspector.errors import DataError, DiskError, EdgeInspectorError, SettingsError
 from edge_inspector.line.archive.trace import trace_of
-from edge_inspector.line.sources.source import Now
+from edge_inspector.line.environment import Now
 from edge_inspector.line.station.crew import Crew, MakeStation
 from edge_inspector.line.station.stage import PartLine
 from edge_inspector.settings import PartSettings, Settings, StationSettings

@@ -5,10 +5,7 @@ import queue
 import re
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from random import Random
-from typing import assert_never
 
 import numpy as np
 
@@ -26,20 +23,21 @@ from edge_inspector.line.broker.publisher import NewResults, Publisher
 from edge_inspector.line.broker.shifts import turn_at
 from edge_inspector.line.broker.state import State, StateValue
 from edge_inspector.line.collect.collector import Collector
+from edge_inspector.line.environment import Environment, Now
 from edge_inspector.line.health.control_charts import Charts, make_charts
 from edge_inspector.line.health.metrics import Judged, News, Shown
 from edge_inspector.line.ledger.ledger import Ledger, open_ledger
 from edge_inspector.line.ledger.ledger_file import Prepared
 from edge_inspector.line.ledger.upkeep import Upkeep
 from edge_inspector.line.pool.pool import PoolSource
-from edge_inspector.line.setup.disclose import disclosed
-from edge_inspector.line.sources.capture import CameraNews, CaptureSource
-from edge_inspector.line.sources.folder import FolderSource, Joins
+from edge_inspector.line.sources.capture import CameraNews
 from edge_inspector.line.sources.judged_images import judged_of
-from edge_inspector.line.sources.source import Accepted, Last, Now, Source
+from edge_inspector.line.sources.opening import open_source
+from edge_inspector.line.sources.source import Accepted, Last, Source
 from edge_inspector.line.sources.triggers import Trigger, TriggerRouter
 from edge_inspector.line.sources.views import Assembly
 from edge_inspector.line.station.changeover import ActivePart, GoldenCheck
+from edge_inspector.line.station.disclose import disclosed
 from edge_inspector.line.station.renewal import Refusal, Renewal, Renewals
 from edge_inspector.line.station.stage import Answering, Deadlines, Intake, NewParts, PartLine
 from edge_inspector.line.station.supervisor import Signs, StationChannels, Supervisor
@@ -47,7 +45,6 @@ from edge_inspector.line.ticks import Answered, Fault, Reports, Worker
 from edge_inspector.settings import (
     CaptureSettings,
     FolderSettings,
-    OwnSettings,
     PoolSettings,
     Settings,
     StationSettings,
@@ -58,16 +55,6 @@ from edge_inspector.wire.topics import pool_topic, workers_topic
 _JOIN_S = 5.0
 _KEEPSAKES = 8
 """Parts whose images may wait for the archive, and as many to be collected: they are large."""
-
-
-@dataclass(frozen=True, slots=True)
-class Environment:
-    """Time, chance and identity, as the process gives them."""
-
-    now_ns: Now
-    monotonic_ns: Now
-    new_id: Callable[[], str]
-    rng: Random = field(repr=False)
 
 
 class Station:
@@ -401,56 +388,6 @@ class Station:
     def _show(self, health: Health) -> None:
         if self._news is not None:
             self._news.put(Shown(self._station.name, health))
-
-
-def open_source(
-    settings: OwnSettings,
-    station: str,
-    part: Callable[[], str],
-    *,
-    environment: Environment,
-    open_ledger: Callable[[], Ledger],
-    wait: Callable[[float], None],
-    joins: Joins = lambda _ledger, _names: "",
-    news: "queue.SimpleQueue[CameraNews] | None" = None,
-) -> Source:
-    """Return a PC's own folder or camera; nothing is opened before its events are asked for.
-
-    Args:
-        settings: the source's.
-        station: its name.
-        part: says which part is inspected.
-        environment: time and chance.
-        open_ledger: knows which images were answered.
-        wait: sleeps, unless the process ends.
-        joins: says which images are of one part.
-        news: where triggers come in.
-    """
-    match settings:
-        case FolderSettings():
-            return FolderSource(
-                settings,
-                station,
-                part,
-                new_id=environment.new_id,
-                open_ledger=open_ledger,
-                monotonic_ns=environment.monotonic_ns,
-                joins=joins,
-            )
-        case CaptureSettings():
-            return CaptureSource(
-                settings,
-                station,
-                part,
-                new_id=environment.new_id,
-                now_ns=environment.now_ns,
-                monotonic_ns=environment.monotonic_ns,
-                wait=wait,
-                rng=environment.rng,
-                triggers=queue.SimpleQueue() if news is None else news,
-            )
-        case _:
-            assert_never(settings)
 
 
 def _senders(settings: Settings, station: StationSettings) -> str:

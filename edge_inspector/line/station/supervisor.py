@@ -22,6 +22,7 @@ from edge_inspector.line.broker.publisher import NewResults
 from edge_inspector.line.broker.shifts import ShiftTurn, turn_at
 from edge_inspector.line.broker.state import StateValue
 from edge_inspector.line.collect.request import CollectionRequest, order_for
+from edge_inspector.line.environment import Now
 from edge_inspector.line.health.control_charts import SUBGROUP, Charts, ControlCharts
 from edge_inspector.line.health.health import PACKML, Alarm, HealthState, StateName
 from edge_inspector.line.health.verdict_hold import VerdictHold, standing_of
@@ -29,7 +30,6 @@ from edge_inspector.line.health.verdict_runs import Concern, VerdictRuns
 from edge_inspector.line.ledger.ledger import Ledger
 from edge_inspector.line.ledger.ledger_file import mark_damaged
 from edge_inspector.line.ledger.monitor import monitor_for
-from edge_inspector.line.sources.source import Now
 from edge_inspector.line.station.changeover import ActivePart, GoldenCheck, GoldenOutcome, Reply
 from edge_inspector.line.station.renewal import Refusal, Renewal, Renewals
 from edge_inspector.line.station.stage import NewParts

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from edge_inspector.lab.benchmark.machine import processor
+from edge_inspector.lab.machine import processor
 from edge_inspector.private_line import private_broker
 
 HERE = Path(__file__).resolve().parent

@@ -17,9 +17,10 @@ from factories import a_part, png
 from edge_inspector.lab.data.dataset import find_good
 from edge_inspector.line.collect.collect import Waiting, collect, for_collecting
 from edge_inspector.line.collect.image_collection import ImageCollection, Taken
+from edge_inspector.line.environment import Environment
 from edge_inspector.line.ledger.ledger import open_ledger
+from edge_inspector.line.sources.opening import open_source
 from edge_inspector.line.sources.source import Source
-from edge_inspector.line.station.station import Environment, open_source
 from edge_inspector.settings import CaptureSettings, FolderSettings, SourceSettings
 
 NUMBERS = count()

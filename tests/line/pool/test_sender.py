@@ -24,11 +24,12 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from edge_inspector.errors import UsageError
 from edge_inspector.line.collect.collect import for_collecting
+from edge_inspector.line.environment import Environment
 from edge_inspector.line.ledger.ledger import open_ledger
 from edge_inspector.line.pool.sender import Intake, Sender
 from edge_inspector.line.pool.stamps import arrival_id
+from edge_inspector.line.sources.opening import open_source
 from edge_inspector.line.sources.source import Opened, Source, SourceEvent
-from edge_inspector.line.station.station import Environment, open_source
 from edge_inspector.line.ticks import Worker
 from edge_inspector.settings import CameraSettings, PoolSettings
 

@@ -12,7 +12,7 @@ from daemons import STATION, Daemon, Subscriber, drop, write_settings
 from factories import a_part, png
 
 from edge_inspector.bundle import Bundle
-from edge_inspector.line.station.daemon import SOFTWARE, crash_watch
+from edge_inspector.line.process import SOFTWARE, crash_watch
 
 PLANT = '''
 import os, threading

@@ -14,7 +14,7 @@ import numpy as np
 from edge_inspector.errors import UsageError
 from edge_inspector.inspection.model import AnomalyMap
 from edge_inspector.inspection.score import area_level
-from edge_inspector.lab.benchmark.aivision import AREA_LIMIT, largest_area
+from edge_inspector.lab.evaluation.aivision import AREA_LIMIT, largest_area
 
 Score: TypeAlias = Callable[[AnomalyMap], float]
 """A map to a number; 1 and above is a reject."""

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edge_inspector.lab.benchmark.aivision import AREA_LIMIT, largest_area
+from edge_inspector.lab.evaluation.aivision import AREA_LIMIT, largest_area
 
 
 def a_map(height: int, width: int, value: float = 0.9) -> NDArray[np.float32]:

@@ -6,8 +6,8 @@ from numpy.typing import NDArray
 
 from edge_inspector.errors import UsageError
 from edge_inspector.inspection.score import area_level
-from edge_inspector.lab.benchmark.aivision import AREA_LIMIT, largest_area
-from edge_inspector.lab.benchmark.rules import RULE_NAMES, check_rule, prior_rule
+from edge_inspector.lab.evaluation.aivision import AREA_LIMIT, largest_area
+from edge_inspector.lab.evaluation.rules import RULE_NAMES, check_rule, prior_rule
 
 LEVELS = tuple(float(level) for level in range(1, 102))
 
