@@ -24,7 +24,12 @@ if TYPE_CHECKING:
 
 stderr = Console(stderr=True)
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
-GroupOption = Annotated[str | None, typer.Option(help="Regular expression that finds the part's serial in a path.")]
+GroupOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Regular expression that finds the part's serial in a path.", show_default="each image is a part"
+    ),
+]
 FINDING = 1
 """Exit status of a command that did its work and found something amiss."""
 

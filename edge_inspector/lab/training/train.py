@@ -54,8 +54,8 @@ from edge_inspector.lab.training.export import to_onnx
 from edge_inspector.lab.training.limits import with_limits
 from edge_inspector.lab.training.precision import (
     LARGEST_SHIFT,
-    AcceptedCommand,
     Levels,
+    PrecisionRequest,
     check_precision,
     holds,
     lighter,
@@ -106,7 +106,7 @@ class TrainingRequest:
     channels: int = 1
     budget: Budget = field(default_factory=lambda: Budget(None, None))
     seed: int = 0
-    precision: AcceptedCommand = "f32"
+    precision: PrecisionRequest = "f32"
     """Of the network on the line; `auto` is the fastest that leaves the scores what they are."""
     target: Target = field(default_factory=Target)
     min_area: float | None = None
