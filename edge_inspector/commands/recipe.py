@@ -87,11 +87,11 @@ def _asked_for(
     mask: Path | None,
 ) -> "tuple[Sight, IgnoreMask | None]":
     from edge_inspector.lab.dataset import read_picture
-    from edge_inspector.lab.draft import Draft, draft_recipe, read_ignore
+    from edge_inspector.lab.draft import Draft, draft_recipe, read_ignore, traits_of
     from edge_inspector.lab.reference import open_sight
 
     draft = Draft("part", 3, lambda _width, _height: size, region=parse_roi(roi), align=wish, units=units)
-    some = [read_picture(file, 1) for file in _evenly(files, _MEASURED)]
+    some = [traits_of(read_picture(file, 1)) for file in _evenly(files, _MEASURED)]
     sight = open_sight(draft_recipe(draft, files[0].parent, some), wish.reference or files[0])
     return sight, read_ignore(mask, sight.recipe) if mask else None
 

@@ -9,10 +9,11 @@ import cv2
 import numpy as np
 from pydantic import ValidationError
 
-from edge_inspector.errors import DataError, UsageError
+from edge_inspector.errors import DataError, SettingsError, UsageError
 from edge_inspector.inspection.model import Image
 from edge_inspector.inspection.preprocess import IgnoreMask
 from edge_inspector.inspection.recipe import Align, Decision, Recipe, Region, Unit, Window
+from edge_inspector.wire.topics import check_name
 
 MIN_AREA_SHARE = 0.001
 """Of the inspected region: the smallest blob that counts where the user names none."""
@@ -61,23 +62,55 @@ class Draft:
     units: tuple[UnitWish, ...] = ()
 
 
-def draft_recipe(draft: Draft, folder: Path, images: Sequence[Image]) -> Recipe:
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """What a recipe takes from one image: the image itself, at full size, need not be held."""
+
+    width: int
+    height: int
+    depth: str
+    """`uint8` or `uint16`."""
+    low: float
+    high: float
+    """Grey values below and above which hardly a pixel (0.1 %) lies; of 8 bits, all that there are."""
+
+
+def traits_of(image: Image) -> Traits:
+    """Return what a recipe takes from a grey image."""
+    height, width = image.shape[:2]
+    low, high = (0.0, 255.0) if image.dtype == np.uint8 else (float(v) for v in np.percentile(image, (0.1, 99.9)))
+    return Traits(width, height, str(image.dtype), low, high)
+
+
+def check_part(name: str) -> None:
+    """Refuse a part's name that the line would refuse, before hours go into training it.
+
+    Raises:
+        UsageError: no name that may be a topic and a path.
+    """
+    try:
+        check_name(name, "--part")
+    except SettingsError as error:
+        raise UsageError(str(error)) from error
+
+
+def draft_recipe(draft: Draft, folder: Path, images: Sequence[Traits]) -> Recipe:
     """Return the recipe, its threshold and the least correlation not yet learned.
 
     Args:
         draft: what is asked for.
         folder: where the pictures come from.
-        images: grey, those that teach.
+        images: those that teach.
 
     Raises:
         DataError: pictures of mixed depth, or of several sizes where the part is to be aligned.
         UsageError: regions that are outside the pictures or of each other, or options that contradict each other.
     """
-    depths = {str(image.dtype) for image in images}
+    depths = {image.depth for image in images}
     if len(depths) > 1:
         raise DataError(f"{folder} mixes 8-bit and 16-bit pictures: keep those that the station's camera gives")
-    sizes = {(image.shape[1], image.shape[0]) for image in images}
-    width, height = (int(np.median([image.shape[axis] for image in images])) for axis in (1, 0))
+    sizes = {(image.width, image.height) for image in images}
+    width, height = (int(np.median(sides)) for sides in zip(*((one.width, one.height) for one in images), strict=True))
     region = draft.region or Region(x=0, y=0, width=width, height=height)
     if not Region(x=0, y=0, width=width, height=height).holds(region):
         raise UsageError(f"--roi is outside the pictures, which have {width}x{height} pixels")
@@ -126,10 +159,9 @@ def _align(draft: Draft, folder: Path, sizes: set[tuple[int, int]]) -> Align | N
     return Align(kind=wish.kind, most_turn=turn, template=wish.template, least=LEAST_CORRELATION)
 
 
-def _window(images: Sequence[Image]) -> Window:
+def _window(images: Sequence[Traits]) -> Window:
     """Return the grey values between which a 16-bit camera's good parts lie, with a tenth of room on either side."""
-    low = min(float(np.percentile(image, 0.1)) for image in images)
-    high = max(float(np.percentile(image, 99.9)) for image in images)
+    low, high = min(image.low for image in images), max(image.high for image in images)
     room = max(1.0, 0.1 * (high - low))
     return Window(low=max(0, round(low - room)), high=min(65535, round(high + room)))
 

@@ -47,7 +47,7 @@ from edge_inspector.lab.augment import Augment
 from edge_inspector.lab.calibrate import calibrate
 from edge_inspector.lab.corrupt import corrupt
 from edge_inspector.lab.dataset import GoodPicture, digest_of, find_good, read_picture, split
-from edge_inspector.lab.draft import AlignWish, Draft, UnitWish, draft_recipe, read_ignore
+from edge_inspector.lab.draft import AlignWish, Draft, UnitWish, check_part, draft_recipe, read_ignore, traits_of
 from edge_inspector.lab.export import to_onnx
 from edge_inspector.lab.limits import with_limits
 from edge_inspector.lab.machine import processor
@@ -123,10 +123,11 @@ def train(order: Order) -> Bundle:
 
     Raises:
         DataError: too few pictures, one that cannot be read, pictures of mixed depth, or a training that diverged.
-        UsageError: a size that the detector cannot take, or a mask that is no picture.
+        UsageError: a part's name that no line takes, a size that the detector cannot take, or a mask that is none.
     """
     if order.out.exists():
         raise DataError(f"{order.out} exists already: name a folder that does not, a bundle is never changed")
+    check_part(order.part)
     if not order.keep_aspect:
         check_size(order.detector, order.height, order.width)
     check_precision(order.precision)
@@ -166,7 +167,7 @@ def teach_part(
         DataError: a picture that cannot be read, pictures of mixed depth, or a training that diverged.
         UsageError: a size that the detector cannot take, or a mask that is no picture.
     """
-    images = [read_picture(picture.path, 1) for picture in (*fitting, *tuning)]
+    images = [traits_of(read_picture(picture.path, 1)) for picture in (*fitting, *tuning)]
     sight = open_sight(draft_recipe(_draft(order), order.pictures, images), _reference(order))
     fit, _ = prepare_all(sight, fitting)
     tune, correlations = prepare_all(sight, tuning)

@@ -18,7 +18,7 @@ from edge_inspector.detectors.reconstruction import DEFAULT_STEPS
 from edge_inspector.detectors.settings import AutoencoderSettings, DetectorSettings, parse_settings
 from edge_inspector.errors import DataError, EdgeInspectorError
 from edge_inspector.inspection.recipe import Region
-from edge_inspector.lab.draft import MIN_AREA_SHARE, AlignWish
+from edge_inspector.lab.draft import MIN_AREA_SHARE, AlignWish, check_part
 from edge_inspector.lab.planted_score import Chooser, choose_pictures, planted_score
 from edge_inspector.lab.train import Order, find_material, teach_part
 
@@ -73,6 +73,7 @@ def tune(search: Search) -> Tuned:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     for kind in search.kinds:
         parse_settings(kind, {})
+    check_part(search.base.part)
     search.base.report("read pictures", 0.0)
     chooser = choose_pictures(find_material(search.base), search.base.seed, search.base.region)
     study = _open(search, chooser)

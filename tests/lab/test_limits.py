@@ -12,7 +12,7 @@ from edge_inspector.inspection.preprocess import as_picture, shrink
 from edge_inspector.inspection.quality import Gate, Quality, make_gate
 from edge_inspector.inspection.recipe import QualityLimits, Recipe
 from edge_inspector.lab.dataset import find_good, find_tests, read_picture, split
-from edge_inspector.lab.draft import Draft, draft_recipe
+from edge_inspector.lab.draft import Draft, draft_recipe, traits_of
 from edge_inspector.lab.limits import learn_limits, measured, remembered
 from edge_inspector.lab.reference import Sight, prepare_all
 
@@ -74,7 +74,7 @@ def test_real_good_parts_are_not_refused(real_data: Path, name: str) -> None:
     """Measured on four real sets: no good test part, and at most 8 % of the defective ones, cannot be judged."""
     sets = split(find_good(real_data / name / "train" / "good", None), np.random.default_rng(0))
     draft = Draft(part=name, channels=1, size_of=lambda _width, _height: (256, 256))
-    recipe = draft_recipe(draft, real_data, [read_picture(one.path, 1) for one in (*sets.fit, *sets.tune)])
+    recipe = draft_recipe(draft, real_data, [traits_of(read_picture(one.path, 1)) for one in (*sets.fit, *sets.tune)])
     (fit, _), (tune, _) = (prepare_all(Sight(recipe), pictures) for pictures in (sets.fit, sets.tune))
     open_gate = make_gate(QualityLimits(), np.median(tune, axis=0).astype(np.uint8), remembered(fit))
     gate = replace(open_gate, limits=learn_limits(measured(open_gate, recipe, sets.tune, tune)))

@@ -52,6 +52,9 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     [
         ({"width": 100}, UsageError, "multiples of 16, got 100x32"),
         ({"out": Path("/")}, DataError, "exists already"),
+        ({"part": "bracket left"}, UsageError, "--part 'bracket left': expected 1 to 64 characters, no space"),
+        ({"part": "a/b"}, UsageError, "--part 'a/b': expected"),
+        ({"part": "teil_\udce4"}, UsageError, "--part .*: expected"),
         ({"pictures": Path("/no such folder")}, DataError, "is no folder"),
         ({"group": "("}, UsageError, "no regular expression"),
         ({"group": "part"}, DataError, "32 good pictures of 1 different parts, at least 30"),
@@ -65,7 +68,21 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ({"target": Target(review=0.1)}, UsageError, "--review 0.1: expected more than the rate of NG, 13.9%"),
         ({"min_area": 1e6}, EdgeInspectorError, "larger than the inspected"),
     ],
-    ids=["size", "exists", "no folder", "pattern", "one part", "no mask", "region outside", "rate", "review", "area"],
+    ids=[
+        "size",
+        "exists",
+        "space",
+        "slash",
+        "no UTF-8",
+        "no folder",
+        "pattern",
+        "one part",
+        "no mask",
+        "region outside",
+        "rate",
+        "review",
+        "area",
+    ],
 )
 def test_an_order_that_cannot_be_carried_out_is_refused_at_once(
     pictures: Path, tmp_path: Path, changes: dict[str, object], error: type[EdgeInspectorError], words: str
