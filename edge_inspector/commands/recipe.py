@@ -38,7 +38,7 @@ def preview(
         Path | None, typer.Option(help="Look as this bundle does; else as `train` would with these options.")
     ] = None,
     count: Annotated[int, typer.Option(min=1, help="Of a folder, look at so many, evenly chosen.")] = 12,
-    size: SizeOption = "256",
+    size: SizeOption = None,
     roi: RoiOption = None,
     align: AlignOption = "none",
     max_turn: MaxTurnOption = None,
@@ -59,7 +59,7 @@ def preview(
         raise UsageError(f"{missing}: no such file; expected picture files, or one folder of them")
     wish, units = align_wish(align, max_turn, template, reference), parse_units(unit or [])
     if bundle is None:
-        sight, ignore = _asked_for(files, parse_size(size), roi, wish, units, mask)
+        sight, ignore = _asked_for(files, parse_size(size or "256"), roi, wish, units, mask)
     elif wish.kind != "none" or units or roi or mask:
         raise UsageError("--bundle says how pictures are looked at: leave the other options out")
     else:

@@ -139,7 +139,7 @@ def load_taps(settings: BackboneSettings, seed: int) -> Backbone:
     """
     name = settings.backbone
     if name != RANDOM and name not in LITES:
-        raise UsageError(f"--backbone {name}: {settings.kind} takes {', '.join(LITES)} or random")
+        raise UsageError(f"--backbone {name}: the memories take {', '.join(LITES)} or random")
     if name == RANDOM:
         _check_random(settings)
         torch.manual_seed(seed)

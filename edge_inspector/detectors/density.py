@@ -1,4 +1,4 @@
-"""A memory of patches: how far a patch is from the nearest one that good parts showed, beside how dense these lie there.
+"""A memory of patches: how far a patch is from the nearest good one, beside how dense good ones lie there.
 
 Greedy coreset as PatchCore (Roth et al. 2022); distances in units of the local density as LOF (Breunig et al. 2000), so
 that what is rare but normal does not set the limit for everything else.
@@ -48,7 +48,7 @@ class BlockMemory(nn.Module):
     """A grid of features, (channels, rows, columns), to its distances from the memory, (rows, columns)."""
 
     def __init__(self, scale: Tensor, items: Tensor, weight: Tensor) -> None:
-        """Take the channels' spread, the items (count, channels) in units of it, and 1 / scale of each item, squared."""
+        """Take the channels' spread, items (count, channels) in units of it, and 1 / scale of each item, squared."""
         super().__init__()
         self.scale: Tensor
         self.items: Tensor
@@ -119,7 +119,7 @@ def coreset(cells: Tensor, count: int, seed: int) -> Tensor:
 def _spacing(cells: Tensor, image: Tensor, chosen: Tensor, neighbours: int) -> Tensor:
     """Return the mean distance of each chosen cell to the nearest cells of other images."""
     squares, found = cells.square().sum(1), []
-    for part in chosen.split(_CHUNK):
+    for part in torch.split(chosen, _CHUNK):
         gap = squares[part, None] + squares - 2 * cells[part] @ cells.t()
         gap.masked_fill_(image[part, None] == image, torch.inf)
         near = torch.topk(gap, min(neighbours, len(cells)), dim=1, largest=False).values

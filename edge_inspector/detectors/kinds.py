@@ -1,19 +1,26 @@
 """The door to the detectors: from the settings of one kind to what teaches it."""
 
-from edge_inspector.detectors import autoencoder, centroid, feature_cae, features, padim, patchcore, svdd
+from torch import nn
+
+from edge_inspector.detectors import autoencoder, centroid, feature_cae, features, memory, padim, patchcore, svdd
 from edge_inspector.detectors.backbones import MULTIPLE
 from edge_inspector.detectors.lesson import Lesson, Taught
+from edge_inspector.detectors.memory_graph import MAPS, MemoryResidual
 from edge_inspector.detectors.settings import (
     AutoencoderSettings,
     CentroidSettings,
     DetectorSettings,
     FeatureCaeSettings,
+    MemorySettings,
     PadimSettings,
     PatchcoreSettings,
     PcaSettings,
     SvddSettings,
 )
 from edge_inspector.detectors.tiles import check_tiles
+
+LEAST_SIDE = 96
+"""Pixels: of a very long picture the short side is not less."""
 
 
 def check_size(settings: DetectorSettings, height: int, width: int) -> None:
@@ -44,6 +51,25 @@ def nearest_size(settings: DetectorSettings, longer: int, width: int, height: in
     return sides[0], sides[1]
 
 
+def own_size(settings: DetectorSettings, width: int, height: int) -> tuple[int, int]:
+    """Return width and height of the area that the kind works best at, in the shape of what is inspected.
+
+    Args:
+        settings: of a detector with an area of its own.
+        width: of the inspected picture.
+        height: of the inspected picture.
+    """
+    shape = (width / height) ** 0.5
+    sides = (settings.AREA_SIDE * shape, settings.AREA_SIDE / shape)
+    across, down = (max(LEAST_SIDE, round(side / MULTIPLE) * MULTIPLE) for side in sides)
+    return across, down
+
+
+def output_names(graph: nn.Module) -> tuple[str, ...]:
+    """Return the names of a residual graph's outputs: the map, and what it says of its parts."""
+    return ("map", "whole_image", *MAPS) if isinstance(graph, MemoryResidual) else ("map",)
+
+
 def teach(settings: DetectorSettings, lesson: Lesson) -> Taught:
     """Teach the network of a detector; its residual is fitted after the network has been exported.
 
@@ -62,5 +88,7 @@ def teach(settings: DetectorSettings, lesson: Lesson) -> Taught:
             return centroid.teach(settings, lesson)
         case FeatureCaeSettings():
             return feature_cae.teach(settings, lesson)
+        case MemorySettings():
+            return memory.teach(settings, lesson)
         case SvddSettings():
             return svdd.teach(settings, lesson)

@@ -1,7 +1,7 @@
 """`memory`: distances to memories of four blocks, and of the image as a whole, joined to one score.
 
-What is compared on a common scale comes from models that have not seen the image: the good images are parted into folds,
-each is scored by memories of the others, and the memories that judge are of all.
+What is compared on a common scale comes from models that have not seen the image: good images are parted into folds, each
+is scored by memories of the others, and the memories that judge are of all.
 """
 
 import math
@@ -15,7 +15,8 @@ from torch import Tensor
 
 from edge_inspector.detectors.backbones import load_taps
 from edge_inspector.detectors.density import Patches, remember, sample_places
-from edge_inspector.detectors.lesson import Deployed, Fitted, Lesson, Levels
+from edge_inspector.detectors.folds import assign_folds
+from edge_inspector.detectors.lesson import Deployed, Fitted, Lesson, Levels, Progress
 from edge_inspector.detectors.location import Usual, locate
 from edge_inspector.detectors.memory_graph import (
     WHOLE_BLOCKS,
@@ -26,7 +27,7 @@ from edge_inspector.detectors.memory_graph import (
 )
 from edge_inspector.detectors.settings import MemorySettings
 from edge_inspector.detectors.taps import Layout, PackedTaps
-from edge_inspector.detectors.whole_image import WholeImage, learn_whole, statistics_of
+from edge_inspector.detectors.whole_image import learn_whole, statistics_of
 from edge_inspector.errors import DataError
 
 LEAST = 5
@@ -99,7 +100,9 @@ def learn(
     together = torch.from_numpy(unusual)
     joined = _joined(together, distances, size, levels)
     cell_maps = _cell_maps(sampled.patches, every, layout, settings, seed)
-    usual = [Usual(one.usual.mean, one.usual.spread * np.float32(unit)) for one, unit in zip(located, units, strict=True)]
+    usual = [
+        Usual(one.usual.mean, one.usual.spread * np.float32(unit)) for one, unit in zip(located, units, strict=True)
+    ]
     graph = MemoryResidual(layout, cell_maps, usual, learn_whole(sampled.statistics), joined)
     return Learned(graph.eval(), together, distances)
 
@@ -182,9 +185,7 @@ def _whole_out_of_fold(statistics: NDArray[np.float64], folds: NDArray[np.intp])
     return found
 
 
-def _joined(
-    unusual: Tensor, distances: NDArray[np.float64], size: tuple[int, int], levels: Levels
-) -> Joined:
+def _joined(unusual: Tensor, distances: NDArray[np.float64], size: tuple[int, int], levels: Levels) -> Joined:
     """Return what joins the scores, each in units of the good images' interquartile range."""
     raw = Joined(Scale(), Scale(), size)
     patch_levels = [levels([raw.fused(one[None])[0, 0].numpy()])[0] for one in unusual]
@@ -196,3 +197,46 @@ def _scale(scores: NDArray[np.float64]) -> Scale:
     if not high > low:
         raise DataError("the good images are all alike: nothing says how much good parts differ; add other parts")
     return Scale(float(middle), float(high - low))
+
+
+@dataclass(frozen=True, slots=True)
+class TaughtMemory:
+    """A backbone whose features are to be remembered."""
+
+    network: PackedTaps
+    settings: MemorySettings
+    lesson: Lesson
+
+    def residual(self, deployed: Deployed) -> Fitted:
+        """Remember what the deployed network gives for good images.
+
+        Raises:
+            DataError: too few images, or images that are all alike.
+        """
+        lesson, good = self.lesson, self.lesson.good
+        with torch.inference_mode():
+            learned = learn(
+                lambda: deployed(good),
+                self.network.layout(torch.from_numpy(good[:1])),
+                assign_folds(lesson.lots_of_good, self.settings.folds),
+                self.settings,
+                size=(good.shape[1], good.shape[2]),
+                levels=lesson.levels,
+                seed=lesson.seed,
+                report=lambda words, share: lesson.report(Progress(share, words)),
+            )
+        return Fitted(learned.graph, 0, held_out=learned.held_out)
+
+
+def teach(settings: MemorySettings, lesson: Lesson) -> TaughtMemory:
+    """Load the backbone, and paint over what is never judged.
+
+    Raises:
+        UsageError: no such backbone.
+        DataError: its weights are missing or damaged.
+    """
+    network = PackedTaps(load_taps(settings, lesson.seed), settings.tile, settings.overlap)
+    if lesson.hidden is not None and lesson.hidden.any():
+        paint = np.median(lesson.good, axis=0).astype(np.uint8)
+        network.hide(torch.from_numpy(lesson.hidden), torch.from_numpy(paint))
+    return TaughtMemory(network, settings, lesson)

@@ -96,7 +96,7 @@ class MemoryResidual(nn.Module):
         self.register_buffer("spread", torch.from_numpy(np.stack([one.spread for one in usual]))[None])
 
     def forward(self, _picture: Tensor, features: Tensor) -> tuple[Tensor, ...]:
-        """Return the map, (height, width); the level of the image as a whole, (1); each map's part at the worst cell."""
+        """Return map, (height, width), the level of the image as a whole, (1), and each map's part at the worst cell."""
         grids = self.layout.unpack(features)
         distances = torch.cat([cell_map(grid) for cell_map, grid in zip(self.maps, grids, strict=True)], 1)
         located = (distances - self.mean) / self.spread
@@ -111,4 +111,4 @@ def parts_of(located: Tensor) -> tuple[Tensor, ...]:
     squares = located.clamp_min(0).square()[0].flatten(1)
     total = squares.sum(0)
     worst = squares[:, total.argmax()]
-    return tuple((worst / worst.sum().clamp_min(1e-12)).split(1))
+    return torch.split(worst / worst.sum().clamp_min(1e-12), 1)

@@ -1,6 +1,6 @@
 """The grids of four blocks of a backbone, from one pass, packed into one row of numbers."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -19,7 +19,9 @@ class Layout:
     def unpack(self, packed: Tensor) -> tuple[Tensor, ...]:
         """Return the grids, each (channels, rows, columns), of a packed row, (1, numbers)."""
         sizes = [channels * rows * columns for channels, rows, columns in self.shapes]
-        return tuple(part.reshape(shape) for part, shape in zip(packed[0].split(sizes), self.shapes, strict=True))
+        return tuple(
+            part.reshape(shape) for part, shape in zip(torch.split(packed[0], sizes), self.shapes, strict=True)
+        )
 
     @property
     def finest(self) -> tuple[int, int]:
@@ -75,8 +77,3 @@ class PackedTaps(nn.Module):
 def _shape(grid: Tensor) -> tuple[int, int, int]:
     _, channels, rows, columns = grid.shape
     return int(channels), int(rows), int(columns)
-
-
-def unpacked(rows: Iterator[Tensor], layout: Layout) -> Iterator[tuple[Tensor, ...]]:
-    """Yield the grids of each packed row."""
-    return (layout.unpack(row) for row in rows)

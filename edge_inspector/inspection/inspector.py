@@ -1,8 +1,9 @@
 """One arrival in, one judgement out."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,12 +11,12 @@ from numpy.typing import NDArray
 from edge_inspector.inspection.align import Aligner
 from edge_inspector.inspection.decide import decide
 from edge_inspector.inspection.header import UnreadablePictureError
-from edge_inspector.inspection.model import AnomalyMap, Image, Judgement, Picture, Reason, Verdict
+from edge_inspector.inspection.model import NO_PARTS, AnomalyMap, Image, Judgement, Parts, Picture, Reason, Verdict
 from edge_inspector.inspection.placement import Placement
 from edge_inspector.inspection.preprocess import IgnoreMask, as_image, as_picture, cut, place
 from edge_inspector.inspection.quality import Gate, Quality
 from edge_inspector.inspection.recipe import Recipe
-from edge_inspector.inspection.units import as_judged, blobs_of, level_of
+from edge_inspector.inspection.units import as_judged, blobs_of, least_usual, level_of
 
 Features: TypeAlias = NDArray[np.float32]
 """What a network gives: a reconstruction (1, channels, height, width) or features."""
@@ -30,6 +31,15 @@ class Detector(Protocol):
 
     def residual(self, picture: Picture, features: Features) -> AnomalyMap:
         """Return the anomaly map, float32 (height, width)."""
+        ...
+
+
+@runtime_checkable
+class JoinedDetector(Detector, Protocol):
+    """A detector whose map joins several scores, and that says what each gave."""
+
+    def residual_in_parts(self, picture: Picture, features: Features) -> tuple[AnomalyMap, Parts]:
+        """Return the anomaly map, float32 (height, width), and its parts."""
         ...
 
 
@@ -92,9 +102,10 @@ class Inspector:
             watch.lap("quality")
         features = self.detector.network(picture)
         watch.lap("network")
-        amap = as_judged(self.detector.residual(picture, features), recipe, self._ignore)
+        found, parts = _residual(self.detector, picture, features)
+        amap = as_judged(found, recipe, self._ignore)
         watch.lap("residual")
-        judgement = self._held_back(_with_pose(judge(amap, recipe, placement), placement), quality)
+        judgement = self._held_back(_with_pose(judge(amap, recipe, placement, parts), placement), quality)
         watch.lap("decide")
         return Inspection(judgement, Evidence(pixels, picture, features, amap, placement), watch.laps)
 
@@ -110,13 +121,34 @@ class Inspector:
         return replace(measured, reason=reason, detail=f"{detail} (else: {judgement.detail})")
 
 
-def judge(amap: AnomalyMap, recipe: Recipe, placement: Placement) -> Judgement:
-    """Return the judgement of one anomaly map, as `as_judged` gives it."""
-    if not np.isfinite(amap).all():
+def _residual(detector: Detector, picture: Picture, features: Features) -> tuple[AnomalyMap, Parts]:
+    if isinstance(detector, JoinedDetector):
+        return detector.residual_in_parts(picture, features)
+    return detector.residual(picture, features), NO_PARTS
+
+
+def judge(amap: AnomalyMap, recipe: Recipe, placement: Placement, parts: Parts = NO_PARTS) -> Judgement:
+    """Return the judgement of one anomaly map, as `as_judged` gives it.
+
+    Where the image as a whole passes a limit alone, every place of the map does: a box is drawn only round what would
+    pass it without the whole.
+    """
+    whole = parts.whole / least_usual(recipe)
+    if not (np.isfinite(amap).all() and math.isfinite(whole)):
         return Judgement(Reason.NOT_FINITE, "the anomaly map is not finite")
-    level = level_of(amap, recipe)
-    blobs = blobs_of(amap, recipe, placement) if level >= recipe.decision.lowest else ()
-    return decide(level, blobs, recipe.decision, recipe.smallest_blob)
+    level, lowest = level_of(amap, recipe), recipe.decision.lowest
+    local = amap if whole < lowest else amap - np.float32(whole)
+    blobs = blobs_of(local, recipe, placement) if level >= lowest else ()
+    judgement = decide(level, blobs, recipe.decision, recipe.smallest_blob, whole)
+    return replace(judgement, shares=_shares(level, whole, parts, recipe.decision.threshold))
+
+
+def _shares(level: float, whole: float, parts: Parts, threshold: float) -> tuple[tuple[str, float], ...]:
+    if not parts.maps:
+        return ()
+    local = max(0.0, level - whole)
+    maps = ((name, share * local / threshold) for name, share in parts.maps)
+    return (("whole_image", (level - local) / threshold), *maps)
 
 
 def _with_pose(judgement: Judgement, placement: Placement) -> Judgement:

@@ -3,7 +3,7 @@
 import hashlib
 import itertools
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -12,24 +12,28 @@ import numpy as np
 
 from edge_inspector.bundle import (
     AreaPair,
+    Bound,
     Bundle,
     CalibrationCard,
     Manifest,
     PlantedRate,
     Provenance,
     ScoredPicture,
+    Suspect,
     TakenOut,
     write_bundle,
 )
 from edge_inspector.errors import DataError
 from edge_inspector.inspection.preprocess import prepare
+from edge_inspector.inspection.recipe import Decision
 from edge_inspector.inspection.units import as_judged, level_of
 from edge_inspector.lab import defects
 from edge_inspector.lab.dataset import GoodPicture, Split, read_picture
+from edge_inspector.lab.estimate import estimate_limits
 from edge_inspector.lab.golden import make_golden
 from edge_inspector.lab.material import Material
 from edge_inspector.lab.suspects import rank_suspects
-from edge_inspector.lab.threshold import Groups, Target, decide_limits, gather_groups
+from edge_inspector.lab.threshold import Groups, Target, Threshold, decide_limits, gather_groups
 
 STATED_DEFECT = (0.08, 60.0)
 """Size (share of the shorter side) and contrast (grey values) of a defect that must be found half the time."""
@@ -80,19 +84,19 @@ def calibrate(
         UsageError: a review rate that is not above the rate of NG.
     """
     good = sets.calibrate
-    _refuse_seen(good, material.provenance)
-    levels = _levels(material, good, report)
+    levels = _held_out(material, good, report) or _unseen(material, good, report)
     groups = gather_groups(levels, good, taken_out)
-    threshold, decision, bounds = decide_limits(groups, target, material.recipe.decision.min_area)
+    limits = _limits(groups, target, material)
+    threshold, decision = limits.threshold, limits.decision
     recipe = material.recipe.model_copy(update={"decision": decision})
     valid = [(picture, level) for picture, level in zip(good, levels, strict=True) if level is not None]
     planted = _planted_rates(material, sets.tune or [picture for picture, _ in valid], decision.lowest, rng, report)
     card = CalibrationCard(
         id=hashlib.sha256(json.dumps([groups.levels, decision.threshold]).encode()).hexdigest()[:12],
         created=created,
-        false_reject=bounds[1].rate,
+        false_reject=limits.false_reject,
         confidence=target.confidence,
-        provisional=target.false_reject is None,
+        provisional=target.false_reject is None and not limits.estimated,
         groups=groups.count,
         exceedances=threshold.exceedances,
         threshold=decision.threshold,
@@ -101,16 +105,16 @@ def calibrate(
         planted=planted,
         notes=_notes(groups, planted, decision.threshold, choice),
         unfit=_is_unfit(planted),
-        bounds=bounds,
+        bounds=limits.bounds,
         pictures=_scored(good, levels),
         taken_out=tuple(taken_out),
         suspects=(
             *rank_suspects("calibrate", good, levels, decision.threshold),
-            *rank_suspects("tune", sets.tune, _levels(material, sets.tune, report), decision.threshold),
-            *rank_suspects("fit", sets.fit, _levels(material, sets.fit, report), decision.threshold),
+            *_known_suspects(material, sets, decision.threshold, report),
         ),
         area_pairs=choice.pairs if choice else (),
         ng_digests=choice.digests if choice else (),
+        estimated=limits.estimated,
     )
     cases, golden_files = make_golden(material, recipe, [p for p, _ in valid], [level for _, level in valid], rng)
     manifest = Manifest(
@@ -124,11 +128,63 @@ def calibrate(
     return write_bundle(out, manifest, {**material.contents, **golden_files})
 
 
+@dataclass(frozen=True, slots=True)
+class _Limits:
+    """The limits, and what stands behind them."""
+
+    threshold: Threshold
+    decision: Decision
+    false_reject: float
+    bounds: tuple[Bound, ...] = ()
+    estimated: str = ""
+    """How they were estimated; empty where images that nothing else has used back the bounds."""
+
+
+def _limits(groups: Groups, target: Target, material: Material) -> _Limits:
+    min_area = material.recipe.decision.min_area
+    if material.held_out:
+        found = estimate_limits(groups, target, min_area)
+        return _Limits(found.threshold, found.decision, found.threshold.false_reject, estimated=found.in_words)
+    threshold, decision, bounds = decide_limits(groups, target, min_area)
+    return _Limits(threshold, decision, bounds[1].rate, bounds)
+
+
+def _held_out(
+    material: Material, pictures: Sequence[GoodPicture], report: Callable[[str, float], None]
+) -> tuple[float | None, ...]:
+    """Return the level of each image by a model that has not seen it, None where it is INVALID; empty: there is none."""
+    if not material.held_out:
+        return ()
+    levels = []
+    for place, picture in enumerate(pictures):
+        level = material.held_out.get(picture.digest)
+        levels.append(None if level is None or material.is_refused(picture.path.read_bytes()) else level)
+        report("score good parts", (place + 1) / len(pictures))
+    return tuple(levels)
+
+
+def _unseen(
+    material: Material, pictures: Sequence[GoodPicture], report: Callable[[str, float], None]
+) -> tuple[float | None, ...]:
+    _refuse_seen(pictures, material.provenance)
+    return _levels(material, pictures, report)
+
+
 def _scored(pictures: Sequence[GoodPicture], levels: Sequence[float | None]) -> tuple[ScoredPicture, ...]:
     return tuple(
         ScoredPicture(picture=str(picture.path), digest=picture.digest, group=picture.group, level=level)
         for picture, level in zip(pictures, levels, strict=True)
     )
+
+
+def _known_suspects(
+    material: Material, sets: Split, threshold: float, report: Callable[[str, float], None]
+) -> Iterator[Suspect]:
+    """Yield the most unusual images that the detector knows; where it has out-of-fold scores, these say more."""
+    if material.held_out:
+        return
+    yield from rank_suspects("tune", sets.tune, _levels(material, sets.tune, report), threshold)
+    yield from rank_suspects("fit", sets.fit, _levels(material, sets.fit, report), threshold)
 
 
 def _refuse_seen(good: Sequence[GoodPicture], provenance: Provenance) -> None:

@@ -1,7 +1,7 @@
 """Give a bundle another threshold: from other good pictures, for another target, or without a defective one."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -62,6 +62,8 @@ def recalibrate(bundle: Bundle, wish: Wish) -> Bundle:
     gone = {one.digest for one in taken_out}
     sets = Split(fit=(), tune=tune, calibrate=tuple(picture for picture in good if picture.digest not in gone))
     material = material_of(bundle, usable_processors())
+    if wish.again and card.estimated:
+        material = _with_scores(material, wish, card)
     if wish.min_area is not None:
         material = with_min_area(material, wish.min_area)
     choice = None
@@ -90,6 +92,21 @@ def _check(wish: Wish) -> None:
             "--ng chooses the minimum area by the pictures that tuned the bundle: give --again, and with --ok the "
             "folder that taught it"
         )
+
+
+def _with_scores(material: Material, wish: Wish, card: CalibrationCard) -> Material:
+    """Return the material with the scores of the images by models that had not seen them: these are gone now.
+
+    Raises:
+        UsageError: another minimum area is wanted, for which there are no such scores.
+    """
+    if wish.min_area is not None or wish.ng is not None:
+        raise UsageError(
+            "the limit of this bundle comes from cross-validated scores, which are of its minimum area: train the part "
+            "anew with --min-area, or calibrate with good images that were not used (without --again)"
+        )
+    known = {one.digest: one.level for one in card.pictures if one.level is not None}
+    return replace(material, held_out=known)
 
 
 def _choose(wish: Wish, material: Material, sets: Split) -> tuple[Material, Choice]:

@@ -77,6 +77,7 @@ def _figures(order: TableOrder, folder: Path, kind: str) -> Row:
                     report=lambda words, share: order.report(f"{folder.name} {kind}: {words}", share),
                     width=order.size,
                     height=order.size,
+                    own_size=True,
                     channels=settings.CHANNELS,
                     normalise="local" if order.local else "none",
                     budget=Budget(_EPOCHS, order.seconds),

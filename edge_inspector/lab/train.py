@@ -31,9 +31,10 @@ from edge_inspector.bundle import (
     read_bundle,
 )
 from edge_inspector.detectors.backbones import seen_by
+from edge_inspector.detectors.folds import held_out_maps
 from edge_inspector.detectors.history import History
-from edge_inspector.detectors.kinds import check_size, nearest_size, teach
-from edge_inspector.detectors.lesson import Budget, Lesson, Pictures, Progress, Taught
+from edge_inspector.detectors.kinds import check_size, nearest_size, output_names, own_size, teach
+from edge_inspector.detectors.lesson import Budget, Fitted, Lesson, Pictures, Progress, Taught
 from edge_inspector.detectors.settings import DetectorSettings, FeatureSettings
 from edge_inspector.detectors.summary import summarise
 from edge_inspector.detectors.workers import ALONE, Workers
@@ -41,15 +42,16 @@ from edge_inspector.engines.openvino import ENGINE, OpenVinoDetector, OpenVinoNe
 from edge_inspector.errors import DataError
 from edge_inspector.inspection.preprocess import IgnoreMask
 from edge_inspector.inspection.recipe import Recipe, Region
-from edge_inspector.inspection.units import as_judged, level_of
+from edge_inspector.inspection.units import as_judged, level_of, levels_of, never_judged
 from edge_inspector.lab import defects
 from edge_inspector.lab.augment import Augment
 from edge_inspector.lab.calibrate import calibrate
 from edge_inspector.lab.corrupt import corrupt
-from edge_inspector.lab.dataset import GoodPicture, digest_of, find_good, read_picture, split
+from edge_inspector.lab.dataset import GoodPicture, Split, digest_of, find_good, read_picture, split, split_for_folds
 from edge_inspector.lab.draft import AlignWish, Draft, UnitWish, check_part, draft_recipe, read_ignore, traits_of
 from edge_inspector.lab.export import to_onnx
 from edge_inspector.lab.limits import with_limits
+from edge_inspector.lab.lots import lots_of
 from edge_inspector.lab.machine import processor
 from edge_inspector.lab.material import Material
 from edge_inspector.lab.precision import (
@@ -72,8 +74,10 @@ from edge_inspector.lab.reference import (
 )
 from edge_inspector.lab.resume import open_weights, refuse_leaks
 from edge_inspector.lab.threshold import Target, check_target
-from edge_inspector.lab.usual import with_usual
+from edge_inspector.lab.usual import with_usual, with_usual_levels
 
+HELD_BACK = 1 / 3
+"""Of the good images, to set the limit by, where they do not all train."""
 _PLANTED_PER_PICTURE = 2
 _LIBRARIES = ("torch", "onnx", "openvino", "opencv-python", "numpy")
 
@@ -108,6 +112,10 @@ class Order:
     align: AlignWish = field(default_factory=AlignWish)
     units: tuple[UnitWish, ...] = ()
     group: str | None = None
+    hold_back: float | None = None
+    """Share of the good images that only set the limit; None: none where a kind is fitted in seconds, else a third."""
+    own_size: bool = False
+    """Whether the detector's picture has the area that the kind works best at, in the shape of what is inspected."""
     resume: Path | None = None
     """Bundle whose weights the training goes on from."""
     workers: Workers = ALONE
@@ -128,17 +136,14 @@ def train(order: Order) -> Bundle:
     if order.out.exists():
         raise DataError(f"{order.out} exists already: name a folder that does not, a bundle is never changed")
     check_part(order.part)
-    if not order.keep_aspect:
+    if not (order.keep_aspect or _has_own_size(order)):
         check_size(order.detector, order.height, order.width)
     check_precision(order.precision)
     order.report("read pictures", 0.0)
     rng = np.random.default_rng(order.seed)
-    sets = split(find_material(order), rng)
-    if order.resume:
-        refuse_leaks(order.resume, sets)
-    check_target(len({picture.group for picture in sets.calibrate}), order.target)
+    material, sets = _cross_validated(order, rng) if is_cross_validated(order) else _held_back(order, rng)
     return calibrate(
-        teach_part(order, sets.fit, sets.tune, rng),
+        material,
         sets,
         target=order.target,
         created=order.created,
@@ -146,6 +151,25 @@ def train(order: Order) -> Bundle:
         out=order.out,
         report=order.report,
     )
+
+
+def is_cross_validated(order: Order) -> bool:
+    """Say whether all good images train, and the limit comes from models that have not seen each of them."""
+    return order.detector.CHEAP_FOLDS and order.hold_back is None
+
+
+def _cross_validated(order: Order, rng: np.random.Generator) -> tuple[Material, Split]:
+    sets = split_for_folds(find_material(order), rng)
+    material = teach_part(order, sets.fit, sets.tune, rng, cross_validate=True)
+    return material, Split(fit=(), tune=sets.tune, calibrate=(*sets.fit, *sets.tune))
+
+
+def _held_back(order: Order, rng: np.random.Generator) -> tuple[Material, Split]:
+    sets = split(find_material(order), rng, order.hold_back or HELD_BACK)
+    if order.resume:
+        refuse_leaks(order.resume, sets)
+    check_target(len({picture.group for picture in sets.calibrate}), order.target)
+    return teach_part(order, sets.fit, sets.tune, rng), sets
 
 
 def find_material(order: Order) -> tuple[GoodPicture, ...]:
@@ -159,9 +183,16 @@ def find_material(order: Order) -> tuple[GoodPicture, ...]:
 
 
 def teach_part(
-    order: Order, fitting: Sequence[GoodPicture], tuning: Sequence[GoodPicture], rng: np.random.Generator
+    order: Order,
+    fitting: Sequence[GoodPicture],
+    tuning: Sequence[GoodPicture],
+    rng: np.random.Generator,
+    *,
+    cross_validate: bool = False,
 ) -> Material:
     """Fit on the first pictures, stop and measure the usual by the second; no other picture is looked at.
+
+    With `cross_validate` the material holds the score of each picture by a model that has not seen it.
 
     Raises:
         DataError: a picture that cannot be read, pictures of mixed depth, or a training that diverged.
@@ -176,7 +207,12 @@ def teach_part(
     ignore = read_ignore(order.mask, recipe) if order.mask else None
     start = order.clock()
     weights = open_weights(order.resume, order.detector, recipe) if order.resume else {}
-    lesson = replace(_lesson(order, recipe, ignore, fit, tune, rng), weights=weights)
+    lesson = replace(
+        _lesson(order, recipe, ignore, fit, tune, rng),
+        weights=weights,
+        lots=lots_of((*fitting, *tuning)),
+        hidden=never_judged(recipe, ignore),
+    )
     with order.interruptible() as stopping:
         lesson = replace(lesson, stopping=stopping)
         taught = teach(order.detector, lesson)
@@ -187,7 +223,16 @@ def teach_part(
         contents[IGNORE] = bytes(cv2.imencode(".png", ignore.astype(np.uint8) * 255)[1])
     if sight.reference is not None:
         contents[ALIGN] = encode_reference(sight.reference)
-    recipe = with_usual(recipe, deployed.detector, ignore, tuple(tune))
+    if cross_validate:
+        found = _held_out_levels(order, lesson, deployed, recipe, ignore)
+        recipe = with_usual_levels(recipe, found)
+        usual = [unit.usual for unit in recipe.units] or [1.0]
+        worst = (max(level / one for level, one in zip(levels, usual, strict=True)) for levels in found)
+        digests = (picture.digest for picture in (*fitting, *tuning))
+        held_out = dict(zip(digests, worst, strict=True))
+    else:
+        held_out = {}
+        recipe = with_usual(recipe, deployed.detector, ignore, tuple(tune))
     card = DetectorCard(
         kind=order.detector.kind,
         settings=order.detector.model_dump(exclude={"kind"}),
@@ -195,9 +240,32 @@ def teach_part(
         precision_shift=deployed.shift,
         engine=ENGINE,
     )
-    provenance = _provenance(order, fitting, tuning, deployed.steps, order.clock() - start)
-    material = Material(recipe, card, provenance, contents, deployed.detector, ignore, aligner=sight.aligner)
+    provenance = _provenance(order, fitting, tuning, deployed.fitted.steps, order.clock() - start)
+    material = Material(
+        recipe, card, provenance, contents, deployed.detector, ignore, aligner=sight.aligner, held_out=held_out
+    )
     return with_limits(material, tuning, fit, tune)
+
+
+def _held_out_levels(
+    order: Order, lesson: Lesson, deployed: "_Deployed", recipe: Recipe, ignore: IgnoreMask | None
+) -> list[tuple[float, ...]]:
+    """Return for each picture of `lesson.good` the level of each unit, by a model that has not seen it."""
+    found: list[tuple[float, ...]] = [()] * len(lesson.good)
+    maps = held_out_maps(
+        lambda part: teach(order.detector, part),
+        lesson,
+        deployed.fitted,
+        lambda pictures: map(deployed.detector.network, pictures),
+    )
+    for done, (place, amap) in enumerate(maps):
+        found[place] = levels_of(as_judged(amap, recipe, ignore), recipe)
+        order.report("score good parts out of fold", done / len(found))
+    return found
+
+
+def _has_own_size(order: Order) -> bool:
+    return order.own_size and order.detector.AREA_SIDE > 0
 
 
 def _is_aligned(order: Order) -> bool:
@@ -223,6 +291,8 @@ def _draft(order: Order) -> Draft:
 
 def _size(order: Order, width: int, height: int) -> tuple[int, int]:
     """Return the detector's size for what is inspected."""
+    if _has_own_size(order):
+        return own_size(order.detector, width, height)
     if not order.keep_aspect:
         return order.width, order.height
     size = nearest_size(order.detector, max(order.width, order.height), width, height)
@@ -280,8 +350,7 @@ class _Deployed:
     detector: OpenVinoDetector
     contents: Mapping[str, bytes]
     """A bundle's files."""
-    steps: int
-    """Of training."""
+    fitted: Fitted
     precision: Precision
     levels: Levels
     shift: float | None = None
@@ -325,7 +394,9 @@ def _deploy_in(precision: Precision, network: bytes, taught: Taught, lesson: Les
         run = OpenVinoNetwork(network_file(folder, precision), precision, usable_processors())
         fitted = taught.residual(lambda pictures: map(run, pictures))
         inputs = torch.from_numpy(lesson.tune[:1]), torch.from_numpy(run(lesson.tune[0]))
-        (folder / RESIDUAL).write_bytes(to_onnx(fitted.graph, inputs, ("picture", "features"), "map"))
+        (folder / RESIDUAL).write_bytes(
+            to_onnx(fitted.graph, inputs, ("picture", "features"), *output_names(fitted.graph))
+        )
         detector = OpenVinoDetector(network_file(folder, precision), folder / RESIDUAL, precision, usable_processors())
         contents = {
             **files,
@@ -339,7 +410,7 @@ def _deploy_in(precision: Precision, network: bytes, taught: Taught, lesson: Les
         lesson.levels([detector.residual(picture, detector.network(picture)) for picture in pictures])
         for pictures in (lesson.tune, lesson.planted)
     )
-    return _Deployed(detector, contents, fitted.steps, precision, Levels(good, planted))
+    return _Deployed(detector, contents, fitted, precision, Levels(good, planted))
 
 
 def _summary(network: nn.Module, residual: nn.Module, inputs: tuple[torch.Tensor, torch.Tensor]) -> bytes:
