@@ -70,7 +70,7 @@ def output_names(graph: nn.Module) -> tuple[str, ...]:
     return ("map", "whole_image", *MAPS) if isinstance(graph, MemoryResidual) else ("map",)
 
 
-def teach(settings: DetectorSettings, lesson: Lesson) -> Taught:
+def teach(settings: DetectorSettings, lesson: Lesson) -> Taught:  # noqa: PLR0911 - one for each family
     """Teach the network of a detector; its residual is fitted after the network has been exported.
 
     Raises:

@@ -1,7 +1,7 @@
 """`memory`: distances to memories of four blocks, and of the image as a whole, joined to one score.
 
-What is compared on a common scale comes from models that have not seen the image: good images are parted into folds, each
-is scored by memories of the others, and the memories that judge are of all.
+What is compared on a common scale comes from models that have not seen the image: good images are parted into folds,
+each is scored by memories of the others; the memories that judge are of all.
 """
 
 import math

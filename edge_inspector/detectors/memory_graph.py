@@ -96,7 +96,7 @@ class MemoryResidual(nn.Module):
         self.register_buffer("spread", torch.from_numpy(np.stack([one.spread for one in usual]))[None])
 
     def forward(self, _picture: Tensor, features: Tensor) -> tuple[Tensor, ...]:
-        """Return map, (height, width), the level of the image as a whole, (1), and each map's part at the worst cell."""
+        """Return the map, (height, width); what the whole image gives, (1); each map's part in the worst cell, (1)."""
         grids = self.layout.unpack(features)
         distances = torch.cat([cell_map(grid) for cell_map, grid in zip(self.maps, grids, strict=True)], 1)
         located = (distances - self.mean) / self.spread

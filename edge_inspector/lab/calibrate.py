@@ -152,7 +152,7 @@ def _limits(groups: Groups, target: Target, material: Material) -> _Limits:
 def _held_out(
     material: Material, pictures: Sequence[GoodPicture], report: Callable[[str, float], None]
 ) -> tuple[float | None, ...]:
-    """Return the level of each image by a model that has not seen it, None where it is INVALID; empty: there is none."""
+    """Return each image's level by a model that has not seen it, None where it is INVALID; empty: there is none."""
     if not material.held_out:
         return ()
     levels = []

@@ -144,8 +144,8 @@ def split_for_folds(pictures: Sequence[GoodPicture], rng: np.random.Generator) -
     groups = sorted({picture.group for picture in pictures})
     if len(groups) < LEAST_FOR_FOLDS:
         raise DataError(
-            f"{len(pictures)} good images of {len(groups)} different parts, at least {LEAST_FOR_FOLDS} parts are needed, "
-            "30 are better. Add images. Images of one sub-folder, and images that hardly differ, count as one part; "
+            f"{len(pictures)} good images of {len(groups)} different parts, at least {LEAST_FOR_FOLDS} parts are "
+            "needed, 30 are better. Add images. Images of one sub-folder, and images that hardly differ, count as one part; "
             "where each file is a part of its own, say --group '[^/]+$'"
         )
     return _dealt(pictures, groups, 0, max(1, len(groups) // 5), rng)

@@ -1,8 +1,8 @@
 """A limit estimated by cross-validation: from the scores of all good images, each by a model that has not seen it.
 
-New parts are judged by the model of all images, not by those of the folds, so no theorem bounds the rate (Barber, Candes,
-Ramdas, Tibshirani 2021): it is an estimate. A few scores say little by their largest one, so the limit follows from the
-shape of the tail.
+New parts are judged by the model of all images, not by those of the folds, so no theorem bounds the rate (Barber,
+Candes, Ramdas, Tibshirani 2021): it is an estimate. A few scores say little by their largest one, so the limit follows
+from the shape of the tail.
 """
 
 import math
