@@ -17,6 +17,8 @@ _SHADOW = 24
 """Dimensions of the random projection in which the coreset is chosen."""
 _CHUNK = 250
 """Items whose neighbours are looked for at once."""
+_EQUAL = 1e-5
+"""Of the largest squared norm: patches that are nearer differ by rounding alone."""
 _LEAST_SPREAD = 0.01
 """Of the middle channel's spread: a channel that hardly varies among good parts must not decide alone."""
 
@@ -108,7 +110,7 @@ def coreset(cells: Tensor, count: int, seed: int) -> Tensor:
     chosen, nearest = [0], norm + norm[0] - 2 * shadow @ shadow[0]
     for _ in range(count - 1):
         farthest = int(nearest.argmax())
-        if not nearest[farthest] > 0:
+        if not nearest[farthest] > _EQUAL * norm.max():
             break
         chosen.append(farthest)
         nearest = torch.minimum(nearest, norm + norm[farthest] - 2 * shadow @ shadow[farthest])

@@ -145,8 +145,8 @@ def split_for_folds(pictures: Sequence[GoodPicture], rng: np.random.Generator) -
     if len(groups) < LEAST_FOR_FOLDS:
         raise DataError(
             f"{len(pictures)} good images of {len(groups)} different parts, at least {LEAST_FOR_FOLDS} parts are "
-            "needed, 30 are better. Add images. Images of one sub-folder, and images that hardly differ, count as one part; "
-            "where each file is a part of its own, say --group '[^/]+$'"
+            "needed, 30 are better. Add images. Images of one sub-folder, and images that hardly differ, count as one "
+            "part; where each file is a part of its own, say --group '[^/]+$'"
         )
     return _dealt(pictures, groups, 0, max(1, len(groups) // 5), rng)
 

@@ -15,7 +15,7 @@ from factories import a_part, png, write_parts
 from edge_inspector.bundle import Bundle
 from edge_inspector.detectors import kinds, lesson
 from edge_inspector.detectors.lesson import Budget
-from edge_inspector.detectors.settings import KINDS, DetectorSettings, FeatureSettings, parse_settings
+from edge_inspector.detectors.settings import KINDS, BackboneSettings, DetectorSettings, parse_settings
 from edge_inspector.errors import UsageError
 from edge_inspector.inspection.preprocess import as_image, prepare
 from edge_inspector.inspection.recipe import Recipe
@@ -45,7 +45,7 @@ print(json.dumps(found))
 def settings_of(kind: str, **changes: str) -> DetectorSettings:
     """Return settings that need nothing but this machine."""
     model = parse_settings(kind, {})
-    needs = {"backbone": "random", "allow_random": "True"} if isinstance(model, FeatureSettings) else {}
+    needs = {"backbone": "random", "allow_random": "True"} if isinstance(model, BackboneSettings) else {}
     return parse_settings(kind, needs | changes)
 
 
@@ -89,7 +89,8 @@ def torch_map(modules: list[torch.nn.Module], picture: np.ndarray) -> np.ndarray
     network, residual = modules
     with torch.no_grad():
         batch = torch.from_numpy(picture[None])
-        return np.asarray(residual(batch, network(batch)).numpy())
+        found = residual(batch, network(batch))
+        return np.asarray((found[0] if isinstance(found, tuple) else found).numpy())
 
 
 def prepared(path: Path, recipe: Recipe) -> np.ndarray:
