@@ -32,6 +32,8 @@ from edge_inspector.errors import DataError
 
 LEAST = 5
 """Good images, each of another part."""
+_LEAST_UNIT = 0.25
+"""Standard deviations of the located maps."""
 Packed = NDArray[np.float32]
 """What the network gives for one image, (1, numbers)."""
 
@@ -170,10 +172,8 @@ def _out_of_fold(
 
 
 def _usual_maximum(located: NDArray[np.float32]) -> float:
-    unit = float(np.median(located.reshape(len(located), -1).max(1)))
-    if not unit > 0:
-        raise DataError("the good images are all alike: nothing says how much good parts differ; add other parts")
-    return unit
+    """Return the middle maximum of the good images' maps; of small maps that may be none, so at least some spread."""
+    return max(float(np.median(located.reshape(len(located), -1).max(1))), _LEAST_UNIT * float(located.std()))
 
 
 def _whole_out_of_fold(statistics: NDArray[np.float64], folds: NDArray[np.intp]) -> NDArray[np.float64]:

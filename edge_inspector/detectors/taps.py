@@ -41,13 +41,15 @@ class PackedTaps(nn.Module):
         self.backbone = backbone
         self.tile = tile
         self.overlap = overlap
-        self.hidden: Tensor | None = None
-        self.paint: Tensor | None = None
+        self.hidden: Tensor | None
+        self.paint: Tensor | None
+        self.register_buffer("hidden", None)
+        self.register_buffer("paint", None)
 
     def hide(self, hidden: Tensor, paint: Tensor) -> None:
         """Paint over what is `hidden`, bool (height, width), with `paint`, uint8 (height, width, channels)."""
-        self.register_buffer("hidden", hidden[None, ..., None])
-        self.register_buffer("paint", paint[None])
+        self.hidden = hidden[None, ..., None]
+        self.paint = paint[None]
 
     def forward(self, picture: Tensor) -> Tensor:
         """Return the packed grids of one picture."""

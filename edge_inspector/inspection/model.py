@@ -200,6 +200,12 @@ class Judgement:
     """What each part of a joined score gave to it, by name; together the score. Empty for a detector of one part."""
 
     @property
+    def shares_in_words(self) -> str:
+        """What each part gave to the score, the most first; empty for a detector of one part."""
+        ranked = sorted(self.shares, key=lambda share: -share[1])
+        return ", ".join(f"{name.replace('_', ' ')} {value:.2f}" for name, value in ranked)
+
+    @property
     def verdict(self) -> Verdict:
         """OK, NG, REVIEW, INVALID or ERROR."""
         return self.reason.verdict

@@ -133,7 +133,7 @@ def test_another_target_needs_no_training(trained: Bundle, good: Path, tmp_path:
 
 
 def test_images_held_back_still_back_a_bound(tmp_path: Path) -> None:
-    """With --hold-back the limit comes from images that nothing else has used, and the card says at which confidence."""
+    """With --hold-back the limit comes from images that nothing else has used: the card says how sure it is."""
     pictures = write_parts(tmp_path / "good", 34)
     bundle = train(replace(an_order(pictures, tmp_path / "out", CentroidSettings(backbone="random", allow_random=True)),
                            hold_back=0.5))  # fmt: skip
