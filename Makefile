@@ -7,6 +7,8 @@ SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 SECONDS_TO_SHOW ?=
 # A real network camera for the tests.
 RTSP := gir1.2-gst-rtsp-server-1.0 python3-gi gstreamer1.0-plugins-base gstreamer1.0-plugins-good
+# Every kind of training, judged in the tests' own process; all of `-m trains` would start the daemon again and again.
+TRAINS := tests/lab tests/detectors tests/engines tests/test_bundle.py
 N ?= 1000
 SOAK_SECONDS ?= 3600
 DATA ?= ../shared/data/bottle
@@ -17,7 +19,7 @@ HERE := PYTHONPATH=$(CURDIR):$(CURDIR)/tests
 # Where `make offline-bundle` writes.
 OUT ?= dist/edge-inspector-offline
 
-.PHONY: demo test test-slow lint dashboard simulate faults undo soak peers ledger load audit offline-bundle clean
+.PHONY: demo test test-trains test-slow lint dashboard simulate faults undo soak peers ledger load audit offline-bundle clean
 
 demo: $(VENV)/demo nodered/node_modules
 	$(BIN)/edge-inspector demo $(if $(SECONDS_TO_SHOW),--seconds $(SECONDS_TO_SHOW))
@@ -25,9 +27,13 @@ demo: $(VENV)/demo nodered/node_modules
 test: $(VENV)/test nodered/node_modules lint
 	$(BIN)/pytest -q
 
+# What trains, once more as on a processor without AVX-512, bf16 and AMX: torch, oneDNN and OpenVINO's own kernels.
+test-trains: $(VENV)/test
+	ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 OV_CPU_MAX_ISA=AVX2 $(BIN)/pytest -q -m 'trains and not slow' $(TRAINS)
+
 test-slow: $(VENV)/test nodered/node_modules
-	@command -v mmdebstrap >/dev/null && command -v shellcheck >/dev/null \
-	  || ( $(SUDO) apt-get update -qq && $(SUDO) apt-get install -qq -y --no-install-recommends mmdebstrap shellcheck )
+	@command -v mmdebstrap >/dev/null && command -v shellcheck >/dev/null && command -v qemu-x86_64 >/dev/null \
+	  || ( $(SUDO) apt-get update -qq && $(SUDO) apt-get install -qq -y --no-install-recommends mmdebstrap shellcheck qemu-user )
 	$(BIN)/pytest -q -m slow
 
 lint: $(VENV)/test

@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import re
+import shutil
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from edge_inspector import atomic
-from edge_inspector.engines.openvino import GraphCache, OpenVinoDetector, Precision, can_run
+from edge_inspector.engines.openvino import ENGINE, GraphCache, OpenVinoDetector, Precision, can_run
 from edge_inspector.errors import DataError
 from edge_inspector.inspection.align import Aligner, make_aligner
 from edge_inspector.inspection.inspector import Detector, Inspector
@@ -24,6 +25,7 @@ from edge_inspector.inspection.model import AnomalyMap, Verdict
 from edge_inspector.inspection.preprocess import IgnoreMask
 from edge_inspector.inspection.quality import MINIATURE_SIDE, Gate, make_gate
 from edge_inspector.inspection.recipe import QualityCheck, Recipe
+from edge_inspector.native import native_path
 
 FORMAT = 1
 NETWORK_INT8 = ("network.int8.xml", "network.int8.bin")
@@ -39,6 +41,8 @@ SCORE_TOLERANCE = 0.01
 _MAP_TOLERANCE = 0.02
 _MAP_SHARE = 0.999
 _LIMIT_BYTES = 4_000_000_000
+_LITTER = frozenset({"thumbs.db", ".ds_store", "desktop.ini"})
+"""In lower case: what file managers of Windows and macOS leave in folders that they show; and `._x`, macOS again."""
 
 ClockNs: TypeAlias = Callable[[], int]
 
@@ -228,6 +232,19 @@ class Bundle:
     path: Path
     id: str
     manifest: Manifest
+    litter: tuple[str, ...] = ()
+    """Files of file managers that lie in the folder; they are never read."""
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Names of all that belongs to it."""
+        return (*self.manifest.files, MANIFEST, SEAL)
+
+    def litter_in_words(self) -> str:
+        """Return what lies in the folder and does not belong there; empty where nothing does."""
+        return (
+            f"{', '.join(self.litter)}: left there by a file manager, not read; may be deleted" if self.litter else ""
+        )
 
     @property
     def recipe(self) -> Recipe:
@@ -259,7 +276,7 @@ class Bundle:
         if self.recipe.align is None:
             return None
         file = self.path / ALIGN
-        reference = cv2.imread(str(file), cv2.IMREAD_GRAYSCALE) if ALIGN in self.manifest.files else None
+        reference = cv2.imread(native_path(file), cv2.IMREAD_GRAYSCALE) if ALIGN in self.manifest.files else None
         if reference is None:
             raise DataError(f"{file}: expected the picture that parts are aligned to; restore the bundle")
         try:
@@ -276,8 +293,8 @@ class Bundle:
         if not {REFERENCE, GOOD} <= set(self.manifest.files):
             return None
         flag = cv2.IMREAD_GRAYSCALE if self.recipe.channels == 1 else cv2.IMREAD_COLOR
-        reference = cv2.imread(str(self.path / REFERENCE), flag)
-        good = cv2.imread(str(self.path / GOOD), cv2.IMREAD_GRAYSCALE)
+        reference = cv2.imread(native_path(self.path / REFERENCE), flag)
+        good = cv2.imread(native_path(self.path / GOOD), cv2.IMREAD_GRAYSCALE)
         if reference is None or good is None or good.shape[1] != MINIATURE_SIDE or good.shape[0] % MINIATURE_SIDE:
             raise DataError(
                 f"{self.path}: {REFERENCE} or {GOOD} is no picture of the expected size; restore the bundle"
@@ -291,16 +308,25 @@ def read_bundle(path: Path) -> Bundle:
     """Return the bundle in the folder `path` after checking every file of it.
 
     Raises:
-        DataError: no bundle, of a newer format, incomplete, with a file too many, or changed by a single bit.
+        DataError: no bundle, of a newer format, incomplete, with a file too many, unreadable, changed by a single bit,
+            or at a path that is no UTF-8.
     """
+    native_path(path)
+    try:
+        return _read_checked(path)
+    except OSError as error:
+        raise DataError(f"{error.filename or path}: {error.strerror or error}; restore the bundle") from error
+
+
+def _read_checked(path: Path) -> Bundle:
     file = path / MANIFEST
     if not file.is_file():
         raise DataError(f"{path} is no bundle: expected a folder with {MANIFEST}, as `edge-inspector train` writes it")
     raw = file.read_bytes()
     manifest = _parse(path, raw)
     _check_seal(path, raw)
-    _check_files(path, manifest)
-    return Bundle(path, hashlib.sha256(raw).hexdigest()[:12], manifest)
+    litter = _check_files(path, manifest)
+    return Bundle(path, hashlib.sha256(raw).hexdigest()[:12], manifest, litter)
 
 
 def _parse(path: Path, raw: bytes) -> Manifest:
@@ -325,9 +351,11 @@ def _check_seal(path: Path, raw: bytes) -> None:
         raise DataError(f"{path / MANIFEST} is not what was accepted; restore the bundle")
 
 
-def _check_files(path: Path, manifest: Manifest) -> None:
+def _check_files(path: Path, manifest: Manifest) -> tuple[str, ...]:
+    """Hold every file against the manifest, and return those of file managers, which are let lie."""
     present = {p.relative_to(path).as_posix() for p in path.rglob("*") if p.is_symlink() or not p.is_dir()}
     named = {*manifest.files, MANIFEST, SEAL}
+    litter = {name for name in present - named if _is_litter(name)}
     light = NETWORK_INT8 if manifest.detector.precision == "int8" else ()
     needed = {
         NETWORK,
@@ -339,7 +367,7 @@ def _check_files(path: Path, manifest: Manifest) -> None:
     for found, complaint in (
         (needed - named, "does not name"),
         (named - present, "misses"),
-        (present - named, "holds what its manifest does not name:"),
+        (present - named - litter, "holds what its manifest does not name:"),
     ):
         if found:
             raise DataError(f"{path} {complaint} {', '.join(sorted(found))}; restore the bundle")
@@ -353,10 +381,17 @@ def _check_files(path: Path, manifest: Manifest) -> None:
             digest = hashlib.file_digest(content, "sha256").hexdigest()
         if digest != expected:
             raise DataError(f"{file} is not what was accepted: sha256 {digest[:12]}, expected {expected[:12]}")
+    return tuple(sorted(litter))
+
+
+def _is_litter(name: str) -> bool:
+    """Say whether a file, by its path in the bundle, is one that a file manager leaves."""
+    own = name.rpartition("/")[2]
+    return own.startswith("._") or own.lower() in _LITTER
 
 
 def _read_ignore(file: Path, recipe: Recipe) -> IgnoreMask:
-    mask = cv2.imread(str(file), cv2.IMREAD_GRAYSCALE)
+    mask = cv2.imread(native_path(file), cv2.IMREAD_GRAYSCALE)
     if mask is None or mask.shape != (recipe.height, recipe.width):
         found = None if mask is None else mask.shape[::-1]
         raise DataError(f"{file}: expected a picture of {recipe.width}x{recipe.height}, got {found}")
@@ -372,8 +407,9 @@ def write_bundle(path: Path, manifest: Manifest, contents: Mapping[str, bytes]) 
         contents: bytes by file name.
 
     Raises:
-        DataError: `path` exists.
+        DataError: `path` exists, or is no UTF-8.
     """
+    native_path(path)
     files = {name: hashlib.sha256(content).hexdigest() for name, content in sorted(contents.items())}
     text = manifest.model_copy(update={"files": files}).model_dump_json(indent=1)
     with atomic.new_folder(path) as folder:
@@ -385,15 +421,35 @@ def write_bundle(path: Path, manifest: Manifest, contents: Mapping[str, bytes]) 
     return read_bundle(path)
 
 
+def copy_files(bundle: Bundle, folder: Path) -> None:
+    """Copy all that belongs to a bundle, and nothing else, into an empty folder."""
+    for name in bundle.files:
+        (folder / name).parent.mkdir(exist_ok=True)
+        shutil.copy2(bundle.path / name, folder / name)
+
+
 def open_detector(bundle: Bundle, threads: int, cache: GraphCache | None = None) -> OpenVinoDetector:
-    """Compile the bundle's graphs in the precision that it names; `cache` keeps what was compiled for others."""
+    """Compile the bundle's graphs in the precision that it names; `cache` keeps what was compiled for others.
+
+    Raises:
+        DataError: this processor cannot run that precision, or the engine cannot read a graph.
+    """
     precision = bundle.manifest.detector.precision
     if not can_run(precision):
         raise DataError(
             f"{bundle.path} runs in {precision} and this processor has no units for that: recalibrate here, then it "
             "runs in f32"
         )
-    return OpenVinoDetector(network_file(bundle.path, precision), bundle.path / RESIDUAL, precision, threads, cache)
+    network = network_file(bundle.path, precision)
+    try:
+        return OpenVinoDetector(network, bundle.path / RESIDUAL, precision, threads, cache)
+    except RuntimeError as error:
+        reason = str(error).strip().splitlines()[-1]
+        # Half a limit ends here with "bad combination": oneDNN keeps to it, the plugin's own kernels do not.
+        raise DataError(
+            f"{bundle.path}: {ENGINE} cannot run its graphs ({reason}); where ONEDNN_MAX_CPU_ISA is set, set "
+            "OV_CPU_MAX_ISA to the same or clear both, otherwise restore the bundle"
+        ) from error
 
 
 def network_file(folder: Path, precision: Precision) -> Path:

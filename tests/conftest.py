@@ -8,8 +8,9 @@ from pathlib import Path
 from time import monotonic
 
 import pytest
-from factories import write_parts
-from hypothesis import settings
+from factories import ROUGH_GRAIN, a_part, png, write_parts
+from footing import clear_cut
+from hypothesis import HealthCheck, settings
 
 from edge_inspector import cli
 from edge_inspector.bundle import Bundle
@@ -17,16 +18,23 @@ from edge_inspector.detectors.lesson import Budget
 from edge_inspector.detectors.settings import CaeSettings
 from edge_inspector.lab.train import Order, train
 
-settings.register_profile("steady", deadline=None, derandomize=True)
+settings.register_profile("steady", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("steady")
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what trains: all that a trained bundle is given to, whoever asked for it."""
+    for item in items:
+        if {"bundle", "teach_washer"} & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.trains)
+
+
 @pytest.fixture(scope="session")
 def good_parts(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give a folder of 60 good parts."""
-    return write_parts(tmp_path_factory.mktemp("good"), 60)
+    """Give a folder of 60 good parts, rougher than those that tests judge."""
+    return write_parts(tmp_path_factory.mktemp("good"), 60, grain=ROUGH_GRAIN)
 
 
 @pytest.fixture(scope="session")
@@ -53,8 +61,10 @@ def teach_washer() -> Callable[..., Bundle]:
 
 @pytest.fixture(scope="session")
 def bundle(good_parts: Path, tmp_path_factory: pytest.TempPathFactory, teach_washer: Callable[..., Bundle]) -> Bundle:
-    """Teach a washer in float32."""
-    return teach_washer(good_parts, tmp_path_factory.mktemp("bundles") / "washer")
+    """Teach a washer in float32; good parts lie clearly below its limit and scratched ones clearly above."""
+    good = [png(a_part(seed)) for seed in (*range(10), *range(1000, 1020), 1500)]
+    bad = [png(a_part(seed, scratched=True)) for seed in (*range(2000, 2010), 1500)]
+    return clear_cut(teach_washer(good_parts, tmp_path_factory.mktemp("bundles") / "washer"), good, bad)
 
 
 @pytest.fixture(scope="session")

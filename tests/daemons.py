@@ -16,7 +16,7 @@ from typing import Any, Self
 
 import jsonschema
 import paho.mqtt.client as mqtt
-from brokers import until
+from brokers import PATIENCE_S, until
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
@@ -26,13 +26,11 @@ from edge_inspector.wire.topics import topic_of
 
 STATION = "st1"
 BASE = f"edge-inspector/v1/{STATION}"
-START_S = 40.0
-"""A start takes two seconds; on a machine that does much else, longer."""
 
 
 def write_settings(
     folder: Path, *, bundle: Path, port: int, source: str = 'kind = "folder"\npath = "inbox"', mqtt_keys: str = "",
-    station_keys: str = "deadline_ms = 10000",
+    station_keys: str = "deadline_ms = 60000",
 ) -> Path:  # fmt: skip
     """Write settings for one station that watches `folder`/inbox, and return the file."""
     (folder / "inbox").mkdir(parents=True, exist_ok=True)
@@ -126,7 +124,7 @@ class Daemon:
     def start(self) -> Self:
         """Start the process and return when it says READY."""
         self.launch()
-        until(self._is_ready, "the daemon says READY", START_S)
+        until(self._is_ready, "the daemon says READY")
         return self
 
     def _is_ready(self) -> bool:
@@ -153,7 +151,7 @@ class Daemon:
         try:
             if number is not None:
                 process.send_signal(number)
-            return process.wait(START_S)
+            return process.wait(PATIENCE_S)
         finally:
             process.kill()
             process.wait()
@@ -245,7 +243,7 @@ class Subscriber:
         properties.SessionExpiryInterval = 3600 if self._session else 0
         self.client.connect("127.0.0.1", self._port, 5, clean_start=not self._session, properties=properties)
         self.client.loop_start()
-        assert self._subscribed.wait(30)
+        assert self._subscribed.wait(PATIENCE_S)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
@@ -285,7 +283,7 @@ class Subscriber:
         """Return the newest result of each serial."""
         return {result["serial"]: result for result in self.results}
 
-    def wait_for_results(self, serials: Iterable[str], seconds: float = 30.0) -> dict[str, dict[str, Any]]:
+    def wait_for_results(self, serials: Iterable[str], seconds: float = PATIENCE_S) -> dict[str, dict[str, Any]]:
         """Return the results by serial when all `serials` have one."""
         wanted = set(serials)
         until(lambda: wanted <= self.by_serial().keys(), f"results of {len(wanted)} parts", seconds)

@@ -14,11 +14,17 @@ from edge_inspector.inspection.placement import Placement
 from edge_inspector.inspection.recipe import Decision, Recipe
 from edge_inspector.wire.messages import Result, result_of
 
+GRAIN, ROUGH_GRAIN = 10.0, 16.0
+BRACKET_GRAIN, ROUGH_BRACKET_GRAIN = 3.0, 9.0
+"""How rough the plate is; among the parts that train a bundle are the roughest that are good, the limit samples."""
 
-def a_part(seed: int, *, scratched: bool = False, width: int = 160, height: int = 120) -> NDArray[np.uint8]:
+
+def a_part(
+    seed: int, *, scratched: bool = False, width: int = 160, height: int = 120, grain: float = GRAIN
+) -> NDArray[np.uint8]:
     """Draw a washer on a brushed plate, blue-green-red; every seed is another good part, a scratched one is bad."""
     rng = np.random.default_rng(seed)
-    plate = 120 + 10 * rng.standard_normal((height, 1)) + 2 * rng.standard_normal((height, width))
+    plate = 120 + grain * rng.standard_normal((height, 1)) + 2 * rng.standard_normal((height, width))
     image = np.repeat(plate[..., None], 3, 2).clip(0, 255).astype(np.uint8)
     centre = (width // 2 + int(rng.integers(-1, 2)), height // 2 + int(rng.integers(-1, 2)))
     cv2.circle(image, centre, height // 3, (200, 205, 210), -1, cv2.LINE_AA)
@@ -40,23 +46,30 @@ def png(image: NDArray[Any]) -> bytes:
 
 
 def write_brackets(
-    folder: Path, count: int, *, scratched: bool = False, first: int = 0, turn: float = 12, shift: float = 12
+    folder: Path,
+    count: int,
+    *,
+    scratched: bool = False,
+    first: int = 0,
+    turn: float = 12,
+    shift: float = 12,
+    grain: float = BRACKET_GRAIN,
 ) -> Path:
     """Write `count` drawn brackets that lie as they like, within limits, into `folder` and return it."""
     folder.mkdir(parents=True, exist_ok=True)
     for seed in range(first, first + count):
         rng = np.random.default_rng(seed + 1_000_000)
         moved = float(rng.uniform(-shift, shift)), float(rng.uniform(-shift, shift))
-        image = a_bracket(seed, turn=float(rng.uniform(-turn, turn)), shift=moved, scratched=scratched)
+        image = a_bracket(seed, turn=float(rng.uniform(-turn, turn)), shift=moved, scratched=scratched, grain=grain)
         (folder / f"bracket-{seed:04d}.png").write_bytes(png(image))
     return folder
 
 
-def write_parts(folder: Path, count: int, *, scratched: bool = False, first: int = 0) -> Path:
+def write_parts(folder: Path, count: int, *, scratched: bool = False, first: int = 0, grain: float = GRAIN) -> Path:
     """Write `count` drawn parts into `folder` and return it."""
     folder.mkdir(parents=True, exist_ok=True)
     for seed in range(first, first + count):
-        (folder / f"part-{seed:04d}.png").write_bytes(png(a_part(seed, scratched=scratched)))
+        (folder / f"part-{seed:04d}.png").write_bytes(png(a_part(seed, scratched=scratched, grain=grain)))
     return folder
 
 
@@ -156,7 +169,12 @@ def a_result_builder(**changes: Any) -> Callable[[str, int, int], Result]:
 
 
 def a_bracket(
-    seed: int, *, turn: float = 0, shift: tuple[float, float] = (0, 0), scratched: bool = False
+    seed: int,
+    *,
+    turn: float = 0,
+    shift: tuple[float, float] = (0, 0),
+    scratched: bool = False,
+    grain: float = BRACKET_GRAIN,
 ) -> NDArray[np.uint8]:
     """Draw an angle bracket with two holes on a plain plate, 200 x 160, blue-green-red, turned clockwise and shifted.
 
@@ -176,5 +194,5 @@ def a_bracket(
         cv2.circle(image, placed(centre)[0], radius * 256, (40, 40, 45), -1, cv2.LINE_AA, 8)
     if scratched:
         cv2.fillPoly(image, [placed((86, 92), (94, 92), (94, 104), (86, 104))], (20, 20, 25), cv2.LINE_AA, 8)
-    noisy = cv2.GaussianBlur(image, (3, 3), 0) + rng.normal(0, 3, image.shape)
+    noisy = cv2.GaussianBlur(image, (3, 3), 0) + rng.normal(0, grain, image.shape)
     return noisy.clip(0, 255).astype(np.uint8)  # type: ignore[no-any-return]

@@ -98,7 +98,7 @@ def fleet(folder: Path, *, bundle: Path, port: int, workers: int, keys: str = "r
         listener = stack.enter_context(Subscriber(port, base=SENT, only="result"))
         for name in names:
             with Subscriber(port, base=f"edge-inspector/v1/{name}", only="plc/ready") as one:
-                until(lambda one=one: one.last("plc/ready") == "1", f"{name} is ready", 60)  # type: ignore[misc]
+                until(lambda one=one: one.last("plc/ready") == "1", f"{name} is ready")  # type: ignore[misc]
         camera = stack.enter_context(Daemon(write_camera(folder, port=port, keys=keys), program="camera"))
         camera.start()
         yield Fleet(folder, camera, tuple(daemons), Listener(listener))

@@ -426,7 +426,7 @@ def _restart(broker: Mosquitto, messages: int) -> float:
             last = time.monotonic()
 
     with _client(broker.port, hear, f"{DEFAULT_ROOT}/#"):
-        until(lambda: len(topics) >= messages or time.monotonic() - last > 20, "all states again", 120)
+        until(lambda: len(topics) >= messages or time.monotonic() - last > 20, "all states again")
     return last - begun
 
 

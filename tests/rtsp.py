@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Self
 
 import pytest
-from brokers import answers, free_port, until
+from brokers import PATIENCE_S, answers, free_port, until
 
 _PYTHON = "/usr/bin/python3"
 """Debian's: python3-gi is no wheel."""
@@ -37,7 +37,9 @@ if len(sys.argv) > 1:
 def needs_rtsp() -> None:
     """Skip the test where GStreamer's RTSP server is not installed."""
     try:
-        found = subprocess.run([_PYTHON, "-c", _SERVER], capture_output=True, text=True, timeout=60, check=False)
+        found = subprocess.run(
+            [_PYTHON, "-c", _SERVER], capture_output=True, text=True, timeout=PATIENCE_S, check=False
+        )
     except OSError as error:
         pytest.skip(f"no {_PYTHON}: {error}")
     if found.returncode:
@@ -68,7 +70,7 @@ class RtspCamera:
         with self._log.open("ab") as log:
             command = [_PYTHON, "-c", _SERVER, str(self.port), self._launch]
             self._process = subprocess.Popen(command, stdout=log, stderr=log)
-        until(lambda: answers(self.port), "the RTSP server answers", 30)
+        until(lambda: answers(self.port), "the RTSP server answers")
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -92,7 +92,7 @@ class Soak:
                     self.rig.inbox.rename(aside)
                     pass_time(self.rng.uniform(1, 3))
                     aside.rename(self.rig.inbox)
-        until(lambda: self.rig.scada.last("plc/ready") == "1", f"ready after: {name}", 90)
+        until(lambda: self.rig.scada.last("plc/ready") == "1", f"ready after: {name}")
         self.recoveries.append(time.monotonic() - begun)
 
 

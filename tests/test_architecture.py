@@ -31,10 +31,11 @@ ARROWS = {
     "atomic": (),
     "errors": (),
     "image_names": (),
+    "native": (),
     "toml": (),
 }
 """Who may look straight down on whom; everything below may be used too."""
-LEAVES = {"__init__", "errors", "atomic", "toml", "image_names"}
+LEAVES = {"__init__", "errors", "atomic", "toml", "image_names", "native"}
 TORCH = {"torch", "torchvision"}
 HAND_OVER = {"cli", "commands", "demo", "bench"}
 """These call what teaches, but only when asked to: they import it inside functions."""

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +14,9 @@ from factories import a_part, jpeg
 from edge_inspector.bundle import (
     MANIFEST,
     NETWORK,
+    SEAL,
     Bundle,
+    copy_files,
     open_detector,
     open_inspector,
     read_bundle,
@@ -106,6 +109,67 @@ def test_a_file_that_the_manifest_does_not_name_refuses_the_bundle(copy: Path, n
 
     with pytest.raises(DataError, match=rf"does not name: {name}"):
         read_bundle(copy)
+
+
+LITTER = ("Thumbs.db", "thumbs.db", ".DS_Store", "desktop.ini", "._network.onnx", "golden/._0.png", "golden/Thumbs.db")
+
+
+@pytest.mark.parametrize("name", LITTER)
+def test_litter_of_a_file_manager_is_told_and_never_read(bundle: Bundle, copy: Path, name: str) -> None:
+    """Somebody looked into the folder with Windows or a Mac: the line goes on, and the bundle is the same."""
+    (copy / name).symlink_to("/nowhere")
+    found = read_bundle(copy)
+
+    assert (found.id, found.litter) == (bundle.id, (name,))
+    assert name in found.litter_in_words()
+    assert not bundle.litter_in_words()
+    open_inspector(found, threads=1, clock_ns=lambda: 0)
+
+
+@pytest.mark.parametrize("name", ["._x/network.onnx", "Thumbs.db/run.py", "Thumbs.db.exe", "my.DS_Store"])
+def test_what_only_looks_like_litter_refuses_the_bundle(copy: Path, name: str) -> None:
+    """The exception is for single files of exactly these names."""
+    (copy / name).parent.mkdir(exist_ok=True)
+    (copy / name).write_bytes(b"x")
+
+    with pytest.raises(DataError, match="does not name"):
+        read_bundle(copy)
+
+
+def test_litter_is_not_copied_along(bundle: Bundle, copy: Path, tmp_path: Path) -> None:
+    """A copy is what was accepted."""
+    (copy / "Thumbs.db").write_bytes(b"x")
+    (tmp_path / "again").mkdir()
+    copy_files(read_bundle(copy), tmp_path / "again")
+
+    assert read_bundle(tmp_path / "again") == replace(bundle, path=tmp_path / "again")
+
+
+def test_the_card_tells_of_litter(copy: Path, run: Callable[..., tuple[int, str, str]]) -> None:
+    """Whoever looks at a bundle learns what else lies in its folder."""
+    (copy / ".DS_Store").write_bytes(b"x")
+
+    assert "NOTE: .DS_Store: left there by a file manager" in run("card", copy)[1]
+    assert json.loads(run("card", copy, "--json")[1])["litter"] == [".DS_Store"]
+
+
+@pytest.mark.parametrize("name", [SEAL, MANIFEST, NETWORK])
+def test_a_folder_in_a_files_place_refuses_the_bundle(copy: Path, name: str) -> None:
+    """However odd what lies there is: our own error, with the remedy."""
+    (copy / name).unlink()
+    (copy / name).mkdir()
+
+    with pytest.raises(DataError):
+        read_bundle(copy)
+
+
+def test_what_the_engine_cannot_read_refuses_the_bundle(bundle: Bundle, tmp_path: Path) -> None:
+    """Its digest is right and it is no graph: the message names the bundle, the engine and the remedy."""
+    contents = {name: (bundle.path / name).read_bytes() for name in bundle.manifest.files} | {NETWORK: b"no graph"}
+    odd = write_bundle(tmp_path / "odd", bundle.manifest, contents)
+
+    with pytest.raises(DataError, match=r"odd: openvino .* cannot run its graphs"):
+        open_detector(odd, threads=1)
 
 
 def test_a_file_that_is_missing_refuses_the_bundle(copy: Path) -> None:

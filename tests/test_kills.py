@@ -112,7 +112,7 @@ def test_every_part_has_one_answer_whatever_is_killed(
     until(lambda: line.scada.last("plc/ready") == "1", "the line is ready")
     _run_the_line(line)
     serials = [f"part-{number:04d}" for number in range(PARTS)]
-    until(lambda: len({result["id"] for result in line.scada.results}) >= PARTS, "300 results", 30)
+    until(lambda: len({result["id"] for result in line.scada.results}) >= PARTS, "300 results")
     until(lambda: line.scada.last("counters")["total"] >= PARTS, "the last counters")
     results = line.scada.results
 

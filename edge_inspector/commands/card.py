@@ -53,7 +53,7 @@ def print_bundle(bundle: "Bundle", *, as_json: bool) -> None:
     found, planted = sum(r.found for r in card.planted), sum(r.planted for r in card.planted)
     typer.echo(f"Planted defects found at the threshold: {found} of {planted}.")
     typer.echo(f"The network runs in {bundle.manifest.detector.precision_in_words()}.")
-    for note in card.notes:
+    for note in (*card.notes, *filter(None, [bundle.litter_in_words()])):
         typer.echo(f"NOTE: {note}")
 
 
@@ -74,6 +74,7 @@ def _as_json(bundle: "Bundle") -> dict[str, object]:
         "bundle": str(bundle.path),
         "id": bundle.id,
         "part": bundle.recipe.part,
+        "litter": bundle.litter,
         "min_area": bundle.recipe.decision.min_area,
         "calibration": {**dumped, "planted": planted},
         "steps": provenance.steps,

@@ -32,6 +32,8 @@ def check(
         pictures = f"{found.good} good pictures of {found.groups} parts, {found.test} test pictures"
         typer.echo(f"{folder}: {found.layout}, {pictures}")
         typer.echo(f"{found.calibrate} parts set the threshold, at most {rate:.1%} at {CONFIDENCE:.0%} confidence")
+        if found.passed_over:
+            typer.echo(f"passed over: {', '.join(found.passed_over)}")
         for finding in found.findings:
             more = len(finding.pictures) - _NAMED
             typer.echo(f"{finding.kind.upper()}: {finding.words}")

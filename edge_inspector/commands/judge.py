@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from edge_inspector.lab.evaluation import Evaluation
 
 _SHOWN = 20
+_JPEG = {".jpg", ".jpeg", ".jpe", ".jfif"}
 
 
 def evaluate(
@@ -60,6 +61,8 @@ def evaluate(
 def _print_evaluation(found: "Evaluation", prevalence: float) -> None:
     precision = found.precision_at(prevalence)
     typer.echo(f"pictures        {len(found.good)} good, {len(found.defective)} defective")
+    if found.unreadable:
+        typer.echo(f"unreadable      {len(found.unreadable)}, neither found nor missed: repair or remove them")
     typer.echo(f"image AUROC     {found.image_auroc:.3f}")
     typer.echo(f"false rejects   {found.false_reject}")
     typer.echo(f"misses          {found.miss}")
@@ -73,14 +76,15 @@ def _print_evaluation(found: "Evaluation", prevalence: float) -> None:
 
 def inspect(
     bundle: Annotated[Path, typer.Argument(help="Bundle to judge with.")],
-    images: Annotated[list[Path], typer.Argument(help="Picture files.", metavar="IMAGE...")],
+    images: Annotated[list[Path], typer.Argument(help="Image files, or folders of them.", metavar="IMAGE...")],
     save: Annotated[Path | None, typer.Option(help="Folder for overlay, heat map, reconstruction, mask.")] = None,
 ) -> None:
     """Judge pictures and print what the broker would get, as a JSON list; exit 1 when one is not OK."""
-    from edge_inspector.lab.inspect import inspect_files
+    from edge_inspector.lab.inspect import files_of, inspect_files
 
+    files = files_of(images)
     opened, inspector = open_bundle(bundle)
-    results = list(inspect_files(opened, inspector, images, save, time.time_ns))
+    results = list(inspect_files(opened, inspector, files, save, time.time_ns))
     print_json([result.model_dump(mode="json") for result in results])
     if not all(result.accept for result in results):
         raise typer.Exit(FINDING)
@@ -135,9 +139,11 @@ def bench(
     from edge_inspector.bench.history import a_run, compare_and_keep
     from edge_inspector.bench.measure import measure
     from edge_inspector.bundle import read_bundle
+    from edge_inspector.image_names import ending_of
+    from edge_inspector.lab.dataset import find_pictures
     from edge_inspector.lab.machine import processor
 
-    chosen = sorted(pictures.glob("*.jp*g")) if pictures else []
+    chosen = [file for file in find_pictures(pictures) if ending_of(file.name) in _JPEG] if pictures else []
     if pictures and not chosen:
         raise UsageError(f"--pictures {pictures}: no JPEG files there")
     opened = read_bundle(bundle)

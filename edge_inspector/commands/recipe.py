@@ -87,8 +87,9 @@ def _asked_for(
     mask: Path | None,
 ) -> "tuple[Sight, IgnoreMask | None]":
     from edge_inspector.lab.dataset import read_picture
-    from edge_inspector.lab.draft import Draft, draft_recipe, read_ignore, traits_of
+    from edge_inspector.lab.draft import Draft, draft_recipe, read_ignore
     from edge_inspector.lab.reference import open_sight
+    from edge_inspector.lab.traits import traits_of
 
     draft = Draft("part", 3, lambda _width, _height: size, region=parse_roi(roi), align=wish, units=units)
     some = [traits_of(read_picture(file, 1)) for file in _evenly(files, _MEASURED)]

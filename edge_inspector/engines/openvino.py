@@ -12,6 +12,7 @@ import openvino
 
 from edge_inspector.inspection.inspector import Features
 from edge_inspector.inspection.model import NO_PARTS, AnomalyMap, Parts, Picture
+from edge_inspector.native import native_path
 
 Precision: TypeAlias = Literal["f32", "bf16", "int8"]
 
@@ -52,8 +53,8 @@ class GraphCache:
         }
         if self.folder is not None:
             # A second start compiles nothing: 0.1 s and 12 MB less. A wrong blob is found by the golden check.
-            options["CACHE_DIR"] = str(self.folder)
-        return openvino.Core().compile_model(graph, "CPU", options)
+            options["CACHE_DIR"] = native_path(self.folder)
+        return openvino.Core().compile_model(native_path(graph), "CPU", options)
 
 
 def can_run(precision: Precision) -> bool:
@@ -118,7 +119,7 @@ class OpenVinoDetector:
 def count_flops(graph: Path) -> float:
     """Return the operations of a graph's convolutions and matrix products, two for each multiply and add."""
     total = 0.0
-    for node in openvino.Core().read_model(graph).get_ordered_ops():
+    for node in openvino.Core().read_model(native_path(graph)).get_ordered_ops():
         kind = node.get_type_name()
         if kind in ("Convolution", "GroupConvolution"):
             weights = node.input_value(1).get_shape()

@@ -15,7 +15,7 @@ from edge_inspector.inspection.model import NO_PARTS, AnomalyMap, Image, Judgeme
 from edge_inspector.inspection.placement import Placement
 from edge_inspector.inspection.preprocess import IgnoreMask, as_image, as_picture, cut, place
 from edge_inspector.inspection.quality import Gate, Quality
-from edge_inspector.inspection.recipe import Recipe
+from edge_inspector.inspection.recipe import Recipe, Window
 from edge_inspector.inspection.units import as_judged, blobs_of, least_usual, level_of
 
 Features: TypeAlias = NDArray[np.float32]
@@ -52,6 +52,8 @@ class Evidence:
     features: Features = field(repr=False)
     amap: AnomalyMap = field(repr=False)
     placement: Placement
+    window: Window | None = None
+    """Of the recipe: what a 16-bit image is shown by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +109,8 @@ class Inspector:
         watch.lap("residual")
         judgement = self._held_back(_with_pose(judge(amap, recipe, placement, parts), placement), quality)
         watch.lap("decide")
-        return Inspection(judgement, Evidence(pixels, picture, features, amap, placement), watch.laps)
+        evidence = Evidence(pixels, picture, features, amap, placement, recipe.window)
+        return Inspection(judgement, evidence, watch.laps)
 
     def _held_back(self, judgement: Judgement, quality: Quality | None) -> Judgement:
         """Return INVALID where the picture may not be judged; score and blobs stay, so that no defect is hidden."""

@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 
 from edge_inspector.inspection.model import AnomalyMap, Blob, Image
 from edge_inspector.inspection.placement import Placement, resize, spread
+from edge_inspector.inspection.preprocess import to_8_bits
+from edge_inspector.inspection.recipe import Window
 
 ColourImage: TypeAlias = NDArray[np.uint8]
 """uint8 (height, width, 3), blue-green-red."""
@@ -17,11 +19,11 @@ _RED, _AMBER = (45, 45, 235), (0, 170, 255)
 _START_OF_IMAGE = b"\xff\xd8"
 
 
-def draw_boxes(image: Image, blobs: tuple[Blob, ...], side: int) -> ColourImage:
-    """Return `image` with its longer side at most `side`, 8 bits, colour, and a box round each blob."""
+def draw_boxes(image: Image, blobs: tuple[Blob, ...], side: int, window: Window | None = None) -> ColourImage:
+    """Return `image` with its longer side at most `side`, 8 bits (see `as_8_bit_colour`), and a box round each blob."""
     height, width = image.shape[:2]
     scale = min(1.0, side / max(height, width))
-    shown = as_8_bit_colour(_resized(image, scale))
+    shown = as_8_bit_colour(_resized(image, scale), window)
     for blob in blobs:
         corner = int(blob.x * scale), int(blob.y * scale)
         opposite = round((blob.x + blob.width) * scale), round((blob.y + blob.height) * scale)
@@ -29,7 +31,9 @@ def draw_boxes(image: Image, blobs: tuple[Blob, ...], side: int) -> ColourImage:
     return shown
 
 
-def thumbnail(image: Image, blobs: tuple[Blob, ...], name: str, max_bytes: int) -> tuple[bytes, int, int]:
+def thumbnail(
+    image: Image, blobs: tuple[Blob, ...], name: str, max_bytes: int, window: Window | None = None
+) -> tuple[bytes, int, int]:
     """Return a JPEG of at most `max_bytes` with the boxes drawn and `id=<name>` in its comment, its width and height.
 
     The comment joins the picture to its verdict where MQTT 5 properties are lost.
@@ -38,7 +42,7 @@ def thumbnail(image: Image, blobs: tuple[Blob, ...], name: str, max_bytes: int) 
     segment = b"\xff\xfe" + (len(comment) + 2).to_bytes(2, "big") + comment
     side = THUMBNAIL_SIDE
     while True:
-        shown = draw_boxes(image, blobs, side)
+        shown = draw_boxes(image, blobs, side, window)
         for quality in (80, 60, 40):
             data = cv2.imencode(".jpg", shown, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
             if len(data) + len(segment) <= max_bytes or (side <= 64 and quality == 40):
@@ -55,16 +59,23 @@ def heat_map(amap: AnomalyMap, threshold: float) -> ColourImage:
     return cast("ColourImage", cv2.applyColorMap(grey, cv2.COLORMAP_INFERNO))
 
 
-def overlay(image: Image, amap: AnomalyMap, threshold: float, placement: Placement) -> ColourImage:
+def overlay(
+    image: Image, amap: AnomalyMap, threshold: float, placement: Placement, window: Window | None = None
+) -> ColourImage:
     """Return `image` with the heat map laid half over the inspected region."""
-    shown = as_8_bit_colour(image)
+    shown = as_8_bit_colour(image, window)
     heat, covered = spread(heat_map(amap, threshold), placement, shown.shape)
     return np.where(covered[..., None], cv2.addWeighted(shown, 0.5, heat, 0.5, 0), shown)
 
 
-def as_8_bit_colour(image: Image) -> ColourImage:
-    """Return a picture that can be shown; 16 bits are cut to their upper eight."""
-    shown = (image >> 8).astype(np.uint8) if image.dtype == np.uint16 else image
+def as_8_bit_colour(image: Image, window: Window | None = None) -> ColourImage:
+    """Return an image that can be shown: of 16 bits the recipe's window, without one the upper eight.
+
+    A camera's 10 or 12 bits have nothing in the upper eight: without the window they would be shown black.
+    """
+    if image.dtype == np.uint16:
+        image = (image >> 8).astype(np.uint8) if window is None else to_8_bits(image, window)
+    shown = image
     return cast("ColourImage", shown if shown.ndim == 3 else cv2.cvtColor(shown, cv2.COLOR_GRAY2BGR))
 
 

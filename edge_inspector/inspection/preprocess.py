@@ -88,7 +88,7 @@ def cut(image: Image, placement: Placement, recipe: Recipe) -> NDArray[np.uint8]
     Raises:
         UnreadablePictureError: the depth is not the one that taught the part.
     """
-    return _to_8_bits(cut_out(image, placement), recipe.window)
+    return to_8_bits(cut_out(image, placement), recipe.window)
 
 
 def reduce(image: Image, size: tuple[int, int], window: Window | None) -> NDArray[np.uint8]:
@@ -99,7 +99,7 @@ def reduce(image: Image, size: tuple[int, int], window: Window | None) -> NDArra
     finer = 4 * size[0], 4 * size[1]
     near = image if image.shape[1] < finer[0] or image.shape[0] < finer[1] else cv2.resize(image, finer)
     small = near if near.shape[1::-1] == size else cv2.resize(near, size, interpolation=cv2.INTER_AREA)
-    return as_grey(_to_8_bits(cast("Image", small), window))
+    return as_grey(to_8_bits(cast("Image", small), window))
 
 
 def as_picture(seen: NDArray[np.uint8], recipe: Recipe) -> Picture:
@@ -184,7 +184,12 @@ def _wide_blur(values: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(cv2.resize(blurred, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
 
 
-def _to_8_bits(image: Image, window: Window | None) -> NDArray[np.uint8]:
+def to_8_bits(image: Image, window: Window | None) -> NDArray[np.uint8]:
+    """Return 8 bits: an 8-bit image itself, of a 16-bit one what lies in the window.
+
+    Raises:
+        UnreadablePictureError: a window and an 8-bit image, or a 16-bit image and none.
+    """
     if image.dtype == np.uint8:
         if window is not None:
             raise UnreadablePictureError(Reason.WRONG_FORMAT, "an 8-bit picture, the part was taught from 16-bit ones")

@@ -6,9 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from edge_inspector.errors import DataError
 from edge_inspector.lab.dataset import (
@@ -16,15 +14,19 @@ from edge_inspector.lab.dataset import (
     LEAST_TO_FIT,
     LEAST_TO_TUNE,
     NEAR,
+    TestPicture,
+    class_folders,
     digest_of,
     find_pictures,
     find_tests,
     merge_names,
-    miniature,
     namer,
     near_pairs,
     read_picture,
 )
+from edge_inspector.lab.drawn import looks_inverted, read_drawn
+from edge_inspector.lab.folders import list_images
+from edge_inspector.lab.traits import Traits, miniatures_of, traits_of
 
 _BRIGHTNESS_STEP = 20.0
 """Grey values of the mean by which one picture may differ from the middle one at least."""
@@ -60,6 +62,8 @@ class DataCheck:
     calibrate: int
     """Parts that would set the threshold."""
     test: int
+    passed_over: tuple[str, ...]
+    """In words: hidden files, bins, formats that are not read."""
     findings: tuple[Finding, ...]
 
 
@@ -67,10 +71,7 @@ class DataCheck:
 class _Look:
     path: Path
     digest: str
-    width: int
-    height: int
-    depth: str
-    small: NDArray[np.float32] = field(repr=False)
+    traits: Traits = field(repr=False)
 
 
 def check_data(folder: Path, group: str | None, report: Callable[[str, float], None]) -> DataCheck:
@@ -104,7 +105,7 @@ def check_data(folder: Path, group: str | None, report: Callable[[str, float], N
         *_too_few(groups),
         *_leakage(looks, test_looks),
         *_contradictions(test_looks, defects),
-        *_masks(folder, defects),
+        *_masks(folder, tests),
     )
     return DataCheck(
         layout="train and test" if has_test else "good pictures",
@@ -112,6 +113,7 @@ def check_data(folder: Path, group: str | None, report: Callable[[str, float], N
         groups=groups,
         calibrate=max(LEAST_TO_CALIBRATE, groups // 3),
         test=len(tests),
+        passed_over=list_images(folder).passed_over,
         findings=findings,
     )
 
@@ -120,7 +122,7 @@ def _layout(folder: Path) -> tuple[Path, bool]:
     """Return where the good pictures are, and whether there are test pictures."""
     if not folder.is_dir():
         raise DataError(f"{folder} is no folder: {_EXPECTED}")
-    found = sorted(path.name for path in folder.iterdir() if path.is_dir())
+    found = [path.name for path in class_folders(folder)]
     shown = ", ".join(found) or "no folders"
     if "train" in found:
         if not (folder / "train" / "good").is_dir():
@@ -141,8 +143,7 @@ def _look(paths: Sequence[Path], words: str, report: Callable[[str, float], None
         except DataError as error:
             corrupt.append(Finding("corrupt", str(error), (str(path),)))
             continue
-        height, width = image.shape[:2]
-        looks.append(_Look(path, digest_of(path), width, height, str(image.dtype), miniature(image)))
+        looks.append(_Look(path, digest_of(path), traits_of(image)))
     return looks, corrupt
 
 
@@ -173,8 +174,8 @@ def _near_duplicates(looks: Sequence[_Look], names: Sequence[str]) -> Iterator[F
 def _sizes(looks: Sequence[_Look]) -> Iterator[Finding]:
     sizes, depths = defaultdict(list), defaultdict(list)
     for look in looks:
-        sizes[f"{look.width}x{look.height}"].append(look)
-        depths[look.depth].append(look)
+        sizes[f"{look.traits.width}x{look.traits.height}"].append(look)
+        depths[look.traits.depth].append(look)
     if len(sizes) > 1:
         yield Finding("size", f"pictures of {_counts(sizes)} pixels: one camera gives one size", _fewest(sizes))
     if len(depths) > 1:
@@ -196,7 +197,7 @@ def _fewest(kinds: dict[str, list[_Look]]) -> tuple[str, ...]:
 def _exposures(looks: Sequence[_Look]) -> Iterator[Finding]:
     if not looks:
         return
-    means = np.array([look.small.mean() for look in looks])
+    means = miniatures_of([look.traits for look in looks]).mean(1)
     middle = float(np.median(means))
     low, high = np.percentile(means, [5, 95])
     if high - low > _BRIGHTNESS_SPREAD:
@@ -239,25 +240,36 @@ def _contradictions(test: Sequence[_Look], defects: dict[Path, str]) -> Iterator
             yield Finding("contradiction", f"one picture is in test/{' and test/'.join(truths)}", tuple(map(str, same)))
 
 
-def _masks(folder: Path, defects: dict[Path, str]) -> Iterator[Finding]:
-    """Find masks without a picture or of another size, and pictures without a mask where their kind has masks."""
+def _masks(folder: Path, tests: Sequence[TestPicture]) -> Iterator[Finding]:
+    """Find masks without a picture or unfit for it, and pictures without a mask where their kind has masks."""
     root = folder / "ground_truth"
     if not root.is_dir():
         return
-    pictures = {(kind, path.stem): path for path, kind in defects.items()}
-    for mask in find_pictures(root):
-        picture = pictures.pop((mask.parent.name, mask.stem.removesuffix("_mask")), None)
-        found = cv2.imread(str(mask), cv2.IMREAD_GRAYSCALE)
-        if picture is None:
-            yield Finding("mask", f"{mask} has no picture in test/{mask.parent.name}", (str(mask),))
-        elif found is None:
-            yield Finding("mask", f"{mask} cannot be read", (str(mask),))
-        elif (of := cv2.imread(str(picture), cv2.IMREAD_GRAYSCALE)) is not None and of.shape != found.shape:
-            sizes = f"{found.shape[1]}x{found.shape[0]}, its picture {of.shape[1]}x{of.shape[0]}"
-            yield Finding("mask", f"{mask} has {sizes} pixels", (str(mask), str(picture)))
-    bare = tuple(str(path) for (kind, _), path in pictures.items() if (root / kind).is_dir())
+    pictures = {test.mask: test for test in tests if test.mask is not None}
+    for mask in list_images(root).images:
+        kind, test = mask.relative_to(root).parts[0], pictures.get(mask)
+        words = f"has no picture in test/{kind}" if test is None else _unfit(mask, test)
+        if words:
+            yield Finding("mask", f"{mask} {words}", (str(mask),) if test is None else (str(mask), str(test.path)))
+    bare = tuple(str(test.path) for test in tests if test.mask is None and (root / test.defect).is_dir())
     if bare:
         yield Finding("mask", f"{len(bare)} defective pictures have no mask though their kind has masks", bare)
+
+
+def _unfit(mask: Path, test: TestPicture) -> str:
+    """Say what is wrong with a mask; empty where nothing is."""
+    try:
+        drawn = read_drawn(mask)
+        height, width = read_picture(test.path, 1).shape[:2]
+    except DataError as error:
+        return "" if str(test.path) in str(error) else f"cannot be used: {error}"
+    if drawn.size != (width, height):
+        return f"has {drawn.size[0]}x{drawn.size[1]} pixels, its picture {width}x{height}"
+    if test.good:
+        return "marks a defect in a good picture" if drawn.marked.any() else ""
+    if not drawn.marked.any():
+        return "is all black: it marks nothing"
+    return "is mostly white: white marks the defect, is it inverted?" if looks_inverted(drawn.marked) else ""
 
 
 def _by_digest(looks: Sequence[_Look]) -> dict[str, list[Path]]:
@@ -268,4 +280,4 @@ def _by_digest(looks: Sequence[_Look]) -> dict[str, list[Path]]:
 
 
 def _near(looks: Sequence[_Look], limit: float) -> list[tuple[int, int]]:
-    return list(near_pairs(np.stack([look.small for look in looks]), limit)) if looks else []
+    return list(near_pairs(miniatures_of([look.traits for look in looks]), limit)) if looks else []

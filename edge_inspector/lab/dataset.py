@@ -1,6 +1,7 @@
 """Folders of pictures: find them, group them by part, split the good ones into three sets that share no part."""
 
 import hashlib
+import logging
 import os
 import re
 from collections import defaultdict
@@ -8,15 +9,19 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from edge_inspector.errors import DataError, UsageError
-from edge_inspector.image_names import ENDINGS, is_image
+from edge_inspector.image_names import ENDINGS, is_litter
 from edge_inspector.inspection.header import UnreadablePictureError
 from edge_inspector.inspection.model import Image
 from edge_inspector.inspection.preprocess import decode
+from edge_inspector.lab.folders import list_images
+from edge_inspector.lab.mask_names import find_masks
+from edge_inspector.lab.traits import miniatures_of, traits_of
+
+logger = logging.getLogger(__name__)
 
 LEAST_TO_CALIBRATE = 20
 LEAST_TO_FIT = 6
@@ -63,17 +68,20 @@ class TestPicture:
 
 
 def find_pictures(folder: Path) -> tuple[Path, ...]:
-    """Return the picture files below `folder`, sorted by name.
+    """Return the picture files below `folder`, sorted by name; what is passed over is a warning that counts it.
 
     Raises:
-        DataError: no such folder, or no picture in it.
+        DataError: no such folder, no picture in it, or a name that is no UTF-8.
     """
     if not folder.is_dir():
         raise DataError(f"{folder} is no folder: expected a folder of pictures ({', '.join(sorted(ENDINGS))})")
-    paths = tuple(sorted(p for p in folder.rglob("*") if is_image(p.name) and p.is_file()))
-    if not paths:
-        raise DataError(f"no picture in {folder}: expected files that end in {', '.join(sorted(ENDINGS))}")
-    return paths
+    listing = list_images(folder)
+    if not listing.images:
+        passed = f"; passed over: {', '.join(listing.passed_over)}" if listing.passed_over else ""
+        raise DataError(f"no picture in {folder}: expected files that end in {', '.join(sorted(ENDINGS))}{passed}")
+    if listing.passed_over:
+        logger.warning("%s: passed over: %s", folder, ", ".join(listing.passed_over))
+    return listing.images
 
 
 def read_picture(path: Path, channels: int) -> Image:
@@ -106,7 +114,7 @@ def find_good(folder: Path, pattern: str | None) -> tuple[GoodPicture, ...]:
         folder = Path(os.path.commonpath([path.parent for path in paths]))  # one sub-folder alone names no group
     name_of = namer(folder, pattern)
     names = [name_of(path) for path in paths]
-    shots = np.stack([miniature(read_picture(path, 1)) for path in paths])
+    shots = miniatures_of([traits_of(read_picture(path, 1)) for path in paths])
     merged = merge_names(names, near_pairs(shots, NEAR if pattern is None else 0.0))
     return tuple(GoodPicture(path, group, digest_of(path)) for path, group in zip(paths, merged, strict=True))
 
@@ -173,23 +181,25 @@ def find_tests(folder: Path) -> tuple[TestPicture, ...]:
         DataError: another layout; the message says which was expected and what was found.
     """
     root = folder / "test" if (folder / "test").is_dir() else folder
-    kinds = sorted(p.name for p in root.iterdir() if p.is_dir()) if root.is_dir() else []
+    kinds = sorted(path.name for path in class_folders(root)) if root.is_dir() else []
     if "good" not in kinds:
         raise DataError(
             f"{folder}: expected test/good and test/<defect> with pictures (masks in ground_truth/<defect>), "
             f"found {', '.join(kinds) or 'no folders'}"
         )
-    return tuple(
-        TestPicture(path, kind, _mask_of(folder, kind, path)) for kind in kinds for path in (find_pictures(root / kind))
-    )
+    found = []
+    for kind in kinds:
+        if kind != "good" and not list_images(root / kind).images:
+            logger.warning("%s: passed over: no image in it", root / kind)
+            continue
+        pictures, masks = find_pictures(root / kind), find_masks(folder / "ground_truth" / kind)
+        found += [TestPicture(path, kind, masks.mask_of(path.relative_to(root / kind))) for path in pictures]
+    return tuple(found)
 
 
-def _mask_of(folder: Path, kind: str, path: Path) -> Path | None:
-    for name in (f"{path.stem}_mask.png", f"{path.stem}.png"):
-        mask = folder / "ground_truth" / kind / name
-        if mask.is_file():
-            return mask
-    return None
+def class_folders(root: Path) -> tuple[Path, ...]:
+    """Return the folders in `root` that may be a class of images, sorted: no hidden ones and no bins."""
+    return tuple(sorted(path for path in root.iterdir() if path.is_dir() and not is_litter(path.name)))
 
 
 def namer(folder: Path, pattern: str | None) -> Callable[[Path], str]:
@@ -208,13 +218,6 @@ def namer(folder: Path, pattern: str | None) -> Callable[[Path], str]:
         return match.group(1) if expression.groups else match.group()
 
     return name_of
-
-
-def miniature(image: Image) -> NDArray[np.float32]:
-    """Return a picture shrunk to 32 x 32 grey values of 0 to 255, as one row."""
-    top = np.iinfo(image.dtype).max
-    grey = image.astype(np.float32) * (255 / top)
-    return np.asarray(cv2.resize(grey, (32, 32), interpolation=cv2.INTER_AREA)).ravel()
 
 
 def near_pairs(shots: NDArray[np.float32], limit: float) -> Iterable[tuple[int, int]]:

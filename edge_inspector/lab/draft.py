@@ -1,5 +1,6 @@
 """From what the user asks for, and the pictures that are there, to how a part is looked at."""
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,15 +11,20 @@ import numpy as np
 from pydantic import ValidationError
 
 from edge_inspector.errors import DataError, SettingsError, UsageError
-from edge_inspector.inspection.model import Image
 from edge_inspector.inspection.preprocess import IgnoreMask
-from edge_inspector.inspection.recipe import Align, Decision, Recipe, Region, Unit, Window
+from edge_inspector.inspection.recipe import Align, Decision, Recipe, Region, Unit
+from edge_inspector.lab.drawn import looks_inverted, read_drawn
+from edge_inspector.lab.traits import Traits, window_of
 from edge_inspector.wire.topics import check_name
+
+logger = logging.getLogger(__name__)
 
 MIN_AREA_SHARE = 0.001
 """Of the inspected region: the smallest blob that counts where the user names none."""
 Alignment: TypeAlias = Literal["none", "translate", "rotate", "template"]
 ALIGNMENTS: tuple[Alignment, ...] = get_args(Alignment)
+_NOT_WHITE = 127
+"""Values from 2 to here are neither the white of a picture nor the 1 of a labelling tool."""
 LEAST_CORRELATION = 0.2
 """Below it, a place has nothing in common with the reference; `train` learns a higher one."""
 MOST_TURN = 20.0
@@ -60,26 +66,6 @@ class Draft:
     """Camera pixels."""
     align: AlignWish = field(default_factory=AlignWish)
     units: tuple[UnitWish, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Traits:
-    """What a recipe takes from one image: the image itself, at full size, need not be held."""
-
-    width: int
-    height: int
-    depth: str
-    """`uint8` or `uint16`."""
-    low: float
-    high: float
-    """Grey values below and above which hardly a pixel (0.1 %) lies; of 8 bits, all that there are."""
-
-
-def traits_of(image: Image) -> Traits:
-    """Return what a recipe takes from a grey image."""
-    height, width = image.shape[:2]
-    low, high = (0.0, 255.0) if image.dtype == np.uint8 else (float(v) for v in np.percentile(image, (0.1, 99.9)))
-    return Traits(width, height, str(image.dtype), low, high)
 
 
 def check_part(name: str) -> None:
@@ -130,7 +116,7 @@ def draft_recipe(draft: Draft, folder: Path, images: Sequence[Traits]) -> Recipe
             sizes_vary=len(sizes) > 1,
             region=draft.region,
             normalise=draft.normalise,
-            window=_window(images) if depths == {"uint16"} else None,
+            window=window_of(images) if depths == {"uint16"} else None,
             decision=Decision(threshold=1.0, min_area=min_area),
             align=_align(draft, folder, sizes),
             units=tuple(Unit(region=unit.region, min_area=unit.min_area or min_area) for unit in draft.units),
@@ -159,25 +145,32 @@ def _align(draft: Draft, folder: Path, sizes: set[tuple[int, int]]) -> Align | N
     return Align(kind=wish.kind, most_turn=turn, template=wish.template, least=LEAST_CORRELATION)
 
 
-def _window(images: Sequence[Traits]) -> Window:
-    """Return the grey values between which a 16-bit camera's good parts lie, with a tenth of room on either side."""
-    low, high = min(image.low for image in images), max(image.high for image in images)
-    room = max(1.0, 0.1 * (high - low))
-    return Window(low=max(0, round(low - room)), high=min(65535, round(high + room)))
-
-
 def read_ignore(path: Path, recipe: Recipe) -> IgnoreMask:
     """Return where nothing is judged, at map size: the white of a picture the size of the camera's.
 
+    White may be 255 or, as labelling tools write it, 1. A mask that looks inverted is a warning.
+
     Raises:
-        UsageError: no picture, or one of another size.
+        UsageError: no picture, one of another size or with transparency, or one that ignores nothing or everything.
     """
-    mask = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
-    expected = (recipe.camera_height, recipe.camera_width)
-    if mask is None or mask.shape != expected:
-        found = "no picture" if mask is None else f"{mask.shape[1]}x{mask.shape[0]}"
-        raise UsageError(f"--mask {path}: expected a picture of {expected[1]}x{expected[0]}, got {found}")
+    expected = f"{recipe.camera_width}x{recipe.camera_height}"
+    try:
+        drawn = read_drawn(path)
+    except DataError as error:
+        raise UsageError(f"--mask: expected a picture of {expected}: {error}") from error
+    if drawn.size != (recipe.camera_width, recipe.camera_height):
+        raise UsageError(f"--mask {path}: expected a picture of {expected}, got {drawn.size[0]}x{drawn.size[1]}")
+    if 1 < (brightest := int(drawn.values.max())) <= _NOT_WHITE:
+        raise UsageError(
+            f"--mask {path}: its brightest value is {brightest}: expected white (or 1) where nothing is judged, else 0"
+        )
     region = recipe.inspected
-    cut = mask[region.y : region.y + region.height, region.x : region.x + region.width]
-    shrunk = cv2.resize(cut, (recipe.width, recipe.height), interpolation=cv2.INTER_NEAREST)
-    return np.asarray(shrunk > 127)
+    cut = drawn.white[region.y : region.y + region.height, region.x : region.x + region.width].astype(np.uint8)
+    ignore = np.asarray(cv2.resize(cut, (recipe.width, recipe.height), interpolation=cv2.INTER_NEAREST) > 0)
+    if not ignore.any() or ignore.all():
+        what = "everything" if ignore.all() else "nothing"
+        raise UsageError(f"--mask {path} ignores {what} of what is inspected: white is ignored, black is judged")
+    if looks_inverted(ignore):
+        share = 100 * ignore.mean()
+        logger.warning("--mask %s ignores %.0f %% of what is inspected: white is ignored; is it inverted?", path, share)
+    return ignore

@@ -1,5 +1,6 @@
 """Judge test pictures whose truth is known, and that nothing was learned from."""
 
+import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -16,6 +17,11 @@ from edge_inspector.lab.evaluation import Evaluation, Judged
 from edge_inspector.lab.masks import TruthMask, read_mask, refuse_orphans
 from edge_inspector.lab.pixels import PixelTally, blob_pixels, overlap
 from edge_inspector.lab.rules import CALIBRATED, Score, prior_rule
+
+logger = logging.getLogger(__name__)
+
+UNREADABLE = frozenset({Reason.EMPTY, Reason.NOT_A_PICTURE, Reason.TRUNCATED, Reason.TOO_LARGE})
+"""The file is no whole image: that says nothing of the detector."""
 
 
 def evaluate(
@@ -36,20 +42,33 @@ def evaluate(
     refuse_seen(bundle, pictures)
     _refuse_one_class(folder, pictures)
     refuse_orphans(folder, pictures)
-    tally, judged = PixelTally(), []
+    tally, judged, unreadable = PixelTally(), [], []
     for place, picture in enumerate(pictures):
         inspection = inspector.inspect(picture.path.read_bytes())
         if inspection.judgement.reason is Reason.NOT_FINITE:
             raise DataError(
                 f"{picture.path}: the anomaly map is not finite: the network is damaged, teach the part anew"
             )
+        report("evaluate", (place + 1) / len(pictures))
+        if inspection.judgement.reason in UNREADABLE:
+            logger.warning("%s cannot be read: %s", picture.path, inspection.judgement.detail)
+            unreadable.append(picture)
+            continue
         truth = None if inspection.evidence is None else _truth(picture, inspection.evidence)
         if truth is not None and inspection.evidence is not None:
             tally.add(inspection.evidence.amap, truth)
         judged.append(_judged(picture, inspection, score, bundle.recipe, truth))
-        report("evaluate", (place + 1) / len(pictures))
+    _refuse_unreadable(folder, judged, unreadable)
     _refuse_equal(judged, rule)
-    return Evaluation(rule, tuple(judged), tally.auroc(), tally.aupro())
+    return Evaluation(rule, tuple(judged), tally.auroc(), tally.aupro(), tuple(unreadable))
+
+
+def _refuse_unreadable(folder: Path, judged: Sequence[Judged], unreadable: Sequence[TestPicture]) -> None:
+    if unreadable and len({one.picture.good for one in judged}) < 2:
+        raise DataError(
+            f"{folder}: {len(unreadable)} test pictures cannot be read (for instance {unreadable[0].path}), and of the "
+            "others there are not both good and defective ones"
+        )
 
 
 def _refuse_one_class(folder: Path, pictures: Sequence[TestPicture]) -> None:

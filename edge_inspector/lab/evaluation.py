@@ -44,6 +44,8 @@ class Evaluation:
     """Chance that a pixel on a defect is more unusual than one beside; None where there are no masks."""
     aupro: float | None = None
     """Mean overlap with each region over false-positive rates up to 0.3; None where there are no masks."""
+    unreadable: tuple[TestPicture, ...] = ()
+    """Files that are no whole image: nobody saw a part in them, so they are neither found nor missed."""
 
     @property
     def good(self) -> tuple[Judged, ...]:
@@ -122,6 +124,7 @@ class Evaluation:
         return {
             "rule": self.rule,
             "images": len(self.judged),
+            "unreadable": len(self.unreadable),
             "image_auroc": self.image_auroc,
             "image_ap": self.image_ap,
             "f1": self.f1,

@@ -60,5 +60,5 @@ def _plant_in_camera_picture(picture: GoodPicture, material: Material, rng: np.r
         change = change * ((recipe.window.high - recipe.window.low) / 255)
     whole = image.astype(np.float32)
     whole += spread(change, placement, image.shape)[0].reshape(whole.shape)
-    restored = np.clip(np.rint(whole), 0, np.iinfo(image.dtype).max).astype(image.dtype)
-    return bytes(cv2.imencode(".png", restored)[1])
+    np.clip(np.rint(whole, out=whole), 0, np.iinfo(image.dtype).max, out=whole)  # in place: of 20 megapixels, 240 MB
+    return bytes(cv2.imencode(".png", whole.astype(image.dtype))[1])

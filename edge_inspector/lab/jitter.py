@@ -63,7 +63,7 @@ def _light(image: Image, percent: float) -> Image:
 
 
 def _noise(image: Image, grey_values: float) -> Image:
-    unit = np.iinfo(image.dtype).max / 255
+    unit = 1.0 if image.dtype == np.uint8 else max(1.0, float(np.ptp(image)) / 255)  # a camera may use 12 of 16 bits
     noise = np.random.default_rng(_NOISE_SEED).standard_normal(image.shape, np.float32)
     return _fitted(image + noise * np.float32(abs(grey_values) * unit), image)
 

@@ -21,6 +21,7 @@ from edge_inspector.lab.draft import AlignWish
 from edge_inspector.lab.evaluate import evaluate
 from edge_inspector.lab.evaluation import Evaluation
 from edge_inspector.lab.rules import CALIBRATED
+from edge_inspector.native import native_path
 
 _SPARE_SHIFT, _SPARE_TURN = 0.1, 10.0
 """Parts of a set do not lie still to begin with: so much more room they get, and so much more may be found."""
@@ -118,7 +119,7 @@ def lay(image: Image, room: tuple[int, int], turn: float, shift: tuple[float, fl
 
 def _save(path: Path, image: Image) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    if not cv2.imwrite(str(path), image):
+    if not cv2.imwrite(native_path(path), image):
         raise DiskError(f"{path} cannot be written")
 
 

@@ -15,6 +15,7 @@ from edge_inspector.inspection.placement import Placement, spread
 from edge_inspector.inspection.preprocess import IgnoreMask, as_image, prepare
 from edge_inspector.inspection.recipe import Recipe, Region
 from edge_inspector.lab.reference import Sight
+from edge_inspector.native import native_path
 
 _INSPECTED, _UNIT, _TEMPLATE = (60, 200, 60), (0, 170, 255), (235, 120, 45)
 _MASK = np.array((180, 60, 180), np.float32)
@@ -73,7 +74,7 @@ def preview(sight: Sight, ignore: IgnoreMask | None, files: Sequence[Path], out:
 
 def draw_camera(image: Image, placement: Placement, recipe: Recipe, ignore: IgnoreMask | None) -> ColourImage:
     """Return the camera picture with the inspected region, the regions in it, the template and the mask."""
-    shown = as_8_bit_colour(image).copy()
+    shown = as_8_bit_colour(image, recipe.window).copy()
     if ignore is not None:
         shaded = spread(ignore.astype(np.float32), placement, shown.shape)[0] >= 0.5
         shown[shaded] = (0.5 * shown[shaded] + 0.5 * _MASK).astype(np.uint8)
@@ -111,5 +112,5 @@ def _exact(region: Region, recipe: Recipe) -> tuple[float, float, float, float]:
 
 
 def _save(path: Path, image: ColourImage) -> None:
-    if not cv2.imwrite(str(path), image):
+    if not cv2.imwrite(native_path(path), image):
         raise DiskError(f"{path} cannot be written")

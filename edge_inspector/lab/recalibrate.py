@@ -15,6 +15,7 @@ from edge_inspector.lab.dataset import GoodPicture, Split, find_good
 from edge_inspector.lab.material import Material, material_of
 from edge_inspector.lab.min_area import choose_min_area, with_min_area
 from edge_inspector.lab.threshold import Target, allowed_exceedances
+from edge_inspector.native import native_path
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +49,12 @@ def recalibrate(bundle: Bundle, wish: Wish) -> Bundle:
     the worst pictures until any rate is shown.
 
     Raises:
-        DataError: pictures that taught the detector, too few of them, or the folder that taught the bundle is another.
+        DataError: pictures that taught the detector, too few of them, the folder that taught the bundle is another, or
+            an `out` that is no UTF-8.
         UsageError: a picture to take out that is not there, or options that contradict each other.
     """
     _check(wish)
+    native_path(wish.out)
     found = find_good(wish.pictures, wish.group)
     card, provenance = bundle.manifest.calibration, bundle.manifest.provenance
     tune = tuple(picture for picture in found if wish.again and picture.digest in provenance.tune_digests)

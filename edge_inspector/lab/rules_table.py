@@ -1,5 +1,6 @@
 """What the rules of other systems did and what ours does, on whole sets: same maps, same pictures."""
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,9 +8,11 @@ from pathlib import Path
 from edge_inspector.bundle import Bundle
 from edge_inspector.inspection.inspector import Inspection, Inspector
 from edge_inspector.lab.dataset import TestPicture, find_tests
-from edge_inspector.lab.evaluate import refuse_seen
+from edge_inspector.lab.evaluate import UNREADABLE, refuse_seen
 from edge_inspector.lab.metrics import Rate
 from edge_inspector.lab.rules import CALIBRATED, Score, prior_rule
+
+logger = logging.getLogger(__name__)
 
 COMPARED = ("aivision", "mean+3sd", "percentile-95", CALIBRATED)
 
@@ -49,8 +52,11 @@ def compare_rules(
     rejected: list[tuple[TestPicture, dict[str, bool]]] = []
     for place, picture in enumerate(pictures):
         inspection = inspector.inspect(picture.path.read_bytes())
-        rejected.append((picture, {rule: _rejects(inspection, scores.get(rule)) for rule in rules}))
         report(f"judge {folder.name}", (place + 1) / len(pictures))
+        if inspection.judgement.reason in UNREADABLE:
+            logger.warning("%s cannot be read: %s", picture.path, inspection.judgement.detail)
+            continue
+        rejected.append((picture, {rule: _rejects(inspection, scores.get(rule)) for rule in rules}))
     return tuple(_row(folder.name, rule, rejected) for rule in rules)
 
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from edge_inspector.errors import DataError
+from edge_inspector.lab.dataset import class_folders
 
 
 def find_sets(root: Path) -> tuple[Path, ...]:
@@ -11,7 +12,7 @@ def find_sets(root: Path) -> tuple[Path, ...]:
     Raises:
         DataError: no such folder.
     """
-    found = sorted(p for p in root.iterdir() if p.is_dir()) if root.is_dir() else []
+    found = class_folders(root) if root.is_dir() else ()
     sets = tuple(p for p in found if (p / "train" / "good").is_dir() and (p / "test" / "good").is_dir())
     if not sets:
         names = ", ".join(p.name for p in found) or "no folders"

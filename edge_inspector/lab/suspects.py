@@ -12,6 +12,7 @@ from edge_inspector.errors import DiskError
 from edge_inspector.inspection.inspector import Inspector
 from edge_inspector.inspection.picture import overlay
 from edge_inspector.lab.dataset import GoodPicture
+from edge_inspector.native import native_path
 
 _SHOWN = 5
 """Pictures of each set."""
@@ -51,9 +52,11 @@ def save_overlays(bundle: Bundle, inspector: Inspector, folder: Path) -> tuple[P
         evidence = inspector.inspect(Path(suspect.picture).read_bytes()).evidence
         if evidence is None:
             continue
-        shown = overlay(evidence.image, evidence.amap, bundle.recipe.decision.threshold, evidence.placement)
+        shown = overlay(
+            evidence.image, evidence.amap, bundle.recipe.decision.threshold, evidence.placement, evidence.window
+        )
         file = folder / f"{place:02d}-{suspect.used_for}-{Path(suspect.picture).stem}.png"
-        if not cv2.imwrite(str(file), shown):
+        if not cv2.imwrite(native_path(file), shown):
             raise DiskError(f"{file} cannot be written")
         written.append(file)
     return tuple(written)

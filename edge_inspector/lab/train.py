@@ -48,7 +48,7 @@ from edge_inspector.lab.augment import Augment
 from edge_inspector.lab.calibrate import calibrate
 from edge_inspector.lab.corrupt import corrupt
 from edge_inspector.lab.dataset import GoodPicture, Split, digest_of, find_good, read_picture, split, split_for_folds
-from edge_inspector.lab.draft import AlignWish, Draft, UnitWish, check_part, draft_recipe, read_ignore, traits_of
+from edge_inspector.lab.draft import AlignWish, Draft, UnitWish, check_part, draft_recipe, read_ignore
 from edge_inspector.lab.export import to_onnx
 from edge_inspector.lab.limits import with_limits
 from edge_inspector.lab.lots import lots_of
@@ -74,7 +74,9 @@ from edge_inspector.lab.reference import (
 )
 from edge_inspector.lab.resume import open_weights, refuse_leaks
 from edge_inspector.lab.threshold import Target, check_target
+from edge_inspector.lab.traits import traits_of
 from edge_inspector.lab.usual import with_usual, with_usual_levels
+from edge_inspector.native import native_path
 
 HELD_BACK = 1 / 3
 """Of the good images, to set the limit by, where they do not all train."""
@@ -130,9 +132,11 @@ def train(order: Order) -> Bundle:
     """Split by group, fit, tune, calibrate, and write a bundle that can run.
 
     Raises:
-        DataError: too few pictures, one that cannot be read, pictures of mixed depth, or a training that diverged.
+        DataError: too few pictures, one that cannot be read, pictures of mixed depth, a training that diverged, or an
+            `out` that exists or is no UTF-8.
         UsageError: a part's name that no line takes, a size that the detector cannot take, or a mask that is none.
     """
+    native_path(order.out)  # hours of work would end in a bundle that nothing can open
     if order.out.exists():
         raise DataError(f"{order.out} exists already: name a folder that does not, a bundle is never changed")
     check_part(order.part)
@@ -198,7 +202,7 @@ def teach_part(
         DataError: a picture that cannot be read, pictures of mixed depth, or a training that diverged.
         UsageError: a size that the detector cannot take, or a mask that is no picture.
     """
-    images = [traits_of(read_picture(picture.path, 1)) for picture in (*fitting, *tuning)]
+    images = [traits_of(read_picture(picture.path, order.channels)) for picture in (*fitting, *tuning)]
     sight = open_sight(draft_recipe(_draft(order), order.pictures, images), _reference(order))
     fit, _ = prepare_all(sight, fitting)
     tune, correlations = prepare_all(sight, tuning)

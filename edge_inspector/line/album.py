@@ -147,13 +147,19 @@ def look_at(image: bytes | Image) -> Look:
         UnreadablePictureError: it is none.
     """
     grey = as_image(image, 1)
-    grey = grey if grey.dtype == np.uint8 else (grey >> 8).astype(np.uint8)
+    grey = grey if grey.dtype == np.uint8 else (grey >> (_bits_in_use(grey) - 8)).astype(np.uint8)
     return Look(
         sharpness=float(cv2.meanStdDev(cv2.Laplacian(grey, cv2.CV_16S))[1].item()) ** 2,
         mean=cv2.mean(grey)[0],
         black=np.count_nonzero(grey <= _DARK) / grey.size,
         white=np.count_nonzero(grey >= _BRIGHT) / grey.size,
     )
+
+
+def _bits_in_use(grey: Image) -> int:
+    """Return of how many bits the camera's values are: 10, 12 and 14 come in 16, and are not dark for that."""
+    bits = int(grey.max()).bit_length()
+    return max(8, bits + bits % 2)
 
 
 def file_name(name: str) -> str:

@@ -2,7 +2,6 @@
 
 import fcntl
 import os
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -12,7 +11,7 @@ from typing import Annotated, BinaryIO, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from edge_inspector import atomic
-from edge_inspector.bundle import Bundle, read_bundle
+from edge_inspector.bundle import Bundle, copy_files, read_bundle
 from edge_inspector.errors import DataError, DiskError, UsageError
 from edge_inspector.line.setup import bundle_folder, open_to_readers
 
@@ -164,7 +163,7 @@ def _copy(bundle: Bundle, target: Path) -> None:
             raise DataError(f"{target} is another bundle: expected {bundle.id}")
         return
     with atomic.new_folder(target) as copy:
-        shutil.copytree(bundle.path, copy, dirs_exist_ok=True)
+        copy_files(bundle, copy)
         open_to_readers(copy)
         read_bundle(copy)
 

@@ -243,7 +243,7 @@ def _files(keepsake: Keepsake, *, overlay: bool) -> Iterator[tuple[str, bytes]]:
         yield ".png", cv2.imencode(".png", image, [cv2.IMWRITE_PNG_COMPRESSION, 1])[1].tobytes()
     if overlay and keepsake.evidence is not None:
         evidence = keepsake.evidence
-        shown = pictures.overlay(evidence.image, evidence.amap, keepsake.threshold, evidence.placement)
+        shown = pictures.overlay(evidence.image, evidence.amap, keepsake.threshold, evidence.placement, evidence.window)
         boxed = pictures.draw_boxes(shown, keepsake.judgement.blobs, max(shown.shape[:2]))
         yield _OVERLAY, cv2.imencode(".jpg", boxed, [cv2.IMWRITE_JPEG_QUALITY, 85])[1].tobytes()
 

@@ -64,12 +64,14 @@ def _check_parts(station: StationSettings, clock_ns: Now) -> Iterator[Finding]:
         try:
             bundle = read_bundle(path)
             open_inspector(bundle, threads=usable_processors(), clock_ns=clock_ns)
-        except DataError as error:
+        except (DataError, OSError, RuntimeError, ValueError, MemoryError) as error:
             yield Finding(what, good=False, detail=str(error))
         else:
             card = bundle.manifest.calibration
             detail = " ".join((f"bundle {bundle.id} passed its golden check.", card.in_words(), *card.notes))
             yield Finding(what, good=True, detail=detail)
+            if bundle.litter:
+                yield Finding(what, good=False, detail=f"{path}: {bundle.litter_in_words()}", needed=False)
 
 
 def _check_source(station: StationSettings) -> Finding:

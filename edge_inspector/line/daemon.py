@@ -21,12 +21,13 @@ from types import FrameType
 from edge_inspector.bundle import Bundle, open_inspector, read_bundle, self_test
 from edge_inspector.engines.openvino import GraphCache, usable_processors
 from edge_inspector.errors import DataError, DiskError, SettingsError
+from edge_inspector.line.crew import Crew, MakeStation
 from edge_inspector.line.ledger_file import prepare_ledger
 from edge_inspector.line.metrics import News, serve_metrics
-from edge_inspector.line.reload import Judging, Reload
+from edge_inspector.line.reload import Judging, Opening, Reload
 from edge_inspector.line.stage import PartLine
 from edge_inspector.line.station import Station, World, state_folder
-from edge_inspector.line.supervisor import Alive, Restart
+from edge_inspector.line.supervisor import Alive, Come, Gone, Restart, Signs
 from edge_inspector.line.systemd import notify, watchdog_seconds
 from edge_inspector.line.trace import trace_of
 from edge_inspector.settings import PartSettings, Settings, StationSettings
@@ -35,6 +36,8 @@ from edge_inspector.wire.messages import BundleMessage
 logger = logging.getLogger(__name__)
 
 _M_ARENA_MAX = -8
+_UNUSABLE = (OSError, RuntimeError, ValueError, MemoryError)
+"""What opening a bundle can fail with, besides DataError."""
 
 LOG = "edge-inspector.log"
 """In the state folder."""
@@ -47,12 +50,12 @@ def serve(settings: Settings, read_again: Callable[[], Settings]) -> int:
 
     Raises:
         SettingsError: another daemon uses the same state folder.
-        DataError: no bundle of a station can be used.
+        DataError: no bundle of any station can be used.
         DiskError: a ledger cannot be opened.
     """
     world = World(time.time_ns, time.monotonic_ns, new_arrival_id, Random())  # noqa: S311 - jitter, not secrets
     stop, crashed = threading.Event(), threading.Event()
-    signs: queue.SimpleQueue[Alive | Restart] = queue.SimpleQueue()
+    signs: Signs = queue.SimpleQueue()
     reloads: queue.SimpleQueue[bool] = queue.SimpleQueue()
     with (
         locked(settings.state_dir),
@@ -63,46 +66,80 @@ def serve(settings: Settings, read_again: Callable[[], Settings]) -> int:
     ):
         cache = GraphCache(settings.state_dir / "engine-cache", settings.performance)
         judging = {station.name: Judging(*open_parts(settings, station, cache)) for station in settings.station}
-        stations = [
-            _station(settings, station, judging[station.name], world, stop, signs, news) for station in settings.station
-        ]
+        able = _able(judging)
+        make = partial(_station, world=world, signs=signs, news=news)
+        made = {station.name: make(settings, station, judging[station.name]) for station in settings.station}
         _keep_memory_small()
+        crew = Crew(signs, stop.is_set, world.monotonic_ns)
+        crew.start(made)
         tell = partial(notify, os.environ)
-        reload = Reload(reloads, read_again, partial(open_part, cache=cache), tell, stop.is_set, time.monotonic_ns)
-        threads = [threading.Thread(target=station.run, name="station") for station in stations]
-        threads.append(
-            threading.Thread(target=reload.run, args=(settings, stations, judging), name="reload", daemon=True)
-        )
-        for thread in threads:
-            thread.start()
-        notify(os.environ, "READY=1", "STATUS=running")
-        logger.warning("READY: %s", ", ".join(station.name for station in settings.station))
-        restart = _watch(stop, signs, len(stations))
+        opening = Opening(partial(open_part, cache=cache), make)
+        reload = Reload(reloads, read_again, opening, tell, stop.is_set, time.monotonic_ns)
+        thread = threading.Thread(target=reload.run, args=(settings, crew, judging), name="reload", daemon=True)
+        thread.start()
+        tell("READY=1", "STATUS=running")
+        logger.warning("READY: %s", ", ".join(able))
+        restart = _watch(stop, signs)
         stop.set()
         reloads.put(False)
-        notify(os.environ, "STOPPING=1")
-        for thread in threads:
-            thread.join()
+        tell("STOPPING=1")
+        thread.join()
+        crew.stop()
     return SOFTWARE if crashed.is_set() or restart else 0
 
 
-def _watch(stop: threading.Event, signs: "queue.SimpleQueue[Alive | Restart]", stations: int) -> bool:
-    """Feed the watchdog as long as every station shows that all its stages turn; says whether one wants a new start."""
+def _watch(stop: threading.Event, signs: Signs) -> bool:
+    """Feed the watchdog as long as every station shows that all its stages turn; says whether one wants a new start.
+
+    At the end all stations that were heard of are told to end, whatever a reload is waiting for.
+    """
     period = (watchdog_seconds(os.environ) or 10.0) / 4
-    last: dict[str, float] = {}
-    while not stop.wait(min(1.0, period)):
+    served = _Served()
+    while not served.restart and not stop.wait(min(1.0, period)):
         now = time.monotonic()
-        status = []
+        status = served.hear(signs, now)
+        if served.all_since(now - 2 * period):
+            notify(os.environ, "WATCHDOG=1", *(f"STATUS={', '.join(status)}" for _ in status[:1]))
+    stop.set()
+    served.hear(signs, time.monotonic())
+    served.end()
+    return served.restart
+
+
+class _Served:
+    """Which stations there are, and when each was last heard of; belongs to the main thread."""
+
+    def __init__(self) -> None:
+        self._stops: dict[str, threading.Event] = {}
+        self._last: dict[str, float] = {}
+        self.restart = False
+
+    def hear(self, signs: Signs, now: float) -> list[str]:
+        """Take in what stations said, and return how they are."""
+        status = set()
         while not signs.empty():
-            sign = signs.get()
-            if isinstance(sign, Restart):
-                logger.error("station %s: %s", sign.station, sign.why)
-                return True
-            last[sign.station] = now
-            status.append(sign.status)
-        if len(last) == stations and all(now - at <= 2 * period for at in last.values()):
-            notify(os.environ, "WATCHDOG=1", *(f"STATUS={', '.join(sorted(set(status)))}" for _ in status[:1]))
-    return False
+            match signs.get():
+                case Come(station=name, stop=stop):
+                    self._stops[name], self._last[name] = stop, now
+                case Gone(station=name):
+                    del self._stops[name], self._last[name]
+                case Alive(station=name, status=said):
+                    if name in self._last:
+                        self._last[name] = now
+                        status.add(said)
+                case Restart(station=name, why=why):
+                    logger.error("station %s: %s", name, why)
+                    self.restart = True
+        return sorted(status)
+
+    def all_since(self, earliest: float) -> bool:
+        """Say whether every station was heard of since."""
+        return all(at >= earliest for at in self._last.values())
+
+    def end(self) -> None:
+        """Tell all stations to end."""
+        for stop in self._stops.values():
+            stop.set()
 
 
 @contextmanager
@@ -117,43 +154,50 @@ def _metrics(settings: Settings) -> Iterator["News | None"]:
 
 
 def _station(
-    settings: Settings,
-    station: StationSettings,
-    judging: Judging,
-    world: World,
-    stop: threading.Event,
-    signs: "queue.SimpleQueue[Alive | Restart]",
-    news: "News | None",
-) -> Station:
+    settings: Settings, station: StationSettings, judging: Judging, *, world: World, signs: Signs, news: "News | None"
+) -> MakeStation:
+    """Have the station's ledger ready, and return what makes the station of it.
+
+    Raises:
+        DiskError: there can be no ledger.
+    """
     folder = state_folder(settings, station)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise DiskError(f"{folder}: {error.strerror}") from error
+        raise DiskError(f"{folder}: {error.strerror}; expected a folder, or room for one") from error
     ledger = prepare_ledger(folder / "ledger.db", world.new_id, world.now_ns)
-    bundles, lines = judging.bundles, judging.lines
-    return Station(settings, station, bundles, lines, world=world, stop=stop, signs=signs, prepared=ledger, news=news)
+    parts = judging.bundles, judging.lines
+    return lambda stop: Station(
+        settings, station, *parts, world=world, stop=stop, signs=signs, prepared=ledger, news=news
+    )
 
 
 def open_parts(
     settings: Settings, station: StationSettings, cache: GraphCache
 ) -> tuple[Mapping[str, Bundle], Mapping[str, PartLine]]:
-    """Return a station's bundles and what judges each part; a bundle that differs makes its part alone not ready.
-
-    Raises:
-        DataError: none of them can be used.
-    """
+    """Return a station's bundles and what judges each part; a bundle that fails makes its part alone not ready."""
     bundles: dict[str, Bundle] = {}
     lines: dict[str, PartLine] = {}
     for part in station.part:
         try:
             bundles[part.name], lines[part.name] = open_part(part, settings, station, cache)
         except DataError as error:
-            logger.warning("station %s, part %s: %s", station.name, part.name, error)
+            logger.warning("station %s, part %s cannot be judged: %s", station.name, part.name, error)
             lines[part.name] = PartLine(None, None, str(error))
-    if not bundles:
-        raise DataError("; ".join(line.why_not for line in lines.values()))
     return bundles, lines
+
+
+def _able(judging: Mapping[str, Judging]) -> tuple[str, ...]:
+    """Return the stations that can judge a part at least; the others are served too, so that each says what it lacks.
+
+    Raises:
+        DataError: there is none.
+    """
+    able = tuple(station for station, found in judging.items() if found.bundles)
+    if not able:
+        raise DataError("; ".join(line.why_not for found in judging.values() for line in found.lines.values()))
+    return able
 
 
 def open_part(
@@ -164,8 +208,13 @@ def open_part(
     Raises:
         DataError: one of its bundles cannot be used.
     """
-    bundle, line = _open_line(part.bundle, part, settings, station, cache)
-    views = {view.name: _open_line(view.bundle, part, settings, station, cache)[1] for view in part.view if view.bundle}
+    try:
+        bundle, line = _open_line(part.bundle, part, settings, station, cache)
+        views = {
+            view.name: _open_line(view.bundle, part, settings, station, cache)[1] for view in part.view if view.bundle
+        }
+    except _UNUSABLE as error:
+        raise DataError(f"{part.bundle}: {error}") from error
     if not views:
         return bundle, line
     return bundle, replace(line, golden=partial(_golden_of_all, {"": line, **views}), views=views)
@@ -175,6 +224,8 @@ def _open_line(
     path: Path, part: PartSettings, settings: Settings, station: StationSettings, cache: GraphCache
 ) -> tuple[Bundle, PartLine]:
     bundle = read_bundle(path.resolve())  # a link that moves on later must not change what is running
+    if bundle.litter:
+        logger.warning("%s: %s", path, bundle.litter_in_words())
     inspector = open_inspector(
         bundle,
         threads=station.threads or usable_processors(),
@@ -211,7 +262,7 @@ def locked(folder: Path) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         lock = (folder / "lock").open("w")
     except OSError as error:
-        raise DiskError(f"state_dir {folder}: {error.strerror}") from error
+        raise DiskError(f"state_dir {folder}: {error.filename}: {error.strerror}") from error
     with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -261,9 +312,11 @@ def crash_watch(crashed: threading.Event, stop: threading.Event) -> Iterator[Non
     previous = threading.excepthook
 
     def end(args: threading.ExceptHookArgs) -> None:
-        previous(args)
-        crashed.set()
-        stop.set()
+        try:
+            previous(args)
+        finally:  # without memory not even a traceback may come out
+            crashed.set()
+            stop.set()
 
     threading.excepthook = end
     try:

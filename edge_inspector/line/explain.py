@@ -128,7 +128,7 @@ def _draw(bundle: Bundle, inspection: Inspection, out: Path) -> Path | None:
     if evidence is None:
         return None
     threshold = bundle.recipe.decision.threshold
-    shown = pictures.overlay(evidence.image, evidence.amap, threshold, evidence.placement)
+    shown = pictures.overlay(evidence.image, evidence.amap, threshold, evidence.placement, evidence.window)
     boxed = pictures.draw_boxes(shown, inspection.judgement.blobs, max(shown.shape[:2]))
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_bytes(cv2.imencode(".png", boxed)[1].tobytes())

@@ -17,7 +17,7 @@ PACKML: dict[StateName, int] = {
     "STOPPING": 7,
 }
 """ISA-TR88.00.02 state numbers (reference MQTT.md, States)."""
-_WARNINGS = frozenset({"drift", "monitor", "reload"})
+_WARNINGS = frozenset({"drift", "monitor", "part_not_ready", "reload"})
 """What asks for a look; the inspection itself is well."""
 _DISABLING = {"ledger", "ledger_damaged"}
 """Without a ledger nothing can be answered."""

@@ -11,6 +11,8 @@ BLOCK = 1000
 """Numbers vouched for at once: one write in a thousand results."""
 
 
+_MOST = 2**62
+"""SQLite counts to twice that."""
 _LOST = "?"
 """Nothing that `Monitor.encode` writes."""
 
@@ -24,6 +26,18 @@ class Marks:
     active_part: str = ""
     monitor: str = ""
     """As `Monitor.encode` wrote it."""
+
+
+def _sound(marks: Marks) -> Marks:
+    """Return marks that a ledger can go on from.
+
+    Raises:
+        ValueError: numbers that no ledger gives, or text that is none.
+    """
+    f"{marks.active_part}{marks.monitor}".encode()
+    if not (0 <= marks.seq <= _MOST and 0 <= marks.plc_seq <= _MOST):
+        raise ValueError(f"expected numbers from 0 to {_MOST}, got {marks.seq} and {marks.plc_seq}")
+    return marks
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +55,10 @@ class HighWater:
         try:
             found = json.loads(self.path.read_bytes())
             monitor = str(found.get("monitor", ""))  # an older program's file has none
-            return Marks(int(found["seq"]), int(found["plc_seq"]), str(found["active_part"]), monitor)
+            return _sound(Marks(int(found["seq"]), int(found["plc_seq"]), str(found["active_part"]), monitor))
         except FileNotFoundError:
             return Marks()
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
             return Marks(monitor=_LOST)
 
     def rise(

@@ -39,6 +39,7 @@ def prepare_ledger(path: Path, new_id: Callable[[], str], now_ns: Now, most_byte
     Raises:
         DiskError: it cannot be read or written, is of a newer version, or another process holds it.
     """
+    _refuse_folders(path)
     gone = path.with_name("high-water.json").exists() and not path.exists()
     try:
         sound = _look(path, most_bytes)
@@ -49,6 +50,14 @@ def prepare_ledger(path: Path, new_id: Callable[[], str], now_ns: Now, most_byte
         return Prepared(looked_over=True, set_aside=f"{error}; it is kept as {kept.name}, a new ledger was begun")
     words = f"{path} was gone: a new ledger was begun"
     return Prepared(looked_over=sound, set_aside=words if gone else "")
+
+
+def _refuse_folders(ledger: Path) -> None:
+    """Refuse folders that somebody's copy left where files belong: SQLite's own words for them lead nowhere."""
+    files = (*(ledger.with_name(ledger.name + ending) for ending in (*_BESIDE, "-journal")), _mark(ledger))
+    for file in (*files, ledger.with_name("high-water.json")):
+        if file.is_dir():
+            raise DiskError(f"{file} is a folder, expected a file or nothing: move it away")
 
 
 def look_over(path: Path) -> str:

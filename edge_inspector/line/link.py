@@ -205,6 +205,13 @@ class Link:
         topic = self._topics.pop(message.mid, "")
         return topic if message.refused else ""
 
+    def hang_up(self) -> None:
+        """End the connection without a goodbye, so that the broker says our will: else `ready` 1 stood retained."""
+        connection = self._client.socket()
+        if isinstance(connection, socket.socket):
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+
     def close(self) -> None:
         """Wait a moment for what is on its way, say goodbye and end the client's thread.
 
@@ -233,6 +240,9 @@ def links(dial: Dial, worker: Worker, rng: Random, while_away: Callable[[], obje
             begun = worker.monotonic_ns()
             try:
                 yield link
+            except GeneratorExit:
+                link.hang_up()  # whoever used it has failed
+                raise
             finally:
                 link.close()
                 worker.say(f"{worker.name} disconnected")

@@ -69,8 +69,8 @@ def export_station(config: Path, out: Path) -> tuple[str, ...]:
             entry["bundle"] = places[part.bundle]
     content = {_SETTINGS: to_toml(table).encode()}
     for path, place in places.items():
-        for file in sorted(file for file in path.rglob("*") if file.is_file()):
-            content[f"{place}/{file.relative_to(path).as_posix()}"] = file.read_bytes()
+        for name in sorted(bundles[path].files):
+            content[f"{place}/{name}"] = (path / name).read_bytes()
     try:
         atomic.write_file(out, _packed(content))
     except OSError as error:

@@ -1,6 +1,7 @@
 """A file that holds disk space back, to be given up when the disk is full: then verdicts still have room."""
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,6 +32,7 @@ class Reserve:
                 os.posix_fallocate(file.fileno(), 0, size)
             part.replace(self.path)
         except OSError:
-            part.unlink(missing_ok=True)
+            with suppress(OSError):  # what is in its place may be no file at all
+                part.unlink(missing_ok=True)
             return False
         return True

@@ -2,13 +2,12 @@
 
 import grp
 import os
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from edge_inspector import atomic
-from edge_inspector.bundle import Bundle, read_bundle
+from edge_inspector.bundle import Bundle, copy_files, read_bundle
 from edge_inspector.errors import DataError, DiskError, UsageError
 from edge_inspector.settings import FolderSettings, Settings, read_settings
 from edge_inspector.toml import to_toml
@@ -102,7 +101,7 @@ def adopt_bundle(source: Path, folder: Path) -> str:
         return place
     try:
         with atomic.new_folder(target) as copy:
-            shutil.copytree(source, copy, dirs_exist_ok=True)
+            copy_files(bundle, copy)
             open_to_readers(copy)
             read_bundle(copy)
     except OSError as error:

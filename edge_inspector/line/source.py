@@ -20,6 +20,11 @@ class Accepted:
 
 
 @dataclass(frozen=True, slots=True)
+class Last:
+    """Nothing comes after this: the station is being closed."""
+
+
+@dataclass(frozen=True, slots=True)
 class Idle:
     """Nothing came; the source is alive."""
 

@@ -4,7 +4,7 @@ import logging
 import queue
 import threading
 from collections.abc import Callable, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias, assert_never
 
@@ -17,7 +17,7 @@ from edge_inspector.line.archive import Keepsake
 from edge_inspector.line.changeover import GoldenCheck, GoldenOutcome
 from edge_inspector.line.collector import Shot
 from edge_inspector.line.ledger import Ledger
-from edge_inspector.line.source import Accepted, Idle, Opened, Source, Trouble
+from edge_inspector.line.source import Accepted, Idle, Last, Opened, Source, Trouble
 from edge_inspector.line.ticks import Answered, Fault, SourceState, Worker, ledger_fault
 from edge_inspector.line.trace import frame_digest
 from edge_inspector.line.triggers import Trigger, identity_of
@@ -64,7 +64,7 @@ class Intake:
     """Takes arrivals from the source into the bounded queue; what cannot wait and finds it full is answered here."""
 
     source: Source
-    arrivals: "queue.Queue[Accepted]"
+    arrivals: "queue.Queue[Accepted | Last]"
     deadlines: "queue.SimpleQueue[Accepted | Trigger]"
     worker: Worker
     open_ledger: Callable[[], Ledger] = field(repr=False)
@@ -75,9 +75,11 @@ class Intake:
     station: str = ""
     is_marked: Callable[[str], bool] = lambda _serial: False
     """Whether a serial is a challenge part's."""
+    closing: threading.Event = field(default_factory=threading.Event)
+    """Set when nothing more is to be taken in: what was is handed on, and `Last` behind it."""
 
     def run(self) -> None:
-        """Take in until stopped; triggers that an earlier run accepted and did not answer come first."""
+        """Take in until stopped or closed; triggers that an earlier run accepted and did not answer come first."""
         with self.open_ledger() as ledger, closing(self.source.events(self._wanted)) as events:
             self._answer_open_triggers(ledger)
             self._answer_open_pictures(ledger)
@@ -97,8 +99,17 @@ class Intake:
                         assert_never(event)
                 for part in self.assembly.overdue():
                     self._take(ledger, part)
-                if self.worker.stopping():
+                if self.worker.stopping() or self._is_closed(ledger):
                     return
+
+    def _is_closed(self, ledger: Ledger) -> bool:
+        """Say whether all that was accepted is on its way, and nothing more will be."""
+        if not self.closing.is_set() or not self.assembly.is_empty() or ledger.open_triggers():
+            return False
+        with suppress(queue.Full):
+            self.arrivals.put(Last(), timeout=0.5)
+            return True
+        return False
 
     def _answer_open_triggers(self, ledger: Ledger) -> None:
         for arrival_id, trigger_id, part, accepted_ns in ledger.open_triggers():
@@ -121,7 +132,7 @@ class Intake:
 
     def _wanted(self) -> bool:
         blocked = self.source.can_wait and self.arrivals.full()
-        return not (self.worker.stopping() or self.paused.is_set() or blocked)
+        return not (self.worker.stopping() or self.closing.is_set() or self.paused.is_set() or blocked)
 
     def _take(self, ledger: Ledger, accepted: Accepted) -> None:
         identity = accepted.arrival.identity
@@ -220,7 +231,7 @@ class Answering:
     """Judges what was taken in, commits the answer, announces it, and only then lets go of the picture."""
 
     parts: dict[str, PartLine]
-    arrivals: "queue.Queue[Accepted]"
+    arrivals: "queue.Queue[Accepted | Last]"
     worker: Worker
     open_ledger: Callable[[], Ledger] = field(repr=False)
     announce: Announce = field(repr=False)
@@ -236,6 +247,8 @@ class Answering:
     renewals: "queue.SimpleQueue[NewParts]" = field(default_factory=queue.SimpleQueue)
     offer: Callable[[Shot], None] = lambda _shot: None
     """Takes an answered part for who collects pictures to teach from, without waiting."""
+    emptied: threading.Event = field(default_factory=threading.Event)
+    """Set when all is answered that was taken in before the station was closed."""
 
     def run(self) -> None:
         """Answer until stopped."""
@@ -249,7 +262,11 @@ class Answering:
                     accepted = self.arrivals.get(timeout=0.25)
                 except queue.Empty:
                     continue
-                self._answer(ledger, accepted, died_with)
+                if isinstance(accepted, Last):
+                    self.emptied.set()
+                    self.worker.knock()
+                else:
+                    self._answer(ledger, accepted, died_with)
 
     def _renew(self) -> None:
         """Take up a reload between two pictures: each is judged by one bundle as a whole."""
@@ -367,7 +384,7 @@ class Answering:
         wanted = self.thumbs == "all" or (self.thumbs == "not_ok" and not judgement.accept)
         if evidence is None or not wanted:
             return None, ()
-        jpeg, width, height = thumbnail(evidence.image, judgement.blobs, identity.id, self.thumb_bytes)
+        jpeg, width, height = thumbnail(evidence.image, judgement.blobs, identity.id, self.thumb_bytes, evidence.window)
         camera_height, camera_width = evidence.image.shape[:2]
         described = ImageMessage(
             kind="thumb",

@@ -266,6 +266,9 @@ class _Desk:
             finished = self._carry_out(link, asked) if status == "accepted" else Finished(asked, status, reason)
         except DiskError as error:
             finished = Finished(asked, "rejected", str(error))
+        if finished is not None and name == "part" and finished.status != "duplicate" and not message.retained:
+            words = f"cmd/part was refused ({finished.reason}): the station goes on with the part of before"
+            self._state.worker.reports.put(Fault("changeover", words))
         if finished is not None:
             self._acknowledge(link, finished)
 

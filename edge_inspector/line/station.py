@@ -35,10 +35,10 @@ from edge_inspector.line.pool import PoolSource
 from edge_inspector.line.publisher import Publisher, Wake
 from edge_inspector.line.renewal import Refusal, Renewal, Renewals
 from edge_inspector.line.shifts import turn_at
-from edge_inspector.line.source import Accepted, Now, Source
+from edge_inspector.line.source import Accepted, Last, Now, Source
 from edge_inspector.line.stage import Answering, Deadlines, Intake, NewParts, PartLine
 from edge_inspector.line.state import State, StateValue
-from edge_inspector.line.supervisor import Alive, Desk, Restart, Supervisor
+from edge_inspector.line.supervisor import Desk, Signs, Supervisor
 from edge_inspector.line.ticks import Answered, Fault, Reports, Worker
 from edge_inspector.line.triggers import Trigger, TriggerDesk
 from edge_inspector.line.upkeep import Upkeep
@@ -70,7 +70,7 @@ class World:
 
 
 class Station:
-    """Everything of one camera position. `run` returns when the stop signal is set and all threads have ended."""
+    """Everything of one camera position. `run` returns when it is stopped, or closed, and its threads have ended."""
 
     def __init__(
         self,
@@ -81,7 +81,7 @@ class Station:
         *,
         world: World,
         stop: threading.Event,
-        signs: "queue.SimpleQueue[Alive | Restart]",
+        signs: Signs,
         prepared: Prepared | None = None,
         news: "News | None" = None,
     ) -> None:
@@ -101,8 +101,11 @@ class Station:
             self._reports.put(Fault("ledger_new", self._prepared.set_aside))
         self._commands: queue.SimpleQueue[Asked] = queue.SimpleQueue()
         self._paused = threading.Event()
+        self._closing, self._emptied = threading.Event(), threading.Event()
+        self.ended = threading.Event()
+        """Set when all its threads have."""
         self._inboxes: dict[str, Inbox] = {name: queue.SimpleQueue() for name in ("results", "state", "plc")}
-        self._arrivals: queue.Queue[Accepted] = queue.Queue(station.queue)
+        self._arrivals: queue.Queue[Accepted | Last] = queue.Queue(station.queue)
         self._deadlines: queue.SimpleQueue[Accepted | Trigger] = queue.SimpleQueue()
         self._camera: queue.SimpleQueue[CameraNews] = queue.SimpleQueue()
         self._checks: queue.SimpleQueue[GoldenCheck] = queue.SimpleQueue()
@@ -137,6 +140,7 @@ class Station:
         with self._open_ledger() as ledger:
             supervisor = Supervisor(self._desk(ledger), tuple(threads))
             supervisor.run()
+            self._stop.set()
             for name in judging:
                 threads[name].join(_JOIN_S)
             supervisor.say_stopping()
@@ -144,6 +148,20 @@ class Station:
         for name in talking:
             self._inboxes[name].put(None)
             threads[name].join(_JOIN_S)
+        if not any(thread.is_alive() for thread in threads.values()):
+            self.ended.set()
+
+    def pause(self) -> None:
+        """Begin paused."""
+        self._paused.set()
+
+    def is_paused(self) -> bool:
+        """Say whether an operator has paused it."""
+        return self._paused.is_set()
+
+    def close(self) -> None:
+        """Have it end by itself: not ready at once, nothing more is taken in, and what was is answered first."""
+        self._closing.set()
 
     def _desk(self, ledger: Ledger) -> Desk:
         return Desk(
@@ -163,6 +181,8 @@ class Station:
             queue_full=self._arrivals.full,
             charts=_charts(self._station, self._bundles),
             stop=self._stop,
+            closing=self._closing,
+            emptied=self._emptied,
             signs=self._signs,
             show=self._show,
             collect=self._collector.take_order,
@@ -209,6 +229,7 @@ class Station:
             assembly,
             self._station.name,
             _challenge_serials(self._station),
+            self._closing,
         )
         archive = Archive(
             Shelf(archive_folder(self._settings, self._station)),
@@ -232,6 +253,7 @@ class Station:
             archive.keep,
             self._new_parts,
             self._collector.offer,
+            self._emptied,
         )
         watching = Deadlines(
             self._deadlines,

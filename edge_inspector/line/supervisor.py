@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import assert_never
+from typing import TypeAlias, assert_never
 
 from edge_inspector import __version__
 from edge_inspector.engines.openvino import ENGINE
@@ -80,6 +80,25 @@ class Restart:
 
 
 @dataclass(frozen=True, slots=True)
+class Come:
+    """A station is served from now on; whoever hears this ends it with the process."""
+
+    station: str
+    stop: threading.Event = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """A station is being closed: no sign of life is to be expected."""
+
+    station: str
+
+
+Sign: TypeAlias = Alive | Restart | Come | Gone
+Signs: TypeAlias = "queue.SimpleQueue[Sign]"
+
+
+@dataclass(frozen=True, slots=True)
 class Desk:
     """What a supervisor knows of its station, and the queues that it reads and writes."""
 
@@ -104,7 +123,11 @@ class Desk:
     charts: Mapping[str, Charts] = field(repr=False)
     """By part."""
     stop: threading.Event = field(repr=False)
-    signs: "queue.SimpleQueue[Alive | Restart]" = field(repr=False)
+    closing: threading.Event = field(repr=False)
+    """Set when the station alone is to end, once all that it took in is answered."""
+    emptied: threading.Event = field(repr=False)
+    """Set when it is."""
+    signs: Signs = field(repr=False)
     show: Callable[[Health], None] = field(repr=False)
     """Hears every health report, too."""
     collect: Callable[[Order], str] = field(repr=False)
@@ -146,20 +169,20 @@ class Supervisor:
         self._alarms: dict[str, tuple[Alarm, str]] = {}
 
     def run(self) -> None:
-        """Supervise until the stop signal."""
+        """Supervise until the stop signal, or until a station that is being closed has answered what it took in."""
         self._audit_configuration("start")
         self._say("info", self._info().encode())
         self._say_recipe()
         self._say_alarms()
         self._remember_drift()
-        while not self._desk.stop.is_set():
+        while not (self._desk.stop.is_set() or self._desk.emptied.is_set()):
             self._hear()
             self._obey()
             self._renew()
             self._judge_the_run()
             now = self._desk.monotonic_ns()
             self._look(now)
-            self._publish(now)
+            self._publish(now, stopping=self._desk.closing.is_set())
             if self._vitals.alive(now):
                 self._desk.signs.put(Alive(self._name, f"{self._name} {self._state}{self._refused}"))
 
@@ -206,8 +229,13 @@ class Supervisor:
         """See whether verdicts may be acted on; said at every look, since a reset of alarms must not end it."""
         desk = self._desk
         self._standing = standing_of(desk.ledger, desk.station, self._active, self._turn_now().start_ns, desk.now_ns())
-        for fault in self._standing.faults():
+        for fault in (*self._standing.faults(), self._unready_parts()):
             self._take(fault)
+
+    def _unready_parts(self) -> Fault:
+        """Return which other parts could not be changed over to; of the one that is on, the alarm `bundle` tells."""
+        others = [f"part {part}: {why}" for part, why in self._desk.why_not.items() if why and part != self._active]
+        return Fault("part_not_ready", "; ".join(others), active=bool(others))
 
     def _say_drift(self) -> None:
         alarm = self._drift.alarm
@@ -303,6 +331,8 @@ class Supervisor:
             self._look_ns = 0
             logger.info("command %s by %s", asked.name, asked.by)
             status, reason = self._carry_out(asked)
+            if asked.name == "part" and status == "rejected":
+                self._stay_with_the_part(asked, reason)
             self._desk.inboxes["state"].put(Finished(asked, status, reason))
         while not self._golden.empty():
             self._conclude(self._golden.get())
@@ -393,7 +423,9 @@ class Supervisor:
         problem = "; ".join(outcome.problems[:3])
         if asked.name == "part":
             self._audit_changeover(asked.by, outcome.part, problem)
-        if asked.name == "part" and not problem:
+        if asked.name == "part" and problem:
+            self._stay_with_the_part(asked, problem)
+        elif asked.name == "part":
             self._change_over(outcome.part)
         if asked.name == "self_check" or not problem:
             self._vitals.set_part(problem)
@@ -409,12 +441,20 @@ class Supervisor:
         said = json.dumps({"from": self._active, "to": part, "problem": problem}, ensure_ascii=False)
         self._audit("changeover", by, "rejected" if problem else "done", said)
 
+    def _stay_with_the_part(self, asked: Asked, why: str) -> None:
+        """Raise the alarm: whoever asked for another part may send it, and it would be judged as the one of before."""
+        wanted = str(asked.args.get("part", ""))[:64]
+        words = f"part {wanted!r}, wanted by {asked.by}, was refused ({why}): the station goes on with {self._active}"
+        self._take(Fault("changeover", words))
+
     def _change_over(self, part: str) -> None:
         self._streak.forget()
+        forgotten = ""
         try:
             self._desk.ledger.set_active_part(part)
         except DiskError as error:
-            logger.warning("the changeover to %s is not kept over a restart: %s", part, error)
+            forgotten = f"part {part} is on, but after a restart it would be {self._active} again: {error}"
+        self._take(Fault("changeover", forgotten, active=bool(forgotten)))
         self._active = part
         if self._desk.is_collecting():
             self._collect(Asked("collect", "a change of part", {"count": 0}))

@@ -51,6 +51,10 @@ class Assembly:
         self._open: dict[str, _Part] = {}
         self._closed: dict[tuple[str, str], _Closed] = {}
 
+    def is_empty(self) -> bool:
+        """Say whether no part waits for further views."""
+        return not self._open
+
     def joins(self, ledger: Ledger, names: Names) -> str:
         """Return the arrival of the part that a picture belongs to; empty when it begins a part."""
         if names.part not in self._views or not names.serial:

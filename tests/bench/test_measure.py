@@ -16,7 +16,7 @@ def test_bench_reports_every_figure_and_keeps_them(bundle: Bundle, tmp_path: Pat
     history = tmp_path / "history.jsonl"
     command = [sys.executable, "-m", "edge_inspector.cli", "bench", bundle.path.name, "--json", "--history"]
     found = subprocess.run(
-        [*command, str(history)], capture_output=True, text=True, timeout=300, check=False, cwd=bundle.path.parent
+        [*command, str(history)], capture_output=True, text=True, timeout=1800, check=False, cwd=bundle.path.parent
     )
     figures = json.loads(found.stdout)
     stages = {"read", "decode", "resize", "quality", "network", "residual", "decide", "thumbnail", "commit", "encode"}

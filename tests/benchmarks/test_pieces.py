@@ -11,6 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from factories import a_part, a_recipe, jpeg
 from pytest_benchmark.fixture import BenchmarkFixture
 from skimage.measure import label, regionprops
 from skimage.metrics import structural_similarity
@@ -20,8 +21,9 @@ from edge_inspector.bundle import Bundle, open_detector
 from edge_inspector.inspection.blobs import find_blobs
 from edge_inspector.inspection.model import Identity, Judgement, Reason
 from edge_inspector.inspection.picture import thumbnail
-from edge_inspector.inspection.preprocess import Placement
-from edge_inspector.inspection.recipe import Decision
+from edge_inspector.inspection.preprocess import Placement, prepare, shrink
+from edge_inspector.inspection.quality import make_gate, miniature_of
+from edge_inspector.inspection.recipe import Decision, QualityLimits
 from edge_inspector.inspection.score import area_level
 from edge_inspector.line.ledger import open_ledger
 from edge_inspector.wire.messages import Result, result_of
@@ -88,6 +90,21 @@ def test_the_residual_graph_beside_scikit_image_s_ssim(benchmark: BenchmarkFixtu
     ours = seconds(lambda: detector.residual(picture, features))
     theirs = seconds(lambda: structural_similarity(x, y, gaussian_weights=True, sigma=1.5, data_range=1, full=True))
     assert ours < 2 * theirs
+
+
+@pytest.mark.benchmark(group="quality")
+def test_the_gate_beside_the_decoding(benchmark: BenchmarkFixture) -> None:
+    """What refuses pictures costs far less than decoding one of 2 megapixels."""
+    grey = np.asarray(cv2.cvtColor(a_part(0, width=1600, height=1200), cv2.COLOR_BGR2GRAY))
+    recipe = a_recipe(width=SIDE, height=SIDE, camera_width=1600, camera_height=1200)
+    seen, _ = shrink(grey, recipe)
+    picture, _ = prepare(grey, recipe)
+    limits = QualityLimits(dark=80, saturated=0.3, low_contrast=15, blurred=0.1, moved=0.05, wrong_part=0.4)
+    gate = make_gate(limits, picture, [miniature_of(picture)] * 128)
+    encoded = np.frombuffer(jpeg(grey), np.uint8)
+    benchmark(gate.measure, seen, picture)
+
+    assert seconds(lambda: gate.measure(seen, picture)) < seconds(lambda: cv2.imdecode(encoded, cv2.IMREAD_GRAYSCALE))
 
 
 @pytest.mark.benchmark(group="ledger")

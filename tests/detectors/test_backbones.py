@@ -141,6 +141,7 @@ def pretrained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Pretrain
     return parts, pretrain_backbone(order)
 
 
+@pytest.mark.trains
 def test_what_was_pretrained_is_really_loaded(pretrained: tuple[Path, Pretrained]) -> None:
     """System 003 never loaded its own weights: key by key, and in what comes out."""
     _, made = pretrained
@@ -156,6 +157,7 @@ def test_what_was_pretrained_is_really_loaded(pretrained: tuple[Path, Pretrained
         assert not torch.allclose(features_of(settings), fresh(picture))
 
 
+@pytest.mark.trains
 def test_pictures_that_pretrained_must_not_set_the_threshold(pretrained: tuple[Path, Pretrained]) -> None:
     """The file names what it has seen: what `train` with the same seed fits on, and nothing that it calibrates with."""
     parts, made = pretrained

@@ -23,6 +23,8 @@ from edge_inspector.inspection.score import area_level
 from edge_inspector.lab import train as teaching
 from edge_inspector.lab.train import Order, train
 
+pytestmark = pytest.mark.trains
+
 QUICK = ("padim", "patchcore", "svdd")
 """One that only counts, one that remembers, one that trains; the rest is slow."""
 SIZES = {"cae:baseline": 256, "cae:skip": 256, "patch": 200, "cae:ssim-ae": 128}

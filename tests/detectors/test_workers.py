@@ -45,6 +45,7 @@ def test_a_graphics_card_that_is_not_there_is_refused() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.trains
 def test_two_processes_train_one_bundle(tmp_path: Path) -> None:
     """Started by torchrun; one bundle comes out, taught in as many steps, that judges as well as one taught alone."""
     good = write_parts(tmp_path / "good", 40)
@@ -52,7 +53,7 @@ def test_two_processes_train_one_bundle(tmp_path: Path) -> None:
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m"]
     for name, start in (("alone", [sys.executable, "-m"]), ("together", torchrun)):
         words = [*start, *command, "--epochs", "4", "--out", str(tmp_path / name)]
-        found = subprocess.run(words, capture_output=True, text=True, timeout=280, check=False)
+        found = subprocess.run(words, capture_output=True, text=True, timeout=900, check=False)
         assert found.returncode == 0, found.stderr[-2000:]
     alone, together = (read_bundle(tmp_path / name).manifest for name in ("alone", "together"))
 

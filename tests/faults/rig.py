@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-from brokers import Mosquitto, lasting, until
+from brokers import Mosquitto, comes, lasting, until
 from daemons import STATION, Daemon, Heard, Subscriber, write_settings
 from factories import a_part, png
 from plc import Plc
@@ -78,18 +78,16 @@ class Rig:
                 return False
             serial, content = self.part(bad=False)
             self.put(serial, content)
-            with suppress(AssertionError):
-                until(lambda: serial in self.scada.by_serial(), "the probe's answer", 3)
-                return not self.scada.by_serial()[serial]["replayed"]
-            return False
+            comes(lambda: serial in self.scada.by_serial(), 3)
+            return serial in self.scada.by_serial() and not self.scada.by_serial()[serial]["replayed"]
 
-        until(answers, f"{self._row}: recovery", 90)
+        until(answers, f"{self._row}: recovery")
         return time.monotonic() - since
 
     def account(self, record: Callable[[str, object], None], recovery_s: float | None) -> list[dict[str, Any]]:
         """Wait until every part has its answer, check all promises and write the row; return the results."""
         wanted = set(self.sent)
-        until(lambda: wanted <= self.scada.by_serial().keys(), f"{self._row}: all results", 90)
+        until(lambda: wanted <= self.scada.by_serial().keys(), f"{self._row}: all results")
         results = [one for one in self.scada.results if one["serial"] in wanted]
         first = {one["id"]: one for one in results}
         errors = [one for one in first.values() if one["verdict"] == "ERROR"]
@@ -175,7 +173,7 @@ def running(
 
 def ready(rig: Rig) -> None:
     """Return when the station says that it is ready."""
-    until(lambda: rig.scada.last("plc/ready") == "1", "the station is ready", 40)
+    until(lambda: rig.scada.last("plc/ready") == "1", "the station is ready")
 
 
 def pass_time(seconds: float) -> None:

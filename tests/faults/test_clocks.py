@@ -60,7 +60,7 @@ def test_the_clock_jumps(bundle: Bundle, clock: Clock, tmp_path: Path, record_pr
             clock.shift(seconds)
             line.send(4)
             until(lambda: line.sent[-1] in line.scada.by_serial(), "the answer")
-            assert abs(_age_s(line) + seconds) < 60
+            assert abs(_age_s(line) + seconds) < 1800, "the smallest jump is an hour"
 
         results = line.account(record_property, line.recovered(time.monotonic()))
         assert [result["serial"] for result in results] == line.sent
@@ -83,7 +83,7 @@ def test_the_hour_changes(bundle: Bundle, clock: Clock, tmp_path: Path, record_p
             begun = time.monotonic()
             while time.monotonic() < begun + 2 * _BEFORE_S:
                 line.send(4)
-        until(lambda: line.scada.payloads("counters/shift/night"), "the counters of the night", 30)
+        until(lambda: line.scada.payloads("counters/shift/night"), "the counters of the night")
 
         results = line.account(record_property, line.recovered(time.monotonic()))
         before = [one for one in results if datetime.fromisoformat(one["decided_at"]).timestamp() < turn]

@@ -6,12 +6,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from contextlib import closing, suppress
+from contextlib import closing
 from pathlib import Path
 from random import Random
 
 import pytest
-from brokers import until
+from brokers import comes, until
 from daemons import STATION
 from faults.rig import Rig, running
 
@@ -110,7 +110,7 @@ def _fill(line: Rig, row: str) -> None:
     line.begin(row)
     line.send(8)
     line.scada.wait_for_results(line.sent)
-    until(lambda: line.scada.last("health")["undelivered"]["count"] == 0, "everything is acknowledged", 30)
+    until(lambda: line.scada.last("health")["undelivered"]["count"] == 0, "everything is acknowledged")
 
 
 def _ledger(line: Rig) -> Path:
@@ -152,9 +152,8 @@ def _launch(line: Rig) -> int:
     line.daemon.launch()
     process = line.daemon._process
     assert process is not None
-    until(lambda: process.poll() is not None or "READY=1" in line.daemon.told, "an end or READY", 40)
-    with suppress(AssertionError):
-        until(lambda: process.poll() is not None, "an end", 3)
+    until(lambda: process.poll() is not None or "READY=1" in line.daemon.told, "an end or READY")
+    comes(lambda: process.poll() is not None, 3)
     return process.poll() or 0
 
 

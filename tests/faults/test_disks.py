@@ -61,7 +61,7 @@ def test_a_full_database(bundle: Bundle, small_disk: Path, tmp_path: Path, recor
         until(lambda: line.sent[-1] in line.scada.by_serial(), "the first parts are delivered")
         _fill(small_disk / "filler")
         line.send(20)
-        until(lambda: line.scada.last("plc/ready") == "0", "not ready", 30)
+        until(lambda: line.scada.last("plc/ready") == "0", "not ready")
         (small_disk / "filler").unlink()
 
         line.account(record_property, line.recovered(time.monotonic()))
@@ -109,7 +109,7 @@ def _until_kept_again(line: Rig) -> float:
         line.scada.wait_for_results([serial])
         return "archive" not in line.scada.last("alarms")["active"]
 
-    until(is_kept, "pictures are kept again", 60)
+    until(is_kept, "pictures are kept again")
     return time.monotonic() - begun
 
 
@@ -146,7 +146,7 @@ def test_a_read_only_inbox(bundle: Bundle, small_disk: Path, tmp_path: Path, rec
         line.send(4)
         _mount(small_disk, "ro")
         os.kill(line.daemon.pid, signal.SIGCONT)
-        until(lambda: line.scada.last("plc/ready") == "0", "not ready", 30)
+        until(lambda: line.scada.last("plc/ready") == "0", "not ready")
         _mount(small_disk, "rw")
 
         line.account(record_property, line.recovered(time.monotonic()))
@@ -163,7 +163,7 @@ def test_a_locked_database(bundle: Bundle, tmp_path: Path, record_property: Reco
         with closing(sqlite3.connect(line.state / STATION / "ledger.db", isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
             line.send(4)
-            until(lambda: line.scada.last("plc/ready") == "0", "not ready", 60)
+            until(lambda: line.scada.last("plc/ready") == "0", "not ready")
             other.execute("ROLLBACK")
 
         line.account(record_property, line.recovered(time.monotonic()))

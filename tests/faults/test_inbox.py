@@ -37,7 +37,7 @@ def test_an_inbox_that_goes_away(line: Rig, record_property: Record) -> None:
     line.send(8)
     until(lambda: line.sent[-1] in line.scada.by_serial(), "the last of the first parts")
     shutil.rmtree(line.inbox)
-    until(lambda: line.scada.last("plc/ready") == "0", "not ready", 20)
+    until(lambda: line.scada.last("plc/ready") == "0", "not ready")
     line.inbox.mkdir()
 
     recovery = line.recovered(time.monotonic())
@@ -56,7 +56,7 @@ def test_an_inbox_that_is_moved_away(line: Rig, record_property: Record) -> None
     for _ in range(6):
         serial, content = line.part()
         (away / f"{serial}.png").write_bytes(content)
-    until(lambda: line.scada.last("plc/ready") == "0", "not ready", 20)
+    until(lambda: line.scada.last("plc/ready") == "0", "not ready")
     away.rename(line.inbox)
 
     recovery = line.recovered(time.monotonic())
@@ -117,7 +117,7 @@ def test_a_picture_that_is_overwritten(line: Rig, record_property: Record) -> No
     for number in range(count):
         _overwrite(line, GOOD[number % len(GOOD)] if number < count - 1 else BAD[0])
     until(lambda: not (line.inbox / "image.png").exists(), "the last one is taken")
-    until(lambda: not list((line.inbox / ".claimed").iterdir()), "and answered", 30)
+    until(lambda: not list((line.inbox / ".claimed").iterdir()), "and answered")
     until(lambda: len(_of(line, "image")) == line.in_ledger() - before, "and delivered")
     results = _of(line, "image")
     last = max(results.values(), key=lambda result: result["seq"])
@@ -249,7 +249,7 @@ def test_ten_thousand_files(line: Rig, record_property: Record) -> None:
     begun = time.monotonic()
     wanted = set(line.sent)
     until(lambda: line.in_ledger() - before >= FLOOD, "all answers", 580)
-    until(lambda: len(line.scada.heard) and wanted <= line.scada.by_serial().keys(), "and their delivery", 60)
+    until(lambda: len(line.scada.heard) and wanted <= line.scada.by_serial().keys(), "and their delivery")
 
     line.account(record_property, time.monotonic() - begun)
 
@@ -269,7 +269,7 @@ def test_an_inbox_that_may_not_be_read(bundle: Bundle, tmp_path: Path, record_pr
         if is_root():
             for serial, content in waiting:
                 line.put(serial, content)
-        until(lambda: line.scada.last("plc/ready") == "0", "not ready", 20)
+        until(lambda: line.scada.last("plc/ready") == "0", "not ready")
         line.inbox.chmod(0o755)
         begun = time.monotonic()
         if not is_root():
@@ -312,13 +312,13 @@ def test_a_share_that_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rec
         send(bench, "before")
         heard.wait_for_results(["before"])
         comes_back.clear()
-        until(lambda: heard.last("plc/ready") == "0", "not ready", 40)
+        until(lambda: heard.last("plc/ready") == "0", "not ready")
         until(lambda: "stuck" in heard.last("alarms")["active"], "the alarm")
         send(bench, "meanwhile")
         begun = time.monotonic()
         comes_back.set()
         heard.wait_for_results(["before", "meanwhile"])
-        until(lambda: heard.last("plc/ready") == "1", "ready again", 20)
+        until(lambda: heard.last("plc/ready") == "1", "ready again")
         took = time.monotonic() - begun
     _record(
         record_property,

@@ -38,7 +38,7 @@ def test_allocations_fail(bundle: Bundle, tmp_path: Path, record_property: Recor
         )
         resource.prlimit(pid, resource.RLIMIT_DATA, (data, resource.RLIM_INFINITY))
         large = [_put_large(line) for _ in range(3) if line.send(3) is None]
-        until(lambda: not _is_alive(pid) or set(large) <= line.scada.by_serial().keys(), "answers, or an end", 60)
+        until(lambda: not _is_alive(pid) or set(large) <= line.scada.by_serial().keys(), "answers, or an end")
         begun = time.monotonic()
         if _is_alive(pid):
             resource.prlimit(pid, resource.RLIMIT_DATA, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))

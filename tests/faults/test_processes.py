@@ -130,7 +130,7 @@ def test_a_broker_that_acknowledges_nothing(bundle: Bundle, tmp_path: Path, reco
         pass_time(3)
         wire.mute = False
         begun = time.monotonic()
-        until(lambda: line.scada.last("health")["undelivered"]["count"] == 0, "everything is acknowledged", 90)
+        until(lambda: line.scada.last("health")["undelivered"]["count"] == 0, "everything is acknowledged")
         recovery = time.monotonic() - begun
 
         results = line.account(record_property, recovery)

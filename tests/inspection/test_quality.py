@@ -1,6 +1,5 @@
 """A picture that may not be judged is INVALID, says why with numbers, and hides no score."""
 
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -162,18 +161,3 @@ def test_a_colour_picture_is_measured_too() -> None:
 
     assert gate.refuse(quality) is None
     assert placement.width == 160
-
-
-def test_the_gate_costs_little() -> None:
-    """Far less than decoding the picture: a quarter of a millisecond at 256 x 256 where nothing else runs."""
-    recipe = a_recipe(width=256, height=256)
-    seen, _ = shrink(grey(0), recipe)
-    picture, _ = prepare(grey(0), recipe)
-    gate = make_gate(LIMITS, picture, [miniature_of(picture)] * 128)
-
-    def milliseconds() -> float:
-        begun = time.perf_counter()
-        gate.measure(seen, picture)
-        return (time.perf_counter() - begun) * 1e3
-
-    assert min(milliseconds() for _ in range(50)) < 2.0

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from factories import a_part, png, write_parts
+from factories import a_part, a_scratch_mask, png, write_masks, write_parts
 
 from edge_inspector.errors import DataError
 from edge_inspector.lab.data_check import DataCheck, check_data
@@ -30,10 +30,7 @@ def parts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_parts(folder / "train" / "good", 32)
     write_parts(folder / "test" / "good", 2, first=1000)
     write_parts(folder / "test" / "scratch", 2, scratched=True, first=2000)
-    masks = folder / "ground_truth" / "scratch"
-    masks.mkdir(parents=True)
-    for seed in (2000, 2001):
-        (masks / f"part-{seed}_mask.png").write_bytes(png(np.zeros((120, 160), np.uint8)))
+    write_masks(folder / "ground_truth" / "scratch", 2, first=2000)
     return folder
 
 
@@ -81,6 +78,24 @@ SPOILS: dict[str, tuple[str, Callable[[Path], object]]] = {
     "mask of another size": (
         "mask",
         lambda s: (s / "ground_truth/scratch/part-2000_mask.png").write_bytes(png(np.zeros((60, 80), np.uint8))),
+    ),
+    "mask all black": (
+        "mask",
+        lambda s: (s / "ground_truth/scratch/part-2000_mask.png").write_bytes(png(np.zeros((120, 160), np.uint8))),
+    ),
+    "mask inverted": (
+        "mask",
+        lambda s: (s / "ground_truth/scratch/part-2000_mask.png").write_bytes(png(255 - a_scratch_mask(2000))),
+    ),
+    "mask with alpha": (
+        "mask",
+        lambda s: (s / "ground_truth/scratch/part-2000_mask.png").write_bytes(
+            png(np.dstack([a_scratch_mask(2000)] * 4))
+        ),
+    ),
+    "mask of another ending without picture": (
+        "mask",
+        lambda s: (s / "ground_truth/scratch/x.BMP").write_bytes(png(a_scratch_mask(2000))),
     ),
     "mask torn": ("mask", lambda s: (s / "ground_truth/scratch/part-2000_mask.png").write_bytes(b"torn")),
     "picture without mask": ("mask", lambda s: (s / "ground_truth/scratch/part-2000_mask.png").unlink()),

@@ -18,7 +18,7 @@ from edge_inspector.lab.evaluation import Evaluation, Judged, Places
 from edge_inspector.lab.pixels import Overlap
 
 KEYS = {
-    "rule", "images", "image_auroc", "image_ap", "f1", "refused", "confusion", "per_defect",
+    "rule", "images", "unreadable", "image_auroc", "image_ap", "f1", "refused", "confusion", "per_defect",
     "ms_p50", "ms_p95", "ms_p99",
     "pixel_auroc", "aupro", "masks", "iou_mean", "box_iou_mean", "false_blobs_per_part",
     "blob_recall", "blob_recall_low", "blob_recall_high",
@@ -64,17 +64,18 @@ class TooManyLooks:
 
 
 def test_good_parts_are_told_from_scratched_ones(bundle: Bundle, inspector: Inspector, known: Path) -> None:
-    """Every picture is judged once, one that is torn counts as not accepted, and the JSON has the contract's keys."""
+    """Every picture is judged once, a torn one is neither found nor missed, the JSON has the contract's keys."""
     found = evaluate(bundle, inspector, known, "calibrated", silent)
     figures = json.loads(json.dumps(found.as_json(), allow_nan=False))
 
     assert set(figures) == KEYS
-    assert figures["images"] == 13
+    assert (figures["images"], figures["unreadable"]) == (12, 1)
     assert figures["image_auroc"] >= 0.95
     assert sum(figures["confusion"]["good"].values()) == 6
-    assert sum(figures["confusion"]["defective"].values()) == 7
-    assert figures["confusion"]["defective"]["INVALID"] == 1
-    assert figures["per_defect"]["torn"]["miss_rate"] == 0
+    assert sum(figures["confusion"]["defective"].values()) == 6
+    assert figures["confusion"]["defective"]["INVALID"] == 0
+    assert figures["miss_rate"] == figures["per_defect"]["scratch"]["miss_rate"]
+    assert "torn" not in figures["per_defect"]
     assert figures["per_defect"]["scratch"]["images"] == 6
     assert figures["masks"] == figures["per_defect"]["scratch"]["masks"] == 6
     assert figures["pixel_auroc"] >= 0.9
@@ -222,3 +223,26 @@ def test_confusion_names_all_five_verdicts() -> None:
     figures = Evaluation("calibrated", (judged("good", Reason.NEAR_LIMIT, 0.9),)).as_json()
 
     assert figures["confusion"]["good"] == {"OK": 0, "NG": 0, "REVIEW": 1, "INVALID": 0, "ERROR": 0}
+
+
+def test_a_torn_file_counts_neither_as_found_nor_as_missed(
+    bundle: Bundle, inspector: Inspector, known: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A file of 0 bytes among the defective parts once made a detector better than it is; it is named."""
+    found = evaluate(bundle, inspector, known, "calibrated", silent)
+
+    assert [picture.path.name for picture in found.unreadable] == ["a.png"]
+    assert found.miss.parts == 6
+    assert "torn/a.png cannot be read" in caplog.text
+
+
+def test_where_hardly_a_file_can_be_read_there_are_no_figures(
+    bundle: Bundle, inspector: Inspector, tmp_path: Path
+) -> None:
+    """Of one class alone there would be no curve."""
+    write_parts(tmp_path / "test" / "good", 2, first=1000)
+    (tmp_path / "test" / "scratch").mkdir()
+    (tmp_path / "test" / "scratch" / "a.png").touch()
+
+    with pytest.raises(DataError, match=r"1 test pictures cannot be read .*a\.png"):
+        evaluate(bundle, inspector, tmp_path, "calibrated", silent)

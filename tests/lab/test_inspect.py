@@ -10,7 +10,7 @@ from factories import a_part, png, write_parts
 from edge_inspector.bundle import Bundle, open_inspector
 from edge_inspector.errors import DataError
 from edge_inspector.inspection.inspector import Inspector
-from edge_inspector.lab.inspect import inspect_files
+from edge_inspector.lab.inspect import files_of, inspect_files
 
 
 @pytest.fixture(scope="module")
@@ -53,3 +53,38 @@ def test_a_file_that_does_not_exist_is_named(bundle: Bundle, inspector: Inspecto
     """A typing error is not a bad part."""
     with pytest.raises(DataError, match=r"typo\.png: no such file"):
         list(inspect_files(bundle, inspector, [tmp_path / "typo.png"], None, lambda: 0))
+
+
+def test_two_images_of_one_name_are_both_saved(bundle: Bundle, inspector: Inspector, tmp_path: Path) -> None:
+    """The second once overwrote what the first one showed."""
+    for folder in ("s1", "s2"):
+        write_parts(tmp_path / folder, 1, first=7)
+    files = [tmp_path / "s1" / "part-0007.png", tmp_path / "s2" / "part-0007.png"]
+    (tmp_path / "s1" / "part-0007.bmp").write_bytes(files[0].read_bytes())
+    files.append(tmp_path / "s1" / "part-0007.bmp")
+    list(inspect_files(bundle, inspector, files, tmp_path / "out", lambda: 0))
+
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "s1-part-0007.bmp", "s1-part-0007.png", "s2-part-0007.png",
+    ]  # fmt: skip
+
+
+def test_a_name_that_is_no_utf_8_is_judged(bundle: Bundle, inspector: Inspector, tmp_path: Path) -> None:
+    """It once was a traceback; what is saved has a name that can be written."""
+    file = tmp_path / "teil_\udce4.png"
+    file.write_bytes(png(a_part(3)))
+    results = list(inspect_files(bundle, inspector, [file], tmp_path / "out", lambda: 0))
+
+    assert results[0].model_dump_json()
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["teil_\ufffd.png".removesuffix(".png")]
+    assert (tmp_path / "out" / "teil_\ufffd" / "boxes.png").is_file()
+
+
+def test_a_folder_stands_for_its_images(tmp_path: Path) -> None:
+    """Without bins and hidden files, as everywhere."""
+    write_parts(tmp_path / "lot", 2)
+    write_parts(tmp_path / "lot" / "@eaDir", 1)
+
+    assert [file.name for file in files_of([tmp_path / "x.png", tmp_path / "lot"])] == [
+        "x.png", "part-0000.png", "part-0001.png",
+    ]  # fmt: skip

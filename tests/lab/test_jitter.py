@@ -32,6 +32,14 @@ def test_a_shift_is_so_many_camera_pixels() -> None:
     assert (change(image, "shift back", 4)[:-4, :-4] == image[4:, 4:]).all()
 
 
+def test_noise_is_of_the_range_that_a_camera_uses() -> None:
+    """16 of 255 grey values are 16 of 255 in 12 bits too; of all 16 bits they drowned the part."""
+    image = (a_part(5)[..., 0].astype(np.uint16) - a_part(5).min()) * 16
+    moved = change(image, "noise", 16).astype(float) - image
+
+    assert np.std(moved[image > 1600]) == pytest.approx(16 * np.ptp(image) / 255, rel=0.1)
+
+
 def test_light_is_a_share_and_is_clipped() -> None:
     """20 % more of 250 is white."""
     image = np.array([[100, 250]], np.uint8)

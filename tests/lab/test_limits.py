@@ -12,9 +12,10 @@ from edge_inspector.inspection.preprocess import as_picture, shrink
 from edge_inspector.inspection.quality import Gate, Quality, make_gate
 from edge_inspector.inspection.recipe import QualityLimits, Recipe
 from edge_inspector.lab.dataset import find_good, find_tests, read_picture, split
-from edge_inspector.lab.draft import Draft, draft_recipe, traits_of
+from edge_inspector.lab.draft import Draft, draft_recipe
 from edge_inspector.lab.limits import learn_limits, measured, remembered
 from edge_inspector.lab.reference import Sight, prepare_all
+from edge_inspector.lab.traits import traits_of
 
 
 def a_quality(**changes: float) -> Quality:

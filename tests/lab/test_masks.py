@@ -5,11 +5,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from factories import a_part, jpeg, write_parts
 from numpy.typing import NDArray
 
 from edge_inspector.errors import DataError
 from edge_inspector.inspection.placement import Placement
 from edge_inspector.lab.dataset import TestPicture as KnownPicture
+from edge_inspector.lab.dataset import find_tests
 from edge_inspector.lab.masks import read_mask, refuse_orphans
 
 PLACEMENT = Placement(0, 0, 160, 120, 40, 30)
@@ -63,6 +65,8 @@ def test_a_mask_is_cut_to_the_region_that_is_judged(tmp_path: Path) -> None:
     [
         (np.full((64, 64), 255, np.uint8), "expected a mask of 160x120 like its picture, got 64x64"),
         (a_mask(), "all black"),
+        (a_mask() + 255, "all white"),
+        (np.dstack([a_mask((1, 1))] * 3 + [a_mask((1, 1))]), "has an alpha channel"),
     ],
 )
 def test_a_wrong_mask_is_refused(tmp_path: Path, mask: NDArray[np.uint8], message: str) -> None:
@@ -88,3 +92,73 @@ def test_a_mask_without_a_picture_is_named(tmp_path: Path) -> None:
 
     with pytest.raises(DataError, match=r"1 of 3 masks belong to no picture .*b_mask\.png.* expected test/hole/b "):
         refuse_orphans(tmp_path, pictures)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("a_mask.png", "a.png", "a.bmp", "A_MASK.PNG", "a_gt.tif", "a.jpg.png", "a.JPG"),
+        *("a/a.png", "a/mask.png", "a/a_mask.PNG"),
+    ],
+)
+def test_a_mask_is_found_whatever_its_tool_calls_it(tmp_path: Path, name: str) -> None:
+    """Beside `x_mask.png`, which alone was seen: a mask with another ending once counted as no mask, silently."""
+    write_parts(tmp_path / "test" / "good", 1)
+    (tmp_path / "test" / "hole").mkdir(parents=True)
+    (tmp_path / "test" / "hole" / "a.jpg").write_bytes(jpeg(a_part(1, scratched=True)))
+    mask = written(tmp_path / "ground_truth" / "hole" / name, a_mask((80, 60)))
+    pictures = find_tests(tmp_path)
+    refuse_orphans(tmp_path, pictures)
+
+    assert [picture.mask for picture in pictures] == [mask, None] if pictures[0].defect == "hole" else [None, mask]
+
+
+def test_two_masks_of_one_picture_are_refused(tmp_path: Path) -> None:
+    """Nobody knows which is meant."""
+    write_parts(tmp_path / "test" / "good", 1)
+    write_parts(tmp_path / "test" / "hole", 1)
+    for name in ("part-0000.png", "part-0000_mask.png"):
+        written(tmp_path / "ground_truth" / "hole" / name, a_mask((80, 60)))
+
+    with pytest.raises(DataError, match=r"are both masks of part-0000\.png"):
+        find_tests(tmp_path)
+
+
+def test_a_mask_of_two_pictures_is_refused(tmp_path: Path) -> None:
+    """Two sub-folders with equal names share no truth."""
+    write_parts(tmp_path / "test" / "good", 1)
+    for lot in ("a", "b"):
+        write_parts(tmp_path / "test" / "hole" / lot, 1, first=7)
+    written(tmp_path / "ground_truth" / "hole" / "part-0007.png", a_mask((80, 60)))
+
+    with pytest.raises(DataError, match=r"part-0007\.png is the mask of 2 pictures"):
+        refuse_orphans(tmp_path, find_tests(tmp_path))
+
+
+@pytest.mark.parametrize("ending", [".bmp", ".JPG", ".tif"])
+def test_a_mask_that_nothing_uses_is_named_whatever_its_ending(tmp_path: Path, ending: str) -> None:
+    """Only `*.png` were looked at."""
+    mask = written(tmp_path / "ground_truth" / "hole" / f"b{ending}", a_mask((1, 1)))
+
+    with pytest.raises(DataError, match=rf"1 of 1 masks belong to no picture .*{mask.name}"):
+        refuse_orphans(tmp_path, [])
+
+
+def test_labels_of_one_and_masks_as_jpeg_are_understood(tmp_path: Path) -> None:
+    """Labelling tools write 1; JPEG's black is not quite black."""
+    mask = a_mask()
+    mask[40:80, 40:80] = 255
+    truths = [
+        read_mask(written(tmp_path / name, values), (120, 160), PLACEMENT)
+        for name, values in (("a.png", mask), ("b.png", mask // 255), ("c.jpg", mask), ("d.png", mask // 255 * 3))
+    ]
+
+    assert all(np.array_equal(truth, truths[0]) for truth in truths)
+
+
+def test_a_mask_that_is_mostly_white_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Some tools draw the defect black."""
+    mask = a_mask((1, 1))
+    read_mask(written(tmp_path / "a.png", 255 - mask), (120, 160), PLACEMENT)
+
+    assert "a.png is white over 100 %: white marks the defect; is it inverted?" in caplog.text

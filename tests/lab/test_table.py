@@ -38,6 +38,7 @@ def a_set(folder: Path) -> None:
     write_parts(folder / "test" / "scratch", 4, first=2000, scratched=True)
 
 
+@pytest.mark.trains
 def test_a_row_is_measured_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What was done before the table was ended is taken from its file; a kind that fails has a row that says why."""
     a_set(tmp_path / "a")

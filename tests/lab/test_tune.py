@@ -24,6 +24,8 @@ from edge_inspector.lab.planted_score import _spoiled, choose_pictures
 from edge_inspector.lab.train import Order
 from edge_inspector.lab.tune import Search, train_command, tune
 
+pytestmark = pytest.mark.trains
+
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -11,7 +11,7 @@ from random import Random
 from typing import Any, Self
 
 import numpy as np
-from brokers import until
+from brokers import PATIENCE_S, until
 from daemons import STATION, Subscriber, drop
 from factories import a_part, a_recipe, png
 
@@ -21,7 +21,7 @@ from edge_inspector.inspection.model import AnomalyMap, Picture
 from edge_inspector.line.ledger import Ledger, open_ledger
 from edge_inspector.line.stage import PartLine
 from edge_inspector.line.station import Station, World
-from edge_inspector.line.supervisor import Alive, Restart
+from edge_inspector.line.supervisor import Restart, Signs
 from edge_inspector.settings import Settings
 
 
@@ -79,7 +79,7 @@ class Bench:
             station=(values,), state_dir=folder / "state", mqtt={"port": port, **(mqtt or {})}, ledger={"reserve_mb": 1}
         )
         self._numbers = itertools.count()
-        self.signs: queue.SimpleQueue[Alive | Restart] = queue.SimpleQueue()
+        self.signs: Signs = queue.SimpleQueue()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -108,12 +108,12 @@ class Bench:
     def __exit__(self, *_: object) -> None:
         self._stop.set()
         assert self._thread is not None
-        self._thread.join(30)
+        self._thread.join(PATIENCE_S)
 
         assert not self._thread.is_alive()
 
     def _look(self) -> AnomalyMap:
-        assert self.hold.wait(30)
+        assert self.hold.wait(PATIENCE_S)
         if self.level < 0:
             raise RuntimeError("the graph broke")
         return a_map(self.level)
@@ -147,13 +147,13 @@ class Bench:
 
 def wait_until_ready(heard: Subscriber) -> None:
     """Return when the station says that it is ready."""
-    until(lambda: heard.last("plc/ready") == "1", "the station is ready", 60)
+    until(lambda: heard.last("plc/ready") == "1", "the station is ready")
 
 
 def wait_until_triggers_work(heard: Subscriber) -> None:
     """Return when the state thread takes triggers: it hears of it before the health that says so, the PLC's apart."""
     wait_until_ready(heard)
-    until(lambda: heard.last("health")["state"] in ("READY", "RUNNING"), "the state thread is ready, too", 60)
+    until(lambda: heard.last("health")["state"] in ("READY", "RUNNING"), "the state thread is ready, too")
 
 
 def ask(heard: Subscriber, name: str, correlation_id: str, **args: Any) -> tuple[str, str]:  # noqa: ANN401 - any JSON
@@ -164,14 +164,14 @@ def ask(heard: Subscriber, name: str, correlation_id: str, **args: Any) -> tuple
         acks = [json.loads(payload) for payload in heard.payloads("ack")]
         return [(ack["status"], ack["reason"]) for ack in acks if ack["correlation_id"] == correlation_id]
 
-    return until(found, f"the answer to {correlation_id}", 30)[0]
+    return until(found, f"the answer to {correlation_id}")[0]
 
 
 def wait_for_alarms(heard: Subscriber, *codes: str) -> None:
     """Return when these alarms are on, and no other."""
-    until(lambda: heard.last("alarms")["active"] == sorted(codes), f"the alarms {codes}", 60)
+    until(lambda: heard.last("alarms")["active"] == sorted(codes), f"the alarms {codes}")
 
 
 def wait_until_not_ready(heard: Subscriber) -> None:
     """Return when the station says that it is not ready, for it has looked at its source."""
-    until(lambda: heard.last("plc/ready") == "0", "the station is not ready", 60)
+    until(lambda: heard.last("plc/ready") == "0", "the station is not ready")

@@ -16,6 +16,7 @@ def test_focus_and_exposure_are_told() -> None:
     blurred = cv2.GaussianBlur(sharp, (0, 0), 4)
     looks = [look_at(image) for image in (sharp, blurred, np.zeros_like(sharp), np.full_like(sharp, 255))]
     deep = look_at(sharp.astype(np.uint16) * 257)
+    twelve = look_at(sharp.astype(np.uint16) << 4)
     words = [Taken(1, Path("a.png"), look, looks[0].sharpness).in_words() for look in looks]
 
     assert "BLURRED" not in words[0]
@@ -23,5 +24,7 @@ def test_focus_and_exposure_are_told() -> None:
     assert "BLURRED" in words[1]
     assert "TOO DARK: 100%" in words[2]
     assert "TOO BRIGHT: 100%" in words[3]
+    assert twelve.mean == pytest.approx(looks[0].mean, abs=0.5)
+    assert twelve.black == pytest.approx(looks[0].black, abs=0.01)
     assert deep.mean == pytest.approx(looks[0].mean, abs=0.5)
     assert look_at(jpeg(sharp)).mean == pytest.approx(looks[0].mean, abs=1)

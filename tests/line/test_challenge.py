@@ -133,14 +133,14 @@ def test_an_announced_part_is_flagged_never_accepted_and_the_next_is_usual(
     with Bench(tmp_path, broker.port) as bench:
         wait_until_ready(heard)
         assert ask(heard, "challenge", "c1") == ("done", "the next part is the challenge")
-        until(lambda: heard.last("health")["challenge"]["announced"], "it is announced", 30)
+        until(lambda: heard.last("health")["challenge"]["announced"], "it is announced")
         bench.send("bad", 2.0)
         heard.wait_for_results(["bad"])
         bench.send("good")
         results = heard.wait_for_results(["good"])
-        until(lambda: parse_word(heard.payloads("plc/word")[-1]).serial == "good", "the word of the next part", 30)
-        until(lambda: heard.last("health")["challenge"]["passed_at"], "it is passed", 30)
-        until(lambda: heard.last("counters")["total"] == 1, "one part is counted", 30)
+        until(lambda: parse_word(heard.payloads("plc/word")[-1]).serial == "good", "the word of the next part")
+        until(lambda: heard.last("health")["challenge"]["passed_at"], "it is passed")
+        until(lambda: heard.last("counters")["total"] == 1, "one part is counted")
     codes = {word.serial: word.code for word in map(parse_word, heard.payloads("plc/word")) if word.serial}
 
     assert (results["bad"]["challenge"], results["good"]["challenge"]) == (True, False)
@@ -161,12 +161,12 @@ def test_a_missed_challenge_stops_the_line_over_a_restart_until_one_is_found(
         heard.send("plc/cmd/reset", "1")
         ask(heard, "self_check", "check")
     with Bench(tmp_path, broker.port, challenge_serial="KNOWN-BAD.*") as bench:
-        until(lambda: heard.payloads("info")[1:], "the second run", 30)
-        until(lambda: heard.last("health")["state"] in ("READY", "RUNNING"), "it works", 30)
+        until(lambda: heard.payloads("info")[1:], "the second run")
+        until(lambda: heard.last("health")["state"] in ("READY", "RUNNING"), "it works")
         before = heard.last("plc/ready")
         bench.send("usual")
         heard.wait_for_results(["usual"])
-        until(lambda: parse_word(heard.payloads("plc/word")[-1]).serial == "usual", "its word", 30)
+        until(lambda: parse_word(heard.payloads("plc/word")[-1]).serial == "usual", "its word")
         bench.send("KNOWN-BAD-2", 2.0)
         heard.wait_for_results(["KNOWN-BAD-2"])
         wait_until_ready(heard)
@@ -190,7 +190,7 @@ def test_overdue_is_not_ready_and_a_restart_does_not_mend_it(
         wait_until_ready(heard)
         wait_for_alarms(heard)
     with Bench(tmp_path, broker.port, challenge_hours=1) as bench:
-        until(lambda: heard.payloads("info")[1:], "the second run", 30)
+        until(lambda: heard.payloads("info")[1:], "the second run")
         wait_until_ready(heard)
         bench.now_ns = lambda: time.time_ns() + HOUR
         wait_for_alarms(heard, "challenge_overdue")

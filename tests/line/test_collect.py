@@ -11,6 +11,7 @@ from typing import Any
 
 import cv2
 import pytest
+from brokers import PATIENCE_S
 from factories import a_part, png
 
 from edge_inspector.lab.dataset import find_good
@@ -38,8 +39,8 @@ def a_source(settings: SourceSettings, folder: Path) -> Source:
 
 
 def gather(settings: SourceSettings, folder: Path, number: int, **keys: Any) -> tuple[list[Taken], list[str]]:  # noqa: ANN401
-    """Collect into `folder`/good for at most 20 s; return what was taken, and what was said meanwhile."""
-    end = time.monotonic() + 20
+    """Collect into `folder`/good with patience; return what was taken, and what was said meanwhile."""
+    end = time.monotonic() + PATIENCE_S
     source = a_source(settings, folder)
     found = list(collect(source, Album(folder / "good", **keys), number, stopping=lambda: time.monotonic() > end))
     taken = [one for one in found if isinstance(one, Taken)]
@@ -126,7 +127,7 @@ def test_the_command(video: Path, tmp_path: Path, words: tuple[str, ...], status
         f'device = "{video.name}"\ninterval_ms = 40\n[[station.part]]\nname = "washer"\nbundle = "b"\n'
     )
     command = [sys.executable, "-m", "edge_inspector.cli", "collect", "good", "--config", str(config), "--json", *words]
-    found = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path, timeout=60)
+    found = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path, timeout=PATIENCE_S)
 
     assert found.returncode == status
     assert said in found.stderr

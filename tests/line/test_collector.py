@@ -12,7 +12,7 @@ from typing import Any, Self
 import cv2
 import numpy as np
 import pytest
-from brokers import Mosquitto, until
+from brokers import PATIENCE_S, Mosquitto, until
 from daemons import STATION, Daemon, Subscriber, write_settings
 from factories import a_frame, a_part, an_identity, png
 from stations import Bench, ask, wait_until_not_ready, wait_until_ready
@@ -53,7 +53,7 @@ class Desk:
 
     def __exit__(self, *_: object) -> None:
         self.stop.set()
-        self._thread.join(10)
+        self._thread.join(PATIENCE_S)
         assert not self._thread.is_alive()
 
     def order(self, **args: object) -> str:
@@ -309,10 +309,10 @@ def test_a_station_collects_while_it_judges(tmp_path: Path, broker: Mosquitto, h
         for serial, level in (("S1", 0.5), ("S2", 3.0)):
             bench.send(serial, level)
             heard.wait_for_results([serial])
-        until(lambda: heard.last("collection")["state"] == "complete", "two pictures", 30)
+        until(lambda: heard.last("collection")["state"] == "complete", "two pictures")
         bench.send("S3")
         results = heard.wait_for_results(["S1", "S2", "S3"])
-        until(lambda: heard.last("counters")["total"] == 3, "all are counted", 30)
+        until(lambda: heard.last("counters")["total"] == 3, "all are counted")
     said = heard.last("collection")
     taken = sorted(path.name for path in Path(said["folder"]).rglob("*.png"))
 
@@ -336,17 +336,17 @@ def test_a_stop_and_a_kill_end_it(tmp_path: Path, broker: Mosquitto, heard: Subs
         until(lambda: heard.last("plc/ready") == "1", "ready")
         assert heard.payloads("collection") == []
         ask(heard, "collect", "c1", count=5)
-        until(lambda: heard.last("collection")["state"] == "taking", "it has begun", 30)
+        until(lambda: heard.last("collection")["state"] == "taking", "it has begun")
         assert daemon.stop() == 0
-        until(lambda: heard.last("collection")["state"] == "ended", "it is over", 30)
+        until(lambda: heard.last("collection")["state"] == "ended", "it is over")
         daemon.start()
-        until(lambda: heard.last("collection")["state"] == "none", "nothing since the start", 30)
-        until(lambda: heard.last("plc/ready") == "1", "ready again", 30)
+        until(lambda: heard.last("collection")["state"] == "none", "nothing since the start")
+        until(lambda: heard.last("plc/ready") == "1", "ready again")
         ask(heard, "collect", "c2", count=5)
-        until(lambda: heard.last("collection")["state"] == "taking", "it has begun again", 30)
+        until(lambda: heard.last("collection")["state"] == "taking", "it has begun again")
         daemon.kill()
         daemon.start()
-        until(lambda: heard.last("collection")["state"] == "none", "nothing since the kill", 30)
+        until(lambda: heard.last("collection")["state"] == "none", "nothing since the kill")
 
 
 def test_nothing_comes_while_the_station_is_paused(tmp_path: Path, broker: Mosquitto, heard: Subscriber) -> None:
@@ -356,13 +356,13 @@ def test_nothing_comes_while_the_station_is_paused(tmp_path: Path, broker: Mosqu
         ask(heard, "pause", "p1")
         wait_until_not_ready(heard)
         ask(heard, "collect", "c1", count=1)
-        until(lambda: heard.payloads("collection"), "it has begun", 30)
+        until(lambda: heard.payloads("collection"), "it has begun")
         bench.send("S1")
         before = len(heard.payloads("plc/heartbeat"))
-        until(lambda: len(heard.payloads("plc/heartbeat")) > before + 1, "a second or two", 30)
+        until(lambda: len(heard.payloads("plc/heartbeat")) > before + 1, "a second or two")
         meanwhile = heard.last("collection")
         ask(heard, "resume", "p2")
-        until(lambda: heard.last("collection")["state"] == "complete", "the picture", 30)
+        until(lambda: heard.last("collection")["state"] == "complete", "the picture")
 
     assert (meanwhile["state"], meanwhile["taken"]) == ("taking", 0)
 
@@ -374,12 +374,12 @@ def test_a_change_of_part_ends_it(tmp_path: Path, broker: Mosquitto, heard: Subs
         wait_until_ready(heard)
         for number, part in enumerate(("bracket", "washer")):
             ask(heard, "part", f"p{number}", part=part)
-            until(lambda part=part: heard.last("recipe")["active"] == part, "another part", 30)
+            until(lambda part=part: heard.last("recipe")["active"] == part, "another part")
         assert heard.payloads("collection") == [], "nothing was collected, so there is nothing to say"
         ask(heard, "collect", "c1", count=5)
-        until(lambda: heard.payloads("collection"), "it has begun", 30)
+        until(lambda: heard.payloads("collection"), "it has begun")
         ask(heard, "part", "p3", part="bracket")
-        until(lambda: heard.last("collection")["state"] == "ended", "the end", 30)
+        until(lambda: heard.last("collection")["state"] == "ended", "the end")
 
     assert heard.last("collection")["detail"] == "by a change of part"
 

@@ -100,7 +100,7 @@ def test_systemd_is_told_ready_and_fed(running: Running) -> None:
     """A service of Type=notify with a watchdog is started once and not killed."""
     before = running.daemon.told.count("WATCHDOG=1")
 
-    until(lambda: running.daemon.told.count("WATCHDOG=1") >= before + 2, "the watchdog is fed", 10)
+    until(lambda: running.daemon.told.count("WATCHDOG=1") >= before + 2, "the watchdog is fed")
 
     assert running.daemon.told.count("READY=1") == 1
     assert any(word.startswith(f"STATUS={STATION} R") for word in running.daemon.told)
@@ -119,9 +119,10 @@ def test_a_station_without_parts_costs_nothing(running: Running) -> None:
     waiting = _processor_s(running.daemon.pid)
     before = running.daemon.told.count("WATCHDOG=1")
 
-    until(lambda: running.daemon.told.count("WATCHDOG=1") >= before + 3, "three seconds", 15)
+    until(lambda: running.daemon.told.count("WATCHDOG=1") >= before + 3, "three beats, one a second")
 
-    assert _processor_s(running.daemon.pid) - waiting < 1.0
+    used, beats = _processor_s(running.daemon.pid) - waiting, running.daemon.told.count("WATCHDOG=1") - before
+    assert used / beats < 1 / 3, "processor seconds for each beat of the watchdog"
 
 
 def test_a_second_daemon_on_the_same_state_folder_is_refused(running: Running, bundle: Bundle) -> None:
@@ -199,7 +200,7 @@ def test_without_a_broker_parts_are_judged_and_delivered_later(bundle: Bundle, t
             daemon.start()
             for number, serial in enumerate(serials):
                 drop(tmp_path / "inbox", f"{serial}.png", png(a_part(number)))
-            until(lambda: _judged(tmp_path) == len(serials), "all parts are judged", 30)
+            until(lambda: _judged(tmp_path) == len(serials), "all parts are judged")
             broker.start()
             found = heard.wait_for_results(serials)
 
@@ -330,7 +331,7 @@ def test_a_full_disk_is_waited_out(bundle: Bundle, broker: Mosquitto, small_disk
         _fill(small_disk / "filler")
         for number, name in enumerate(names):
             drop(tmp_path / "inbox", f"{name}.png", png(a_part(number)))
-        until(lambda: heard.last("health")["state"] == "ERROR", "ERROR", 30)
+        until(lambda: heard.last("health")["state"] == "ERROR", "ERROR")
         until(lambda: heard.last("plc/ready") == "0", "not ready")
         until(lambda: "ledger" in heard.last("alarms")["active"], "the alarm")
         heard.send("cmd/pause", '{"correlation_id": "c1", "by": "operator"}')
@@ -340,7 +341,7 @@ def test_a_full_disk_is_waited_out(bundle: Bundle, broker: Mosquitto, small_disk
 
         heard.send("cmd/resume", '{"correlation_id": "c2", "by": "operator"}')
         heard.wait_for_results(names)
-        until(lambda: heard.last("alarms")["active"] == [], "the alarms are over", 30)
+        until(lambda: heard.last("alarms")["active"] == [], "the alarms are over")
         assert daemon.stop() == 0
 
     results = {result["id"]: result["seq"] for result in heard.results}

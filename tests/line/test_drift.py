@@ -165,5 +165,5 @@ def _wait_for_drift(heard: Subscriber, before: int) -> None:
     def said(topic: str, words: bytes) -> bool:
         return any(h.topic == topic and words in h.payload for h in heard.heard[before:])
 
-    until(lambda: said("alarms", b'"drift"'), "the alarm", 30)
-    until(lambda: said("health", b'"chart":"score"'), "the chart", 30)
+    until(lambda: said("alarms", b'"drift"'), "the alarm")
+    until(lambda: said("health", b'"chart":"score"'), "the chart")

@@ -49,7 +49,7 @@ def test_stuck_inference_answers_its_part_and_stops_ticking(heard: Subscriber, t
         bench.hold.clear()
         bench.send("p1")
         result = heard.wait_for_results(["p1"])["p1"]
-        until(lambda: heard.last("health")["stages"]["inspect"] > 3, "the stage stands still", 30)
+        until(lambda: heard.last("health")["stages"]["inspect"] > 3, "the stage stands still")
         stages = heard.last("health")["stages"]
         bench.hold.set()
 
@@ -78,4 +78,4 @@ def test_two_stations_with_one_name_are_an_alarm(heard: Subscriber, tmp_path: Pa
         wait_until_ready(heard)
         with Bench(tmp_path / "b", heard._port):
             alarmed = [b"taken_over"]
-            until(lambda: any(alarmed[0] in payload for payload in heard.payloads("alarms")), "the alarm", 40)
+            until(lambda: any(alarmed[0] in payload for payload in heard.payloads("alarms")), "the alarm")

@@ -8,7 +8,7 @@ from pathlib import Path
 from urllib.request import urlopen
 
 import pytest
-from brokers import Mosquitto, free_port, until
+from brokers import PATIENCE_S, Mosquitto, free_port, until
 from daemons import STATION, Daemon, Subscriber, drop, write_settings
 from factories import a_part, png
 from prometheus_client.parser import text_string_to_metric_families
@@ -22,7 +22,7 @@ from edge_inspector.wire.messages import Health, SourceHealth, Undelivered
 
 def scrape(port: int) -> dict[tuple[str, str], float]:
     """Return what Prometheus would read, by name and labels."""
-    with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as page:
+    with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=PATIENCE_S) as page:
         text = page.read().decode()
     return {
         (sample.name, ",".join(f"{k}={v}" for k, v in sorted(sample.labels.items()))): sample.value

@@ -122,18 +122,18 @@ def test_nobody_can_act_on_a_monitored_verdict(tmp_path: Path, broker: Mosquitto
         bench.send("S1")
         heard.wait_for_results(["S1"])
     with Bench(tmp_path, broker.port) as bench:
-        until(lambda: heard.payloads("info")[1:], "the second run", 30)
-        until(lambda: heard.last("health")["state"] in ("READY", "RUNNING"), "it works", 30)
+        until(lambda: heard.payloads("info")[1:], "the second run")
+        until(lambda: heard.last("health")["state"] in ("READY", "RUNNING"), "it works")
         bench.send("S2")
         heard.wait_for_results(["S2"])
-        until(lambda: parse_word(heard.payloads("plc/word")[-1]).serial == "S2", "its word", 30)
+        until(lambda: parse_word(heard.payloads("plc/word")[-1]).serial == "S2", "its word")
         still = (heard.last("plc/ready"), heard.last("health")["monitor"]["by"])
         bench.now_ns = lambda: time.time_ns() + 31 * MINUTE
         wait_until_ready(heard)
         wait_for_alarms(heard)
         bench.send("S3")
         results = heard.wait_for_results(["S3"])
-        until(lambda: parse_word(heard.payloads("plc/word")[-1]).serial == "S3", "its word", 30)
+        until(lambda: parse_word(heard.payloads("plc/word")[-1]).serial == "S3", "its word")
     codes = {word.serial: word.code for word in map(parse_word, heard.payloads("plc/word")) if word.serial}
 
     assert {serial: (result["monitored"], result["accept"]) for serial, result in results.items()} == {
@@ -166,10 +166,10 @@ def test_a_trigger_is_answered_and_no_plc_lets_the_part_pass(
         for count, number in enumerate(("1", "2", "2"), 1):  # a repeated request hears the same again
             plc.expect(time.monotonic(), trigger_id=number)
             heard.send("plc/cmd/trigger", number)
-            until(lambda count=count: len(answers(heard)) == count, f"{count} answers", 30)
+            until(lambda count=count: len(answers(heard)) == count, f"{count} answers")
         heard.send("cmd/trigger", json.dumps({"correlation_id": "mine", "by": "Maria"}))
-        until(lambda: len(heard.results) == 3, "three results", 30)
-        until(lambda: len(answers(heard)) == 4, "the last word", 30)
+        until(lambda: len(heard.results) == 3, "three results")
+        until(lambda: len(answers(heard)) == 4, "the last word")
 
     assert {(result["verdict"], result["monitored"]) for result in heard.results} == {("OK", True)}
     assert {(word.code, word.error) for word in answers(heard)} == {(5, Reason.WITHHELD.number)}

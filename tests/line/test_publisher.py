@@ -143,7 +143,7 @@ def test_a_broker_that_is_down_at_the_start_gets_everything(tmp_path: Path) -> N
             post.record(*NAMES)
             before = post.cursor()
             broker.start()
-            until(lambda: post.cursor() == 200, "everything is acknowledged", 30)
+            until(lambda: post.cursor() == 200, "everything is acknowledged")
             until(lambda: len(heard.results) >= 200, "everything is heard")
 
     assert before == 0
@@ -160,7 +160,7 @@ def test_a_broker_that_is_killed_and_comes_back_gets_the_rest(tmp_path: Path) ->
                 broker.kill()
                 post.record(*NAMES[end - 50 : end])
                 broker.start()
-                until(lambda end=end: len({result["id"] for result in heard.results}) >= end, f"{end} results", 30)
+                until(lambda end=end: len({result["id"] for result in heard.results}) >= end, f"{end} results")
 
     assert list(dict.fromkeys(result["id"] for result in heard.results)) == NAMES
 
@@ -316,7 +316,7 @@ def test_what_keeps_it_from_connecting_is_retried_and_said_once(
     thread = threading.Thread(target=lambda: list(link))
     thread.start()
     try:
-        until(lambda: len(tries) >= 3, "three tries", 30)
+        until(lambda: len(tries) >= 3, "three tries")
     finally:
         post.stop.set()
         thread.join()
@@ -385,7 +385,7 @@ def test_a_backlog_that_is_too_long_loses_its_oldest_and_says_so(tmp_path: Path)
         with post.at_work():
             until(lambda: post.cursor() == 150, "the oldest are passed over")
             broker.start()
-            until(lambda: post.cursor() == 200, "the rest is acknowledged", 30)
+            until(lambda: post.cursor() == 200, "the rest is acknowledged")
             until(lambda: len(heard.results) >= 50, "the rest is heard")
             until(lambda: not any(fault.code == "undelivered" for fault in post.active_faults()), "the alarm ends")
             with post.opens() as ledger:
@@ -410,7 +410,7 @@ def test_a_long_resend_is_complete(tmp_path: Path, broker: Mosquitto) -> None:
     with Subscriber(broker.port) as heard, post.at_work():
         until(lambda: any(isinstance(report, Said) for report in post.drain()), "connected")
         post.inbox.put(Resend(1, 3000))
-        until(lambda: len(heard.payloads("result")) >= 1500, "all are heard", 30)
+        until(lambda: len(heard.payloads("result")) >= 1500, "all are heard")
 
     assert [result["seq"] for result in heard.results if result["replayed"]] == list(range(1, 1501))
 

@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 import paho.mqtt.client as mqtt
 import pytest
-from brokers import Mosquitto, until
+from brokers import PATIENCE_S, Mosquitto, until
 from daemons import Daemon, drop, let_go
 from factories import a_part, png
 from fleets import CAMERA, POOL, SENT, write_camera
@@ -48,7 +48,7 @@ class Judge:
         self.client.connect("127.0.0.1", port)
         self.client.loop_start()
         self.client.subscribe(SENT, 1)
-        assert subscribed.wait(30)
+        assert subscribed.wait(PATIENCE_S)
 
     def _hear(self, _client: mqtt.Client, _user: object, message: mqtt.MQTTMessage) -> None:
         assert message.properties is not None
@@ -124,12 +124,12 @@ def sending(folder: Path, port: int, **keys: Any) -> Iterator[Path]:  # noqa: AN
     for thread in threads:
         thread.start()
     try:
-        assert pictures.opened.wait(30)
+        assert pictures.opened.wait(PATIENCE_S)
         yield inbox
     finally:
         stop.set()
         for thread in threads:
-            thread.join(30)
+            thread.join(PATIENCE_S)
 
     assert not any(thread.is_alive() for thread in threads)
 

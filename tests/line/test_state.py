@@ -68,7 +68,7 @@ def test_after_a_broker_restart_the_newest_state_is_there_again(
     broker.start()
 
     with Subscriber(broker.port) as late:
-        until(lambda: (late.last("last/result") or {}).get("serial") == "S2", "the newest result", 30)
+        until(lambda: (late.last("last/result") or {}).get("serial") == "S2", "the newest result")
         until(lambda: (late.last("counters") or {}).get("total") == 2, "the newest counters")
         until(lambda: late.last("availability") == "online", "online")
         until(lambda: late.last("info"), "info")

@@ -10,7 +10,7 @@ from typing import Any
 
 import cv2
 import pytest
-from brokers import Mosquitto, until
+from brokers import PATIENCE_S, Mosquitto, until
 from daemons import STATION, Subscriber
 from factories import a_part
 from plc import Plc, Word, parse_word
@@ -61,9 +61,8 @@ def codes(heard: Subscriber, trigger_id: object) -> list[int]:
 def test_a_trigger_is_acknowledged_and_answered(
     tmp_path: Path, broker: Mosquitto, heard: Subscriber, video: Path
 ) -> None:
-    """The busy word with its number within 50 ms as a rule, then the verdict; the tests' PLC lets the parts pass."""
-    plc = Plc(timer_s=20)
-    busy_ms = []
+    """The busy word with its number, then the verdict; the tests' PLC lets the parts pass."""
+    plc = Plc(timer_s=PATIENCE_S)
     with (
         Bench(tmp_path, broker.port, source=a_camera(video)),
         Subscriber(broker.port, hear=lambda h: plc.hear(h.topic, h.payload, h.at)) as line,
@@ -71,16 +70,12 @@ def test_a_trigger_is_acknowledged_and_answered(
         wait_until_ready(line)
         until(lambda: len(line.payloads("plc/heartbeat")) >= 3, "heartbeats")
         for number in range(1, 11):
-            sent = time.monotonic()
-            plc.expect(sent, trigger_id=str(number))
+            plc.expect(time.monotonic(), trigger_id=str(number))
             heard.send("plc/cmd/trigger", str(number))
             answered(line, number)
-            busy = next(h for h in line.heard if h.topic == "plc/word" and h.payload.split(b";")[1] == b"%d" % number)
-            busy_ms.append(1000 * (busy.at - sent))
         until(lambda: len(heard.results) == 10, "ten results")
 
     assert [codes(heard, number) for number in range(1, 11)] == [[0, 1]] * 10
-    assert sorted(busy_ms)[2] < 50, busy_ms  # the others may have met a busy machine
     assert plc.accepted == [str(number) for number in range(1, 11)]
     assert {result["captured_at_source"] for result in heard.results} == {"trigger"}
 

@@ -239,7 +239,7 @@ def test_a_part_with_views_has_one_answer_over_kills(bundle: Bundle, broker: Mos
         bundle=bundle.path,
         port=broker.port,
         source="kind = 'folder'\npath = 'inbox'\nname_pattern = '^(?P<serial>.+)_(?P<view>.+)$'",
-        station_keys="deadline_ms = 10000\nviews_ms = 1500",
+        station_keys="deadline_ms = 60000\nviews_ms = 4000",
     )
     views = "".join(f'[[station.part.view]]\nname = "{view}"\n' for view in ("top", "side"))
     config.write_text(config.read_text() + views)
@@ -251,9 +251,9 @@ def test_a_part_with_views_has_one_answer_over_kills(bundle: Bundle, broker: Mos
                 drop(tmp_path / "inbox", f"{serial}_top.png", png(a_part(1000 + int(serial[1:]))))
                 if int(serial[1:]) % 3:
                     drop(tmp_path / "inbox", f"{serial}_side.png", png(a_part(2000 + int(serial[1:]))))
-            until((tmp_path / "inbox" / ".claimed").exists, "the daemon takes pictures", 40)
+            until((tmp_path / "inbox" / ".claimed").exists, "the daemon takes pictures")
             wanted = 10 * batch + rng.randrange(1, 6)
-            until(lambda wanted=wanted: len(scada.by_serial()) >= wanted, "some answers", 40)
+            until(lambda wanted=wanted: len(scada.by_serial()) >= wanted, "some answers")
             daemon.kill()
         daemon.start()
         results = scada.wait_for_results(serials)

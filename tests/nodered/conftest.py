@@ -5,12 +5,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from brokers import Mosquitto
+from brokers import PATIENCE_S, Mosquitto
 from dashboards import CHROMIUM, CHROMIUM_ARGS, ROOT, NodeRed, show, skip_where_something_is_missing
 from fake_station import Station
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-expect.set_options(timeout=20_000)
+expect.set_options(timeout=1000 * PATIENCE_S)
 
 
 @pytest.fixture(scope="session")

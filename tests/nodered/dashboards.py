@@ -8,7 +8,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from brokers import find_mosquitto, free_port, until
+from brokers import PATIENCE_S, find_mosquitto, free_port, until
 from fake_station import Station
 from playwright.sync_api import Page
 
@@ -46,7 +46,7 @@ class NodeRed:
             self._process = subprocess.Popen(
                 ["node", str(NODERED / "start.js"), str(self.folder)], env=self.environment, stdout=log, stderr=log
             )
-        until(lambda: self.status("/dashboard/line") in {200, 401}, f"Node-RED answers, see {self.log}", 60)
+        until(lambda: self.status("/dashboard/line") in {200, 401}, f"Node-RED answers, see {self.log}")
         return self
 
     @property
@@ -58,7 +58,7 @@ class NodeRed:
         """Return the HTTP status of `path`, 0 when nobody answers."""
         try:
             request = urllib.request.Request(self.origin + path, headers=headers)  # noqa: S310 - always http, always 127.0.0.1
-            with urllib.request.urlopen(request, timeout=5) as response:  # noqa: S310
+            with urllib.request.urlopen(request, timeout=PATIENCE_S) as response:  # noqa: S310
                 return int(response.status)
         except urllib.error.HTTPError as error:
             with error:
@@ -77,7 +77,7 @@ class NodeRed:
         """End the process this object started."""
         if self._process is not None:
             self._process.terminate()
-            self._process.wait(timeout=20)
+            self._process.wait(PATIENCE_S)
             self._process = None
 
 

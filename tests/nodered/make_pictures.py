@@ -110,7 +110,7 @@ def show_parts(page: Any, inbox: Path) -> None:  # noqa: ANN401
         bad = number % 7 == 3 or number == 40
         drop(inbox, 4700 + number, a_bracket(1000 + number, bad=bad))
         page.wait_for_timeout(250)
-    until(lambda: "SN-4740" in page.content(), "the last part is shown", 30)
+    until(lambda: "SN-4740" in page.content(), "the last part is shown")
 
 
 def make_verdict(folder: Path) -> None:

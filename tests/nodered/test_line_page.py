@@ -154,20 +154,20 @@ def test_a_script_in_a_serial_is_shown_as_text(line_page: Page, station: Station
     assert line_page.evaluate("window.hacked") is None
 
 
-def test_a_station_that_vanishes_is_grey_within_ten_seconds(line_page: Page, station: Station) -> None:
+def test_a_station_that_vanishes_is_grey(line_page: Page, station: Station) -> None:
     """A cut cable takes the colour away and says that nothing is live; coming back gives it again."""
     station.part("OK")
     expect(line_page.get_by_test_id("verdict")).to_have_text("OK")
     station.drop()
 
-    expect(line_page.get_by_test_id("verdict")).to_have_text("OFFLINE", timeout=10_000)
+    expect(line_page.get_by_test_id("verdict")).to_have_text("OFFLINE")
     expect(line_page.get_by_test_id("stamp")).to_contain_text("not live")
     assert "grayscale" in line_page.locator(".photo").evaluate("photo => getComputedStyle(photo).filter")
     red, green, blue = re.findall(r"\d+", line_page.get_by_test_id("band").evaluate(COLOURS)[1])
     assert max(map(int, (red, green, blue))) - min(map(int, (red, green, blue))) < 25
 
     with Station(station.port, name=station.name):
-        expect(line_page.get_by_test_id("verdict")).to_have_text("OK", timeout=10_000)
+        expect(line_page.get_by_test_id("verdict")).to_have_text("OK")
 
 
 def test_an_old_verdict_does_not_look_live(page: Page, dashboard: NodeRed, station: Station) -> None:
@@ -274,12 +274,12 @@ def test_a_broker_that_dies_and_comes_back_gives_the_page_back(
         expect(page.get_by_test_id("verdict")).to_have_text("OK")
         broker.kill()
 
-        expect(page.get_by_test_id("verdict")).to_have_text("NO BROKER", timeout=10_000)
+        expect(page.get_by_test_id("verdict")).to_have_text("NO BROKER")
 
         broker.start()
         until(station.client.is_connected, "the station is back")
         station.health()
-        expect(page.get_by_test_id("verdict")).to_have_text("OK", timeout=10_000)
+        expect(page.get_by_test_id("verdict")).to_have_text("OK")
         part = station.part("NG", SCRATCHES)
         expect(page.get_by_test_id("picture")).to_have_attribute("data-id", part["id"])
 
@@ -294,11 +294,11 @@ def test_a_dashboard_server_that_dies_leaves_no_live_page(page: Page, broker: Mo
         expect(page.get_by_test_id("verdict")).to_have_text("OK")
         dashboard.stop()
 
-        expect(page.get_by_test_id("verdict")).to_have_text("NO LINK", timeout=10_000)
+        expect(page.get_by_test_id("verdict")).to_have_text("NO LINK")
 
         dashboard.start()
         station.health()
-        expect(page.get_by_test_id("verdict")).to_have_text("OK", timeout=20_000)
+        expect(page.get_by_test_id("verdict")).to_have_text("OK")
 
 
 def test_every_station_below_the_root_can_be_chosen(
@@ -369,12 +369,12 @@ def test_the_page_asks_nobody_outside(page: Page, dashboard: NodeRed, station: S
 
 
 @pytest.mark.slow
-def test_a_station_that_says_nothing_is_grey_after_25_seconds(line_page: Page, station: Station) -> None:
+def test_a_station_that_says_nothing_is_grey(line_page: Page, station: Station) -> None:
     """A daemon that hangs keeps its connection, and no last will is spoken."""
     station.part("OK")
     expect(line_page.get_by_test_id("verdict")).to_have_text("OK")
 
-    expect(line_page.get_by_test_id("verdict")).to_have_text("SILENT", timeout=30_000)
+    expect(line_page.get_by_test_id("verdict")).to_have_text("SILENT")
 
 
 def test_monitor_mode_is_said_and_its_ok_is_not_green(line_page: Page, station: Station) -> None:

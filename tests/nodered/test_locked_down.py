@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from brokers import Mosquitto, until
+from brokers import PATIENCE_S, Mosquitto, until
 from dashboards import NODERED, NodeRed
 from fake_station import Station
 from playwright.sync_api import Browser, expect
@@ -42,7 +42,7 @@ class Socket:
         request = urllib.request.Request(self.address, body.encode() if body else None, self.headers)  # noqa: S310
         if body:
             request.add_header("Content-Type", "text/plain")
-        with urllib.request.urlopen(request, timeout=5) as response:  # noqa: S310
+        with urllib.request.urlopen(request, timeout=PATIENCE_S) as response:  # noqa: S310
             return str(response.read().decode())
 
     def enter(self) -> str:

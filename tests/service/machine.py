@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
-from brokers import until
+from brokers import PATIENCE_S, until
 
 CACHE = Path("/var/tmp/edge-inspector-tests")  # noqa: S108 - kept over test runs on purpose; root's alone
 RELEASE = "bookworm"
@@ -162,7 +162,7 @@ class Machine:
         if process is not None and process.poll() is None:
             process.send_signal(signal.SIGTERM)  # nspawn asks its systemd to power off
             try:
-                process.wait(30)
+                process.wait(PATIENCE_S)
             except subprocess.TimeoutExpired:
                 os.kill(self._leader, signal.SIGKILL)
                 process.kill()

@@ -94,7 +94,7 @@ def verdict_of(machine: Machine, serial: str, login: str = "None") -> str:
         result = retained(machine, "last/result", login)
         return str(result["verdict"]) if result and result["serial"] == serial else ""
 
-    return until(look, f"a verdict of {serial}", 60)
+    return until(look, f"a verdict of {serial}")
 
 
 def restarts(machine: Machine) -> int:
@@ -176,7 +176,7 @@ def test_a_stuck_process_is_killed_and_started_again(machine: Machine) -> None:
     before = machine.show(UNIT, "MainPID")["MainPID"]
     machine.run(f"kill -STOP {before}")
     until(lambda: restarts(machine) == 1, "systemd starts the service again", WATCHDOG_S + 30)
-    until(lambda: machine.show(UNIT, "ActiveState")["ActiveState"] == "active", "it is ready", 30)
+    until(lambda: machine.show(UNIT, "ActiveState")["ActiveState"] == "active", "it is ready")
     drop(machine, "after7002")
 
     assert verdict_of(machine, "after7002") == "OK"
@@ -191,8 +191,8 @@ def test_a_dead_broker_does_not_restart_the_service(machine: Machine) -> None:
     machine.run("systemctl stop mosquitto")
     away_since = time.monotonic()
     drop(machine, "away7003")
-    until(lambda: list((machine.root / "srv/camera/press-1/.done").rglob("*away7003*")), "it is judged", 30)
-    until(lambda: time.monotonic() - away_since > 2 * WATCHDOG_S, "the broker was away for long", 60)
+    until(lambda: list((machine.root / "srv/camera/press-1/.done").rglob("*away7003*")), "it is judged")
+    until(lambda: time.monotonic() - away_since > 2 * WATCHDOG_S, "the broker was away for long")
     machine.run("systemctl start mosquitto")
 
     assert verdict_of(machine, "away7003") == "OK"

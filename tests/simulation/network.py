@@ -168,6 +168,9 @@ class Socket:
                 self._lag(), lambda: self.broken or self.process.dead or self.on_message(self, None, message)
             )
 
+    def socket(self) -> None:
+        """There is none to be cut."""
+
     def disconnect(self) -> None:
         """Say goodbye: no will."""
         if self.is_connected():

@@ -288,6 +288,9 @@ def modules(scheduler: Scheduler) -> dict[str, SimpleNamespace]:
             if not self._task.ended and not self._task.process.dead:  # the dead wait for nobody while they unwind
                 scheduler.wait(self._task.done, timeout)
 
+        def is_alive(self) -> bool:
+            return not self._task.ended
+
     return {
         "queue": SimpleNamespace(SimpleQueue=simple, Queue=simple, Empty=queue.Empty, Full=queue.Full),
         "threading": SimpleNamespace(Event=event, Thread=Thread),

@@ -12,6 +12,7 @@ from edge_inspector.inspection import picture as pictures
 from edge_inspector.inspection.inspector import Evidence, Inspector
 from edge_inspector.inspection.model import Judgement
 from edge_inspector.inspection.picture import ColourImage
+from edge_inspector.lab.drawn import read_drawn
 from edge_inspector.lab.evaluation import Evaluation, Judged
 from edge_inspector.lab.inspect import reconstruction
 from edge_inspector.lab.report.markup import Content, Markup, figure, image, number, section, tag
@@ -94,9 +95,9 @@ def _tiles(
     bundle: Bundle, part: Judged, evidence: Evidence, judgement: Judgement
 ) -> tuple[tuple[str, ColourImage], ...]:
     threshold, placement = bundle.recipe.decision.threshold, evidence.placement
-    boxes = pictures.draw_boxes(evidence.image, judgement.blobs, _SIDE)
+    boxes = pictures.draw_boxes(evidence.image, judgement.blobs, _SIDE, evidence.window)
     outlined = boxes if part.picture.mask is None else _outlined(boxes, part.picture.mask)
-    overlaid = pictures.overlay(evidence.image, evidence.amap, threshold, placement)
+    overlaid = pictures.overlay(evidence.image, evidence.amap, threshold, placement, evidence.window)
     heat = pictures.heat_map(evidence.amap, threshold)
     rebuilt = reconstruction(evidence)
     return (
@@ -109,7 +110,7 @@ def _tiles(
 
 def _outlined(shown: ColourImage, mask: Path) -> ColourImage:
     """Return the picture with the drawn defect outlined."""
-    truth = cv2.imread(str(mask), cv2.IMREAD_GRAYSCALE)
+    truth = read_drawn(mask).marked.astype(np.uint8) * 255
     small = cv2.resize(truth, (shown.shape[1], shown.shape[0]), interpolation=cv2.INTER_AREA)
     contours, _ = cv2.findContours((small > 0).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     outlined = shown.copy()

@@ -43,6 +43,10 @@ def verdict(bundle: Bundle, evaluation: Evaluation) -> Iterator[Markup]:
         f"Passed: {_count(miss)} defective parts. Rejected: {_count(false_reject)} good parts.",
         class_="verdict-sentence",
     )
+    if evaluation.unreadable:
+        names = ", ".join(f"{one.defect}/{one.path.name}" for one in evaluation.unreadable)
+        count = len(evaluation.unreadable)
+        yield tag("p", f"{count} files cannot be read, neither found nor missed: {names}.", class_="warning")
     if evaluation.rule != "calibrated":
         yield tag(
             "p", f"Judged by the rule “{evaluation.rule}”, for comparison; no line decides by it.", class_="warning"
