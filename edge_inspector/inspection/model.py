@@ -34,8 +34,8 @@ class Reason(Enum):
 
     WITHIN_LIMIT = 0, Verdict.OK, "no blob of the minimum area over the limit", ""
     DEFECT = 1, Verdict.NG, "a blob of the minimum area over the limit", "reject the part"
-    WHOLE_IMAGE = 3, Verdict.NG, "the image as a whole is unlike those of good parts", "reject the part"
     NEAR_LIMIT = 2, Verdict.REVIEW, "a blob over the review limit, none over the limit", "look at the part"
+    WHOLE_IMAGE = 3, Verdict.NG, "the image as a whole is unlike those of good parts", "reject the part"
     EMPTY = 101, Verdict.INVALID, "the picture file is empty", "check the camera's transfer and its disk"
     NOT_A_PICTURE = 102, Verdict.INVALID, "the file is no JPEG, PNG, BMP or TIFF picture", "check what writes there"
     TRUNCATED = 103, Verdict.INVALID, "the picture ends too early", "let the camera write elsewhere, then rename"
