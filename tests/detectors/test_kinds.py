@@ -107,7 +107,7 @@ def test_a_kind_gives_the_same_on_the_line(kind: str, parts: Path, tmp_path: Pat
     """A new process without torch finds the map that torch found, and the verdicts that follow from it."""
     bundle, modules = taught(kind, parts, tmp_path / "out")
     files = [tmp_path / "good.png", tmp_path / "bad.png"]
-    files[0].write_bytes(min(parts.iterdir()).read_bytes())
+    files[0].write_bytes(png(a_part(901)))  # what a memory knows is at no distance, and rounding is all that is left
     files[1].write_bytes(png(a_part(900, scratched=True)))
 
     ran = subprocess.run(
