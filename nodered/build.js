@@ -1,6 +1,7 @@
 // Build flows.json from functions/ (what runs in Node-RED), pages/ and shell/ (what runs in the browser): node build.js [FILE]
 const fs = require('fs')
 const path = require('path')
+const asPage = require('./operator.js')
 
 const read = (...names) => fs.readFileSync(path.join(__dirname, ...names), 'utf8').trimEnd()
 
@@ -64,6 +65,15 @@ add('ei_redirect', 'change', {
     { t: 'set', p: 'statusCode', pt: 'msg', to: '302', tot: 'num' },
     { t: 'set', p: 'headers', pt: 'msg', to: '{"Location":"/dashboard/line"}', tot: 'json' },
     { t: 'set', p: 'payload', pt: 'msg', to: '', tot: 'str' }],
+})
+add('ei_operator_request', 'http in', { z: TAB, name: 'operator', url: '/operator', method: 'get', upload: false, swaggerDoc: '', x: 110, y: 620, wires: [['ei_operator']] })
+add('ei_operator', 'change', {
+  z: TAB, name: 'OPERATOR.md', x: 390, y: 620, wires: [['ei_answer']], rules: [
+    { t: 'set', p: 'headers', pt: 'msg', to: JSON.stringify({
+      'Content-Type': 'text/html; charset=utf-8', 'X-Content-Type-Options': 'nosniff',
+      'Content-Security-Policy': "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
+    }), tot: 'json' },
+    { t: 'set', p: 'payload', pt: 'msg', to: asPage(read('OPERATOR.md')), tot: 'str' }],
 })
 add('ei_answer', 'http response', { z: TAB, name: '', statusCode: '', headers: {}, x: 640, y: 460, wires: [] })
 

@@ -1,4 +1,4 @@
-"""README's PLC program, executed: it accepts exactly what `tests/plc.py` accepts."""
+"""The PLC program that we hand out, executed: it accepts exactly what `tests/plc.py` accepts."""
 
 import random
 import re
@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from plc import Plc
 
-README = Path(__file__).parents[1] / "README.md"
+PROGRAM = Path(__file__).parents[1] / "edge_inspector" / "wire" / "edge_inspector.st"
 OPERATORS = {"AND": "and", "OR": "or", "NOT": "not", "MOD": "%", "TRUE": "True", "FALSE": "False"}
 FUNCTIONS = {
     "FIND": lambda text, wanted: text.find(wanted) + 1,
@@ -96,10 +96,10 @@ def translate(body: str) -> Iterator[str]:
 
 
 class Program:
-    """README's function block, one call a scan."""
+    """The function block, one call a scan."""
 
     def __init__(self) -> None:
-        (text,) = re.findall(r"```iecst\n(.*?)```", README.read_text(), re.DOTALL)
+        text = PROGRAM.read_text()
         self.lines = len(text.strip().splitlines())
         text = re.sub(r"\(\*.*?\*\)", "", text, flags=re.DOTALL)
         declared = "".join(re.findall(r"\bVAR(?:_INPUT|_OUTPUT| RETAIN)?\b(.*?)END_VAR", text, re.DOTALL))
@@ -108,14 +108,14 @@ class Program:
             for name in names.split(","):
                 setattr(self.v, name.strip(), BLOCKS[kind]() if kind in BLOCKS else SIMPLE[kind])
         body = text[text.rindex("END_VAR") + len("END_VAR") : text.index("END_FUNCTION_BLOCK")]
-        self._code: CodeType = compile("\n".join(translate(body)), "README.md", "exec")
+        self._code: CodeType = compile("\n".join(translate(body)), PROGRAM.name, "exec")
 
     def scan(self, now: float, **inputs: object) -> None:
         """Run once, as the controller does every few milliseconds."""
         self.v.Now = now
         for name, value in inputs.items():
             setattr(self.v, name, value)
-        exec(self._code, {**FUNCTIONS, "v": self.v})  # noqa: S102 - our own README
+        exec(self._code, {**FUNCTIONS, "v": self.v})  # noqa: S102 - our own program
 
 
 class Line:

@@ -151,7 +151,7 @@ def test_what_fails_its_checks_changes_nothing(line: Line) -> None:
         "is not what was accepted": good,
         "no TOML": good + "[",
         "Extra inputs are not permitted": good + 'colour = "red"\n',
-        "station.0.deadline_ms": good.replace("deadline_ms = 60000", "deadline_ms = 9"),
+        "station.0.deadline_ms": good.replace("deadline_ms = 10000", "deadline_ms = 9"),
         "state_dir cannot be changed": good.replace('state_dir = "state"', 'state_dir = "elsewhere"'),
         "mqtt.port cannot be changed": good.replace("[mqtt]\nport", "[mqtt]\nport = 1\n#"),
         "is active, it cannot be taken out": good.replace('name = "washer"', 'name = "bracket"'),

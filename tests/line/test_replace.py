@@ -47,7 +47,7 @@ class Pair:
         self.config.write_text(text)
         before = self.daemon.told.count("READY=1")
         os.kill(self.daemon.pid, signal.SIGHUP)
-        until(lambda: self.daemon.told.count("READY=1") > before, "READY after the reload", 60)
+        until(lambda: self.daemon.told.count("READY=1") > before, "READY after the reload")
         said = self.daemon.told
         ready = max(n for n, word in enumerate(said) if word == "READY=1")
         return until(lambda: said[ready + 1] if len(said) > ready + 1 else "", "its status")
@@ -87,13 +87,13 @@ def test_another_deadline_replaces_one_station_and_stops_no_other(pair: Pair) ->
     """Every part is answered once in both; the other is never unready, and none of its parts is replayed or late."""
     good = pair.config.read_text()
     with Camera(pair.folder / "inbox", 0.2) as changing, Camera(pair.folder / "other" / "in", 0.2) as steady:
-        until(lambda: len(pair.first.results) >= 10 and len(pair.second.results) >= 10, "ten parts in each", 60)
+        until(lambda: len(pair.first.results) >= 10 and len(pair.second.results) >= 10, "ten parts in each")
         status = pair.reload(good.replace("deadline_ms = 10000", "deadline_ms = 9000", 1))
         sent = len(steady.sent)
         until(lambda: len(steady.sent) >= sent + 10, "ten more parts")
         until(lambda: pair.first.last("plc/ready") == "1", "the new station is ready")
         fed = pair.daemon.told.count("WATCHDOG=1")
-        until(lambda: pair.daemon.told.count("WATCHDOG=1") >= fed + 2, "the watchdog is fed", 20)
+        until(lambda: pair.daemon.told.count("WATCHDOG=1") >= fed + 2, "the watchdog is fed")
     first, second = one_each(pair.first, changing.sent), one_each(pair.second, steady.sent)
 
     assert status.startswith("STATUS=reloaded: ")
@@ -112,10 +112,10 @@ def test_another_folder_is_watched_and_what_was_claimed_in_the_old_one_is_answer
     good = pair.config.read_text()
     (pair.folder / "elsewhere" / "in").mkdir(parents=True)
     with Camera(pair.folder / "inbox", 0.2) as old:
-        until(lambda: len(pair.first.results) >= 5, "five parts", 60)
+        until(lambda: len(pair.first.results) >= 5, "five parts")
     with Camera(pair.folder / "elsewhere" / "in", 0.2) as new:
         pair.reload(good.replace('path = "inbox"', 'path = "elsewhere/in"'))
-        until(lambda: len(pair.first.results) >= len(old.sent) + 5, "five more", 60)
+        until(lambda: len(pair.first.results) >= len(old.sent) + 5, "five more")
     left = [path.name for path in (pair.folder / "inbox").glob("*.png")]
     found = pair.first.wait_for_results(new.sent[1:] if left else new.sent, 60)
 
@@ -142,7 +142,7 @@ def test_a_station_comes_and_another_goes(pair: Pair) -> None:
     (pair.folder / "third" / "in").mkdir(parents=True)
     third = SECOND.format(bundle=pair.bundle.path).replace("st2", "st3").replace("other", "third")
     with Camera(pair.folder / "inbox", 0.2) as steady, Subscriber(pair.first._port, base=OTHER[:-1] + "3") as heard:
-        until(lambda: len(pair.first.results) >= 5, "five parts", 60)
+        until(lambda: len(pair.first.results) >= 5, "five parts")
         status = pair.reload(good.partition('[[station]]\nname = "st2"')[0] + third)
         until(lambda: heard.last("plc/ready") == "1", "the third is ready")
         until(lambda: pair.second.last("availability") == "offline", "the second is gone")
@@ -189,7 +189,7 @@ def test_a_new_bundle_and_a_new_deadline_at_once(pair: Pair) -> None:
     good = pair.config.read_text()
     head, _, tail = good.replace("deadline_ms = 10000", "deadline_ms = 9000", 1).partition('name = "disc"')
     with Camera(pair.folder / "inbox", 0.2) as changing, Camera(pair.folder / "other" / "in", 0.2) as steady:
-        until(lambda: len(pair.second.results) >= 5, "five parts", 60)
+        until(lambda: len(pair.second.results) >= 5, "five parts")
         pair.reload(f'{head}name = "disc"{tail.replace(str(pair.bundle.path), str(twin.path))}')
         sent = len(steady.sent)
         until(lambda: len(steady.sent) >= sent + 5, "five more")
@@ -204,7 +204,7 @@ def test_the_end_comes_in_the_middle_of_a_replacement(pair: Pair) -> None:
     """SIGTERM while a station is replaced: a clean end, and the next start answers what waits."""
     good = pair.config.read_text()
     with Camera(pair.folder / "inbox", 0.2) as camera:
-        until(lambda: len(pair.first.results) >= 5, "five parts", 60)
+        until(lambda: len(pair.first.results) >= 5, "five parts")
         pair.config.write_text(good.replace("deadline_ms = 10000", "deadline_ms = 9000", 1))
         os.kill(pair.daemon.pid, signal.SIGHUP)
         until(lambda: "RELOADING=1" in pair.daemon.told, "the reload begins")

@@ -52,6 +52,24 @@ def test_a_known_alarm_comes_with_its_remedy(alarms_page: Page, station: Station
     expect(alarms_page.get_by_test_id("alarm")).to_contain_text("Check the camera")
 
 
+@pytest.mark.parametrize(("language", "heading"), [("en", "An alarm"), ("de", "Ein Alarm")])
+def test_every_alarm_leads_to_the_operator_s_page(
+    alarms_page: Page, station: Station, language: str, heading: str
+) -> None:
+    """One tap from the alarm to what an operator does about it, in the operator's language."""
+    raise_alarm(station, "source", "//nas/cam1: no such folder", active=True, codes=["source"])
+    expect(alarms_page.get_by_test_id("alarm")).to_have_count(1)
+    if language == "de":
+        alarms_page.get_by_role("button", name="DE", exact=True).click()
+
+    with alarms_page.expect_popup() as opened:
+        alarms_page.get_by_test_id("help").click()
+
+    page = opened.value
+    expect(page.locator(f"#{page.url.rpartition('#')[2]}")).to_be_visible()
+    expect(page.locator(f"#{page.url.rpartition('#')[2]} ~ p b").filter(has_text=heading).first).to_be_visible()
+
+
 def test_messages_that_could_not_be_read_are_listed(alarms_page: Page, station: Station) -> None:
     """Whoever sent nonsense is named, and how often."""
     for _ in range(3):

@@ -71,7 +71,7 @@ def test_without_the_password_there_is_no_page_no_picture_and_no_socket(guarded:
     """The dashboard's socket is behind the same login as its pages, which Node-RED's own login does not do."""
     dashboard, station = guarded
     wrong = "Basic " + base64.b64encode(f"{USER}:guess".encode()).decode()
-    for path in ("/", "/dashboard", "/dashboard/line", "/dashboard/_setup", f"/picture/{station.name}/x"):
+    for path in ("/", "/dashboard", "/dashboard/line", "/dashboard/_setup", "/operator", f"/picture/{station.name}/x"):
         assert dashboard.status(path) == 401
         assert dashboard.status(path, Authorization=wrong) == 401
     for headers in ({}, {"Authorization": wrong}, {"Authorization": "Basic !"}, {"Authorization": "Bearer x"}):
