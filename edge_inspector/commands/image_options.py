@@ -12,7 +12,10 @@ from edge_inspector.text import did_you_mean
 if TYPE_CHECKING:
     from edge_inspector.lab.training.recipe_draft import AlignmentRequest, RegionRequest
 
-SizeOption = Annotated[str, typer.Option(help="Size of the detector's image: N or WIDTHxHEIGHT.")]
+SizeOption = Annotated[
+    str | None,
+    typer.Option(help="Size of the detector's image: N or WIDTHxHEIGHT.", show_default="256; `memory` has its own"),
+]
 RoiOption = Annotated[str | None, typer.Option(help="Inspect only x,y,width,height.", show_default="the whole image")]
 MaskOption = Annotated[
     Path | None, typer.Option(help="PNG of the camera's size; what is white is ignored.", show_default="none")
