@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import cast
 
 import typer
 from typer.core import TyperCommand, TyperGroup, TyperOption
@@ -27,6 +28,8 @@ PANELS = {
 _PANEL_OF = {name: panel for panel, names in PANELS.items() for name in names.split()}
 _EVERY_COMMAND = "64 the command line is wrong, 65 an image or bundle is not what it must be, 74 a disk fault"
 _WITH_SETTINGS = ", 78 the settings are not valid"
+_WRONG_USE = cast("type[Exception]", typer.BadParameter.__mro__[1])
+"""Click's class of every wrong use, wherever typer keeps it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +89,7 @@ def _meaning(known: list[str]) -> Iterator[None]:
     """Add to the complaint about an unknown option which one was meant."""
     try:
         yield
-    except typer.BadParameter:
-        raise
-    except Exception as error:
+    except _WRONG_USE as error:
         name = getattr(error, "option_name", None)
         if name is None or not hasattr(error, "possibilities"):
             raise
