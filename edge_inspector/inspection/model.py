@@ -35,6 +35,7 @@ class Reason(Enum):
     WITHIN_LIMIT = 0, Verdict.OK, "no blob of the minimum area over the limit", ""
     DEFECT = 1, Verdict.NG, "a blob of the minimum area over the limit", "reject the part"
     NEAR_LIMIT = 2, Verdict.REVIEW, "a blob over the review limit, none over the limit", "look at the part"
+    WHOLE_IMAGE = 3, Verdict.NG, "the image as a whole is unlike those of good parts", "reject the part"
     EMPTY = 101, Verdict.INVALID, "the image file is empty", "check the camera's transfer and its disk"
     NOT_AN_IMAGE = (
         102,
@@ -182,6 +183,19 @@ class Blob:
 
 
 @dataclass(frozen=True, slots=True)
+class Parts:
+    """What a detector that joins several scores says of each."""
+
+    whole: float = 0.0
+    """What the image as a whole gives to every place of the anomaly map."""
+    maps: tuple[tuple[str, float], ...] = ()
+    """By name, the part that each map has in the most unusual place; together 1, or 0 where nothing is unusual."""
+
+
+NO_PARTS = Parts()
+
+
+@dataclass(frozen=True, slots=True)
 class Judgement:
     """What the inspection found. There is no verdict without a reason, and none that contradicts it."""
 
@@ -192,6 +206,14 @@ class Judgement:
     blobs: tuple[Blob, ...] = ()
     quality: tuple[tuple[str, float], ...] = ()
     """What was measured of the image, by name."""
+    shares: tuple[tuple[str, float], ...] = ()
+    """What each part of a joined score gave to it, by name; together the score. Empty for a detector of one part."""
+
+    @property
+    def shares_in_words(self) -> str:
+        """What each part gave to the score, the most first; empty for a detector of one part."""
+        ranked = sorted(self.shares, key=lambda share: -share[1])
+        return ", ".join(f"{name.replace('_', ' ')} {value:.2f}" for name, value in ranked)
 
     @property
     def verdict(self) -> Verdict:

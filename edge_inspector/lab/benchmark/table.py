@@ -77,6 +77,7 @@ def _figures(request: TableRequest, folder: Path, kind: str) -> Row:
                     report=lambda words, share: request.report(f"{folder.name} {kind}: {words}", share),
                     width=request.size,
                     height=request.size,
+                    own_size=True,
                     channels=settings.CHANNELS,
                     normalise="local" if request.local else "none",
                     budget=Budget(_EPOCHS, request.seconds),

@@ -14,7 +14,7 @@ import numpy as np
 import openvino
 
 from edge_inspector.bundle import NETWORK, NETWORK_INT8
-from edge_inspector.detectors.settings import DetectorSettings, FeatureSettings
+from edge_inspector.detectors.settings import BackboneSettings, DetectorSettings
 from edge_inspector.detectors.training_data import Images
 from edge_inspector.engines.openvino import Precision, can_run
 from edge_inspector.errors import DataError, UsageError
@@ -74,7 +74,7 @@ def lighter(asked: AcceptedCommand, detector: DetectorSettings) -> tuple[Precisi
     """
     if asked == "f32":
         return ()
-    every: tuple[Precision, ...] = ("bf16",) if isinstance(detector, FeatureSettings) else ("int8", "bf16")
+    every: tuple[Precision, ...] = ("bf16",) if isinstance(detector, BackboneSettings) else ("int8", "bf16")
     return tuple(precision for precision in (every if asked == "auto" else (asked,)) if can_run(precision))
 
 
