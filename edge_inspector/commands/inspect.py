@@ -2,7 +2,6 @@
 
 import time
 from collections import Counter
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -51,7 +50,7 @@ def reinspect(
     if as_json:
         counts = [{"before": then, "after": now_, "pictures": n} for (then, now_), n in sorted(changes.counts.items())]
         newly = {"newly_accepted": changes.newly_accepted, "newly_refused": changes.newly_refused}
-        lists = {name: [asdict(one) for one in found] for name, found in newly.items()}
+        lists = {name: [one.as_json() for one in found] for name, found in newly.items()}
         print_json({"pictures": len(judged), "log": str(log), "counts": counts, **lists})
         return
     typer.echo(f"{len(judged)} images, each in {log}")

@@ -182,9 +182,9 @@ def train(
     from edge_inspector.detectors.training_data import Budget
     from edge_inspector.detectors.workers import WorkerDoneError, join
     from edge_inspector.lab.calibration.threshold import Target
+    from edge_inspector.lab.train import train as train_detector
     from edge_inspector.lab.training.precision import parse_precision
-    from edge_inspector.lab.training.train import TrainingRequest
-    from edge_inspector.lab.training.train import train as train_detector
+    from edge_inspector.lab.training.train_part import TrainingRequest
 
     width, height = parse_size(size or "256")
     said = {

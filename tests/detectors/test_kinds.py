@@ -21,8 +21,9 @@ from edge_inspector.errors import UsageError
 from edge_inspector.inspection.preprocess import as_image, prepare
 from edge_inspector.inspection.recipe import Recipe
 from edge_inspector.inspection.score import area_level
-from edge_inspector.lab.training import train as training
-from edge_inspector.lab.training.train import TrainingRequest, train
+from edge_inspector.lab.train import train
+from edge_inspector.lab.training import train_part
+from edge_inspector.lab.training.train_part import TrainingRequest
 
 pytestmark = pytest.mark.trains
 
@@ -61,7 +62,7 @@ def parts(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def trained(kind: str, parts: Path, out: Path, **changes: str) -> tuple[Bundle, list[torch.nn.Module]]:
     """Train one kind; return its bundle and the torch modules that were exported."""
     modules: list[torch.nn.Module] = []
-    export = training.to_onnx
+    export = train_part.to_onnx
 
     def remember(module: torch.nn.Module, *rest: object) -> bytes:
         modules.append(module)
@@ -70,7 +71,7 @@ def trained(kind: str, parts: Path, out: Path, **changes: str) -> tuple[Bundle, 
     settings = settings_of(kind, **changes)
     size = SIZES.get(kind, 64)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "to_onnx", remember)
+        patch.setattr(train_part, "to_onnx", remember)
         request = TrainingRequest(
             images=parts,
             part="washer",

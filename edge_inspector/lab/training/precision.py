@@ -20,7 +20,7 @@ from edge_inspector.engines.openvino import Precision, can_run
 from edge_inspector.errors import DataError, UsageError
 from edge_inspector.inspection.auroc import auroc
 
-PrecisionRequest: TypeAlias = Literal["auto", "f32", "bf16", "int8"]
+PrecisionChoice: TypeAlias = Literal["auto", "f32", "bf16", "int8"]
 
 LARGEST_SHIFT = 0.01
 """Of the limit, or of the score itself where that is higher: a score may move so far in fewer bits."""
@@ -44,19 +44,19 @@ class Levels:
         return auroc(self.good, self.synthetic)
 
 
-def parse_precision(text: str) -> PrecisionRequest:
+def parse_precision(text: str) -> PrecisionChoice:
     """Return the precision that the user names.
 
     Raises:
         UsageError: there is no such precision.
     """
-    for known in get_args(PrecisionRequest):
+    for known in get_args(PrecisionChoice):
         if text == known:
-            return cast("PrecisionRequest", known)
-    raise UsageError(f"--precision {text}: expected one of {', '.join(get_args(PrecisionRequest))}")
+            return cast("PrecisionChoice", known)
+    raise UsageError(f"--precision {text}: expected one of {', '.join(get_args(PrecisionChoice))}")
 
 
-def check_precision(asked: PrecisionRequest) -> None:
+def check_precision(asked: PrecisionChoice) -> None:
     """Refuse, before anything is trained, what this processor cannot compute.
 
     Raises:
@@ -66,7 +66,7 @@ def check_precision(asked: PrecisionRequest) -> None:
         raise DataError(f"this processor has no {asked} units: leave --precision out")
 
 
-def lighter(asked: PrecisionRequest, detector: DetectorSettings) -> tuple[Precision, ...]:
+def lighter(asked: PrecisionChoice, detector: DetectorSettings) -> tuple[Precision, ...]:
     """Return the precisions to try instead of float32, fastest first.
 
     Distances between features move by 6 % of the limit and more in int8 (decision 27): it is tried for them only when

@@ -24,7 +24,6 @@ from edge_inspector.bundle import (
     REFERENCE,
     RESIDUAL,
     WEIGHTS,
-    Bundle,
     DetectorCard,
     Provenance,
     network_file,
@@ -43,16 +42,12 @@ from edge_inspector.errors import DataError
 from edge_inspector.inspection.preprocess import IgnoreMask
 from edge_inspector.inspection.recipe import Recipe, Region
 from edge_inspector.inspection.units import as_judged, level_of, levels_of, never_judged
-from edge_inspector.lab.calibration.calibrate import calibrate
-from edge_inspector.lab.calibration.threshold import Target, check_target
+from edge_inspector.lab.calibration.threshold import Target
 from edge_inspector.lab.data.dataset import (
     GoodImage,
-    Split,
     digest_of,
     find_good,
     read_image,
-    split,
-    split_for_folds,
 )
 from edge_inspector.lab.data.lots import lots_of
 from edge_inspector.lab.data.traits import traits_of
@@ -65,8 +60,7 @@ from edge_inspector.lab.training.limits import with_limits
 from edge_inspector.lab.training.precision import (
     LARGEST_SHIFT,
     Levels,
-    PrecisionRequest,
-    check_precision,
+    PrecisionChoice,
     holds,
     lighter,
     network_files,
@@ -76,7 +70,6 @@ from edge_inspector.lab.training.recipe_draft import (
     AlignmentRequest,
     RecipeDraft,
     RegionRequest,
-    check_part,
     draft_recipe,
     read_ignore,
 )
@@ -88,13 +81,10 @@ from edge_inspector.lab.training.reference import (
     with_least,
     without_reference,
 )
-from edge_inspector.lab.training.resume import open_weights, refuse_leaks
+from edge_inspector.lab.training.resume import open_weights
 from edge_inspector.lab.training.trained_model import TrainedModel
 from edge_inspector.lab.training.typical_variation import with_typical, with_usual_levels
-from edge_inspector.native import native_path
 
-HELD_BACK = 1 / 3
-"""Of the good images, to set the limit by, where they do not all train."""
 _SYNTHETIC_PER_IMAGE = 2
 _LIBRARIES = ("torch", "onnx", "openvino", "opencv-python", "numpy")
 
@@ -118,7 +108,7 @@ class TrainingRequest:
     channels: int = 1
     budget: Budget = field(default_factory=lambda: Budget(None, None))
     seed: int = 0
-    precision: PrecisionRequest = "f32"
+    precision: PrecisionChoice = "f32"
     """Of the network on the line; `auto` is the fastest that leaves the scores what they are."""
     target: Target = field(default_factory=Target)
     min_area: float | None = None
@@ -141,54 +131,6 @@ class TrainingRequest:
         default=lambda: nullcontext(lambda: False), repr=False
     )
     """Entered for the training alone; gives what says whether somebody wants it to end."""
-
-
-def train(request: TrainingRequest) -> Bundle:
-    """Split by group, fit, tune, calibrate, and write a bundle that can run.
-
-    Raises:
-        DataError: too few images, one that cannot be read, images of mixed depth, a training that diverged, or an
-            `out` that exists or is no UTF-8.
-        UsageError: a part's name that no line takes, a size that the detector cannot take, or a mask that is none.
-    """
-    native_path(request.out)  # hours of work would end in a bundle that nothing can open
-    if request.out.exists():
-        raise DataError(f"{request.out} exists already: name a folder that does not, a bundle is never changed")
-    check_part(request.part)
-    if not (request.keep_aspect or _has_own_size(request)):
-        check_size(request.detector, request.height, request.width)
-    check_precision(request.precision)
-    request.report("read images", 0.0)
-    rng = np.random.default_rng(request.seed)
-    model, sets = _cross_validated(request, rng) if is_cross_validated(request) else _held_back(request, rng)
-    return calibrate(
-        model,
-        sets,
-        target=request.target,
-        created=request.created,
-        rng=rng,
-        out=request.out,
-        report=request.report,
-    )
-
-
-def is_cross_validated(request: TrainingRequest) -> bool:
-    """Say whether all good images train, and the limit comes from models that have not seen each of them."""
-    return request.detector.CHEAP_FOLDS and request.hold_back is None
-
-
-def _cross_validated(request: TrainingRequest, rng: np.random.Generator) -> tuple[TrainedModel, Split]:
-    sets = split_for_folds(find_material(request), rng)
-    model = train_part(request, sets.fit, sets.tune, rng, cross_validate=True)
-    return model, Split(fit=(), tune=sets.tune, calibrate=(*sets.fit, *sets.tune))
-
-
-def _held_back(request: TrainingRequest, rng: np.random.Generator) -> tuple[TrainedModel, Split]:
-    sets = split(find_material(request), rng, request.hold_back or HELD_BACK)
-    if request.resume:
-        refuse_leaks(request.resume, sets)
-    check_target(len({image.group for image in sets.calibrate}), request.target)
-    return train_part(request, sets.fit, sets.tune, rng), sets
 
 
 def find_material(request: TrainingRequest) -> tuple[GoodImage, ...]:
@@ -283,7 +225,8 @@ def _held_out_levels(
     return found
 
 
-def _has_own_size(request: TrainingRequest) -> bool:
+def has_own_size(request: TrainingRequest) -> bool:
+    """Say whether the detector's image has the area that its kind works best at."""
     return request.own_size and request.detector.AREA_SIDE > 0
 
 
@@ -310,7 +253,7 @@ def _recipe_draft(request: TrainingRequest) -> RecipeDraft:
 
 def _size(request: TrainingRequest, width: int, height: int) -> tuple[int, int]:
     """Return the detector's size for what is inspected."""
-    if _has_own_size(request):
+    if has_own_size(request):
         return own_size(request.detector, width, height)
     if not request.keep_aspect:
         return request.width, request.height
