@@ -30,12 +30,12 @@ from edge_inspector.bundle import (
     network_file,
     read_bundle,
 )
-from edge_inspector.detectors.backbones import seen_by
+from edge_inspector.detectors.backbones import ROTATION, seen_by
 from edge_inspector.detectors.folds import held_out_maps
 from edge_inspector.detectors.history import History
 from edge_inspector.detectors.kinds import check_size, nearest_size, output_names, own_size, teach
 from edge_inspector.detectors.lesson import Budget, Fitted, Lesson, Pictures, Progress, Taught
-from edge_inspector.detectors.settings import DetectorSettings, FeatureSettings
+from edge_inspector.detectors.settings import BackboneSettings, DetectorSettings, FeatureSettings
 from edge_inspector.detectors.summary import summarise
 from edge_inspector.detectors.workers import ALONE, Workers
 from edge_inspector.engines.openvino import ENGINE, OpenVinoDetector, OpenVinoNetwork, Precision, usable_processors
@@ -158,8 +158,13 @@ def train(order: Order) -> Bundle:
 
 
 def is_cross_validated(order: Order) -> bool:
-    """Say whether all good images train, and the limit comes from models that have not seen each of them."""
-    return order.detector.CHEAP_FOLDS and order.hold_back is None
+    """Say whether all good images train, and the limit comes from models that have not seen each of them.
+
+    A backbone that was pretrained on good images knows them all: then no fold is unseen, and some are held back.
+    """
+    detector = order.detector
+    pretrained = isinstance(detector, BackboneSettings) and detector.backbone.startswith(ROTATION)
+    return detector.CHEAP_FOLDS and order.hold_back is None and not pretrained
 
 
 def _cross_validated(order: Order, rng: np.random.Generator) -> tuple[Material, Split]:
