@@ -30,11 +30,11 @@ from edge_inspector.bundle import (
     network_file,
     read_bundle,
 )
-from edge_inspector.detectors.features.backbones import seen_by
+from edge_inspector.detectors.features.backbones import ROTATION, seen_by
 from edge_inspector.detectors.folds import held_out_maps
 from edge_inspector.detectors.history import History
 from edge_inspector.detectors.kinds import check_size, nearest_size, output_names, own_size, train_detector
-from edge_inspector.detectors.settings import DetectorSettings, FeatureSettings
+from edge_inspector.detectors.settings import BackboneSettings, DetectorSettings, FeatureSettings
 from edge_inspector.detectors.summary import summarise
 from edge_inspector.detectors.training_data import Budget, Fitted, Images, Progress, TrainedDetector, TrainingData
 from edge_inspector.detectors.workers import ALONE, Workers
@@ -173,8 +173,13 @@ def train(request: TrainingRequest) -> Bundle:
 
 
 def is_cross_validated(request: TrainingRequest) -> bool:
-    """Say whether all good images train, and the limit comes from models that have not seen each of them."""
-    return request.detector.CHEAP_FOLDS and request.hold_back is None
+    """Say whether all good images train, and the limit comes from models that have not seen each of them.
+
+    A backbone that was pretrained on good images knows them all: then no fold is unseen, and some are held back.
+    """
+    detector = request.detector
+    pretrained = isinstance(detector, BackboneSettings) and detector.backbone.startswith(ROTATION)
+    return detector.CHEAP_FOLDS and request.hold_back is None and not pretrained
 
 
 def _cross_validated(request: TrainingRequest, rng: np.random.Generator) -> tuple[TrainedModel, Split]:
