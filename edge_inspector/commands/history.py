@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edge_inspector.commands.console import FINDING, JsonFlag, now, print_json
+from edge_inspector.commands.console import FINDING, JsonFlag, no_formula, now, print_json
 from edge_inspector.errors import UsageError
 from edge_inspector.text import did_you_mean
 
@@ -184,7 +184,7 @@ def _print_results(found: "Iterable[Found]", *, as_csv: bool, as_json: bool) -> 
         result, bundle = one.result, one.result.bundle
         writer.writerow(
             (
-                *(_safe(getattr(result, name)) for name in _COLUMNS),
+                *(no_formula(getattr(result, name)) for name in _COLUMNS),
                 result.captured_at,
                 one.published_at,
                 *(getattr(result, name) for name in _FLAGS),
@@ -206,12 +206,7 @@ def _print_audit(found: "Iterable[Audited]", *, as_csv: bool, as_json: bool) -> 
     elif as_csv:
         writer = csv.writer(sys.stdout)
         writer.writerow(("at", "by", "command", "status", "payload"))
-        writer.writerows(tuple(map(_safe, row)) for row in rows)
+        writer.writerows(tuple(map(no_formula, row)) for row in rows)
     else:
         for row in rows:
             typer.echo("  ".join(str(value) for value in row))
-
-
-def _safe(value: object) -> object:
-    """Return a value that no spreadsheet takes for a formula: a serial may come from outside."""
-    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value

@@ -3,11 +3,25 @@
 import time
 from collections import Counter
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edge_inspector.commands.console import FINDING, JsonFlag, open_bundle, print_json, progress
+from edge_inspector.commands.console import (
+    FINDING,
+    CsvOption,
+    JsonFlag,
+    open_bundle,
+    print_json,
+    progress,
+    write_csv,
+)
+from edge_inspector.text import shown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from edge_inspector.wire.messages import Result
 
 _SHOWN = 20
 
@@ -18,16 +32,59 @@ def inspect(
     save: Annotated[
         Path | None, typer.Option(help="Folder for overlay, heat map, reconstruction, mask.", show_default="none")
     ] = None,
+    csv_file: CsvOption = None,
+    as_json: JsonFlag = False,
 ) -> None:
-    """Judge images and print what the broker would get, as a JSON list; exit 1 when one is not OK."""
+    """Judge images and print a table; with --json what the broker would get of each; exit 1 unless all are OK."""
     from edge_inspector.lab.evaluation.inspect import files_of, inspect_files
 
     files = files_of(images)
     opened, inspector = open_bundle(bundle)
-    results = list(inspect_files(opened, inspector, files, save, time.time_ns))
-    print_json([result.model_dump(mode="json") for result in results])
-    if not all(result.accept for result in results):
+    judged = zip(files, inspect_files(opened, inspector, files, save, time.time_ns), strict=True)
+    if as_json:
+        results = list(judged)
+        print_json([{"file": shown(str(file)), **result.model_dump(mode="json")} for file, result in results])
+        good = all(result.accept for _, result in results)
+    elif csv_file is not None:
+        good = _write_csv(csv_file, judged)
+    else:
+        good = _print_table(judged, max(len(shown(str(file))) for file in files))
+    if not good:
         raise typer.Exit(FINDING)
+
+
+def _print_table(judged: "Iterable[tuple[Path, Result]]", width: int) -> bool:
+    """Print each result as soon as it is there, and return whether all are OK."""
+    typer.echo(f"{'file':<{width}}  {'verdict':<8}{'score':>7}{'largest blob':>14}{'ms':>7}")
+    counts: Counter[str] = Counter()
+    for file, result in judged:
+        counts[result.verdict] += 1
+        score = "-" if result.score is None else f"{result.score:.3f}"
+        blob = f"{result.blobs[0].area} px" if result.blobs else "-"
+        why = "" if result.accept or result.blobs else f"  {result.reason}"
+        numbers = f"{score:>7}{blob:>14}{sum(result.timing_ms.values()):>7.0f}"
+        typer.echo(f"{shown(str(file)):<{width}}  {result.verdict:<8}{numbers}{why}")
+    typer.echo(", ".join(f"{count} {verdict}" for verdict, count in sorted(counts.items())))
+    return set(counts) <= {"OK"}
+
+
+def _write_csv(target: str, judged: "Iterable[tuple[Path, Result]]") -> bool:
+    """Write a line for each result, and return whether all are OK."""
+    results = list(judged)
+    rows = [
+        (
+            shown(str(file)),
+            result.verdict,
+            result.score,
+            result.blobs[0].area if result.blobs else None,
+            sum(result.timing_ms.values()),
+            result.reason_code,
+            result.reason,
+        )
+        for file, result in results
+    ]
+    write_csv(target, ("file", "verdict", "score", "largest_blob_px", "ms", "reason_code", "reason"), rows)
+    return all(result.accept for _, result in results)
 
 
 def reinspect(
