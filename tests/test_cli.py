@@ -208,7 +208,7 @@ def test_inspect_writes_a_csv(
 
     assert status_of(monkeypatch, "inspect", bundle.path, *three, "--csv", target) == 1
     assert capsys.readouterr().out == ""
-    rows = list(csv.DictReader(target.open()))
+    rows = list(csv.DictReader(target.read_text().splitlines()))
     assert [row["verdict"] for row in rows] == ["OK", "NG", "INVALID"]
     assert [row["file"] for row in rows] == list(map(str, three))
 
