@@ -40,5 +40,5 @@ def ending_of(name: str) -> str:
 
 
 def in_words(name: str) -> str:
-    """Return a name as it can be written anywhere: bytes that are no UTF-8 become replacement characters."""
+    """Return a name as it can be written anywhere: bytes that are not UTF-8 become replacement characters."""
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")

@@ -13,7 +13,7 @@ def test_every_ending_that_is_read_is_an_image_in_any_case(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["1.txt", "1.jpg.part", "jpg", "._1.jpg", ".hidden.png", "Thumbs.db", ""])
 def test_what_no_camera_wrote_is_no_image(name: str) -> None:
-    """A Mac's attribute copies end in .jpg and are no images."""
+    """A Mac's attribute copies end in .jpg and are not images."""
     assert not is_image(name)
 
 

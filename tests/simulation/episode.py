@@ -111,7 +111,7 @@ class _Story:
         self._settings = self._make_settings(where)
 
     def _make_settings(self, where: Path) -> Settings:
-        still = {"settle_ms": 20, "unfinished_ms": 20}  # the simulated images are no image files
+        still = {"settle_ms": 20, "unfinished_ms": 20}  # the simulated images are not image files
         source: dict[str, Any] = {"kind": "folder", "path": self.inbox, "scan_ms": 200, **still}
         if self.cell.triggered:
             source = {"kind": "capture", "device": "0", "trigger": "mqtt", "frozen": 0}

@@ -44,7 +44,7 @@ LACKS_RETAIN = (
 )
 LACKS_QOS = "the broker takes QoS 0 only (max_qos 0?): verdicts could be lost; the contract needs QoS 1"
 _SHORT_NS, _FIGHTS = 5_000_000_000, 3
-"""So many connections in a row that the broker ended so soon mean the same: mosquitto 2.0.11 gives no reason code."""
+"""So many consecutive connections ended so soon mean the same: mosquitto 2.0.11 gives no reason code."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -232,7 +232,7 @@ class _Session:
             self._refuse(text)
 
     def _obey(self, request: str, text: str) -> None:
-        """Carry a wish out; what is no number, or comes at a bad time, gets no image and so no acceptance."""
+        """Carry a wish out; what is not a number, or comes at a bad time, gets no image and so no acceptance."""
         match request:
             case "trigger":
                 self._trigger(text)
@@ -290,7 +290,7 @@ class _Session:
 
 
 def _text_of(payload: bytes) -> str:
-    """Return a PLC's text without what its strings are filled up with; what is no UTF-8 names no part and no number."""
+    """Return a PLC's text without its strings' padding; what is not UTF-8 names no part and no number."""
     try:
         return composed(read_text(payload.rstrip(b"\0")).strip())
     except ValueError:

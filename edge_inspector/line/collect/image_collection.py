@@ -105,7 +105,7 @@ class ImageCollection:
         """Write one image, what a camera gave as PNG, and say how it came out.
 
         Raises:
-            UnreadableImageError: it is no image.
+            UnreadableImageError: it is not an image.
             DataError: its names cannot name a file.
             OSError: the disk is full, read-only or gone.
         """

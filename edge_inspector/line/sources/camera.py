@@ -155,7 +155,7 @@ def open_camera(camera: cv2.VideoCapture, settings: CaptureSettings) -> str:
     device = settings.device
     index = int(device) if device.isdecimal() else device
     limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, _TIMEOUT_MS, cv2.CAP_PROP_READ_TIMEOUT_MSEC, _TIMEOUT_MS]
-    is_stream = not device.isdecimal() and not os.path.exists(device)  # noqa: PTH110 - a URL is no path
+    is_stream = not device.isdecimal() and not os.path.exists(device)  # noqa: PTH110 - a URL is not a path
     camera.open(index, *((cv2.CAP_FFMPEG, limits) if is_stream else (cv2.CAP_ANY,)))
     if not camera.isOpened():
         return "check cable, power and address, and whether another program holds it"
@@ -238,7 +238,7 @@ def described(camera: cv2.VideoCapture, settings: CaptureSettings) -> str:
 
 
 def what_is_wrong_with(image: NDArray[Any] | None, region: tuple[int, int, int, int] | None) -> str:
-    """Return why a frame is no image, or one without the region that is watched; empty when all is well."""
+    """Return why a frame is not an image, or one without the region that is watched; empty when all is well."""
     if image is None or not image.size:
         return "a frame of zero size"
     if (

@@ -66,7 +66,7 @@ class CaptureSource:
         self._waiting: list[Trigger] = []
         self._last: Image | None = None
         self._equal = 1
-        """How many images in a row, the last one included, were equal bit by bit."""
+        """How many consecutive images, the last one included, were identical."""
         self._due_ns = 0
         self._presence = _presence(settings)
         self._shape: tuple[int, ...] = ()
@@ -258,7 +258,7 @@ class CaptureSource:
         if isinstance(image, Damaged):
             return Unreadable(identity, image.reason, image.detail)
         if frozen:
-            return Unreadable(identity, Reason.FROZEN, f"{self._equal} images in a row are equal bit by bit")
+            return Unreadable(identity, Reason.FROZEN, f"{self._equal} consecutive images are identical")
         return Frame(identity, image)
 
 

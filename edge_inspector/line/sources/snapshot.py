@@ -36,7 +36,7 @@ def fetch(settings: CaptureSettings, monotonic_ns: Now) -> Image | Damaged:
     """Return the image that a camera gives now; damaged where its answer ends early or is no image's bytes.
 
     Raises:
-        NoSnapshotError: no connection, too slow, a refused login, or an answer that is no image.
+        NoSnapshotError: no connection, too slow, a refused login, or an answer that is not an image.
     """
     data = _answer_of(settings, monotonic_ns)
     if isinstance(data, Damaged):

@@ -44,7 +44,7 @@ class _Plan:
     settings: Settings
     judging: Mapping[str, JudgingSetup]
     leaving: tuple[str, ...]
-    """Stations that end: taken out of the settings, or wired in another way."""
+    """Stations that end: removed from the settings, or wired in another way."""
     added: Mapping[str, MakeStation]
 
     @property
@@ -211,13 +211,12 @@ def check_changeable(running: Settings, wanted: Settings) -> None:
 def _check_active_part(station: StationSettings, active: str) -> None:
     if active not in {part.name for part in station.part}:
         raise SettingsError(
-            f"station {station.name}: part {active} is active, it cannot be taken out: "
-            "change over to another part first"
+            f"station {station.name}: part {active} is active, it cannot be removed: change over to another part first"
         )
 
 
 def changed_stations(running: Settings, wanted: Settings) -> tuple[str, ...]:
-    """Return the running stations that must end: those that are taken out, and those that differ in more than parts."""
+    """Return the running stations that must end: those that are removed, and those that differ in more than parts."""
     new = {station.name: station for station in wanted.station}
     return tuple(
         station.name

@@ -53,7 +53,7 @@ from edge_inspector.wire.messages import AvailablePart, Health
 from edge_inspector.wire.topics import pool_topic, workers_topic
 
 _JOIN_S = 5.0
-_KEEPSAKES = 8
+_IMAGES_WAITING = 8
 """Parts whose images may wait for the archive, and as many to be collected: they are large."""
 
 
@@ -108,7 +108,7 @@ class Station:
             settings.archive.min_free_mb,
             self._worker("collect", stop),
             self._say_collection,
-            queue.Queue(_KEEPSAKES),
+            queue.Queue(_IMAGES_WAITING),
         )
         self._renewals: Renewals = queue.SimpleQueue()
         self._new_parts: queue.SimpleQueue[NewParts] = queue.SimpleQueue()
@@ -224,7 +224,7 @@ class Station:
             self._settings.archive,
             self._worker("archive", stop),
             self._environment.now_ns,
-            queue.Queue(_KEEPSAKES),
+            queue.Queue(_IMAGES_WAITING),
             judged=judged_of(self._station.source) if isinstance(self._station.source, FolderSettings) else None,
         )
         answering = Answering(

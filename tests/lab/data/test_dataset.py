@@ -145,7 +145,7 @@ def test_a_folder_without_images_is_refused(tmp_path: Path) -> None:
     """It says which endings were looked for, or that there is no such folder."""
     with pytest.raises(DataError, match=r"no image in .*\.jpeg, \.jpg, \.png"):
         find_images(tmp_path)
-    with pytest.raises(DataError, match="is no folder"):
+    with pytest.raises(DataError, match="is not a folder"):
         find_images(tmp_path / "typo")
 
 

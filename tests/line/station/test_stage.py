@@ -42,7 +42,7 @@ def defective() -> AnomalyMap:
 
 
 def not_a_number() -> AnomalyMap:
-    """Return a map with one value that is no number."""
+    """Return a map with one value that is not a number."""
     amap = quiet()
     amap[5, 5] = np.nan
     return amap
