@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from edge_inspector.bundle import Bundle, CalibrationCard, Outlier
 
-_KNOWN = {"fit": "taught", "tune": "tuned", "calibrate": "set the threshold"}
+_KNOWN = {"fit": "trained on", "tune": "tuned", "calibrate": "set the threshold"}
 
 
 def card(
@@ -85,7 +85,7 @@ def _as_json(bundle: "Bundle") -> dict[str, object]:
 def _excluded(card: "CalibrationCard") -> "Iterator[str]":
     for one in card.excluded:
         why = f"defective, says {one.marked_by}" if one.marked_by else "nobody says why: counted as rejected"
-        yield f"Taken out: {one.image} ({why})."
+        yield f"Excluded: {one.image} ({why})."
 
 
 def _outliers(card: "CalibrationCard") -> "Iterator[str]":

@@ -32,7 +32,7 @@ _MEASURED = 40
 
 
 def preview(
-    images: Annotated[list[Path], typer.Argument(help="Image files, or a folder of them.", metavar="PICTURES...")],
+    images: Annotated[list[Path], typer.Argument(help="Image files, or a folder of them.", metavar="IMAGE...")],
     out: Annotated[Path, typer.Option(help="Folder for what is drawn.")],
     bundle: Annotated[
         Path | None, typer.Option(help="Look as this bundle does; else as `train` would with these options.")

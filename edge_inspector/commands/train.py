@@ -57,7 +57,7 @@ def train(
         bool | None, typer.Option("--colour/--grey", help="Look at colours too; unless said, backbones do.")
     ] = None,
     backbone: Annotated[str | None, typer.Option(help="Pretrained network of a feature detector.")] = None,
-    allow_random: Annotated[bool, typer.Option("--allow-random", help="Take a backbone that knows nothing.")] = False,
+    allow_random: Annotated[bool, typer.Option("--allow-random", help="Take a backbone with random weights.")] = False,
     tile: Annotated[int | None, typer.Option(min=0, help="Side of tiles, for small defects in large images.")] = None,
     overlap: Annotated[int | None, typer.Option(min=0, help="Pixels that tiles share.")] = None,
     augment: Annotated[

@@ -123,7 +123,7 @@ def test_a_pattern_that_fits_nothing_or_is_none_is_refused(tmp_path: Path) -> No
 
     with pytest.raises(DataError, match=r"part-0000\.png is not matched"):
         find_good(tmp_path, r"serial(\d+)")
-    with pytest.raises(UsageError, match="no regular expression"):
+    with pytest.raises(UsageError, match="not a regular expression"):
         find_good(tmp_path, "(")
 
 

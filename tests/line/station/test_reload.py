@@ -149,7 +149,7 @@ def test_what_fails_its_checks_changes_nothing(line: Line) -> None:
     point(line.link, twin.path)
     faults = {
         "is not what was accepted": good,
-        "no TOML": good + "[",
+        "is not TOML": good + "[",
         "unknown setting `colour`": good + 'colour = "red"\n',
         "station 1, deadline_ms: expected 10 or more": good.replace("deadline_ms = 10000", "deadline_ms = 9"),
         "state_dir cannot be changed": good.replace('state_dir = "state"', 'state_dir = "elsewhere"'),
