@@ -13,7 +13,7 @@ UNREAD = frozenset(
 _BINS = frozenset(
     {
         *("$recycle.bin", "recycler", "system volume information"),
-        *("@eadir", "@recycle", "#recycle", "#snapshot", "__macosx", "lost+found"),
+        *("@eadir", "@recycle", "#recycle", "#snapshot", "__macosx"),
     }
 )
 """Folders that Windows, NAS boxes, macOS and file systems make: bins, thumbnails and copies of attributes."""

@@ -18,8 +18,9 @@ def check(
     as_json: JsonFlag = False,
 ) -> None:
     """Say whether a folder is a fit training set; exit 1 when something is amiss."""
-    from edge_inspector.lab.calibration.threshold import CONFIDENCE, supported_rate
+    from edge_inspector.lab.calibration.threshold import supported_rate
     from edge_inspector.lab.data.data_check import check_data
+    from edge_inspector.lab.training.target import CONFIDENCE
 
     with progress() as report:
         found = check_data(folder, group, report)

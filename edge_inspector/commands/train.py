@@ -100,9 +100,9 @@ def train(
     from edge_inspector.detectors.settings import parse_settings
     from edge_inspector.detectors.training_data import Budget
     from edge_inspector.detectors.workers import WorkerDoneError, join
-    from edge_inspector.lab.calibration.threshold import Target
     from edge_inspector.lab.train import train as train_detector
     from edge_inspector.lab.training.precision import parse_precision
+    from edge_inspector.lab.training.target import Target
     from edge_inspector.lab.training.train_part import TrainingRequest
 
     width, height = parse_size(size or "256")
@@ -189,7 +189,7 @@ def calibrate(
     """Give a bundle a new threshold, from other good images, for another target, or without a defective image."""
     from edge_inspector.bundle import read_bundle
     from edge_inspector.lab.calibration.recalibrate import CalibrationRequest, recalibrate
-    from edge_inspector.lab.calibration.threshold import Target
+    from edge_inspector.lab.training.target import Target
 
     with progress() as report:
         written = recalibrate(

@@ -19,9 +19,9 @@ from edge_inspector.inspection.inspector import Inspector
 from edge_inspector.inspection.model import Reason, Verdict
 from edge_inspector.inspection.recipe import Region
 from edge_inspector.lab.calibration.recalibrate import CalibrationRequest, recalibrate
-from edge_inspector.lab.calibration.threshold import Target
 from edge_inspector.lab.train import is_cross_validated, train
 from edge_inspector.lab.training.recipe_draft import RegionRequest
+from edge_inspector.lab.training.target import Target
 from edge_inspector.lab.training.train_part import TrainingRequest
 
 SMALL = MemorySettings(backbone="random", allow_random=True, items=100, patches=1000, folds=3)

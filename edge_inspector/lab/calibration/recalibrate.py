@@ -12,8 +12,9 @@ from edge_inspector.engines.openvino import usable_processors
 from edge_inspector.errors import DataError, UsageError
 from edge_inspector.lab.calibration.calibrate import MinAreaChoice, calibrate
 from edge_inspector.lab.calibration.min_area import choose_min_area, with_min_area
-from edge_inspector.lab.calibration.threshold import Target, allowed_exceedances
+from edge_inspector.lab.calibration.threshold import allowed_exceedances
 from edge_inspector.lab.data.dataset import GoodImage, Split, find_good
+from edge_inspector.lab.training.target import Target
 from edge_inspector.lab.training.trained_model import TrainedModel, model_of
 from edge_inspector.native import native_path
 

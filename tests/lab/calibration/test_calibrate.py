@@ -20,14 +20,9 @@ from edge_inspector.inspection.inspector import Features
 from edge_inspector.inspection.model import AnomalyMap, ModelInput, Verdict
 from edge_inspector.inspection.recipe import Window
 from edge_inspector.lab.calibration.calibrate import calibrate
-from edge_inspector.lab.calibration.threshold import (
-    Target,
-    allowed_exceedances,
-    groups_needed,
-    set_threshold,
-    supported_rate,
-)
+from edge_inspector.lab.calibration.threshold import allowed_exceedances, groups_needed, set_threshold, supported_rate
 from edge_inspector.lab.data.dataset import GoodImage, Split
+from edge_inspector.lab.training.target import Target
 from edge_inspector.lab.training.trained_model import TrainedModel
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

@@ -11,8 +11,8 @@ from factories import write_parts
 from edge_inspector.bundle import NETWORK, RESIDUAL, Bundle
 from edge_inspector.errors import DataError, EdgeInspectorError, UsageError
 from edge_inspector.lab.calibration.recalibrate import CalibrationRequest, recalibrate
-from edge_inspector.lab.calibration.threshold import Target
 from edge_inspector.lab.data.dataset import digest_of
+from edge_inspector.lab.training.target import Target
 
 
 def a_wish(images: Path, out: Path, **changes: Any) -> CalibrationRequest:  # noqa: ANN401
