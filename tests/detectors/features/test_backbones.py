@@ -102,7 +102,7 @@ def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
     weights["conv1.weight"][0] = torch.nan
     torch.save(weights, tmp_path / "nan.pth")
 
-    for name, words in (("other", "missing or of another shape"), ("nan", "no numbers"), ("none", "no such file")):
+    for name, words in (("other", "missing or of another shape"), ("nan", "not numbers"), ("none", "no such file")):
         with pytest.raises(DataError, match=words):
             load_backbone(PadimSettings(backbone="resnet18", weights=str(tmp_path / f"{name}.pth")), 0)
 
