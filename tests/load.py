@@ -35,9 +35,10 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from edge_inspector.inspection.overlays import thumbnail
 from edge_inspector.line.broker.link import ConnectionOptions, Inbox, Will
-from edge_inspector.line.broker.plc import Plc, Ready
+from edge_inspector.line.broker.plc import Plc
 from edge_inspector.line.broker.publisher import NewResults, Publisher
 from edge_inspector.line.broker.state import State, StateValue
+from edge_inspector.line.health.readiness import Ready
 from edge_inspector.line.ledger.ledger import Ledger, open_ledger
 from edge_inspector.line.ticks import Answered, Worker
 from edge_inspector.settings import SHIFTS, MqttSettings

@@ -39,7 +39,7 @@ LINES = (
         "        identity = accepted.arrival.identity\n        while not self.worker.stopping():\n            try:\n",
         "        identity = accepted.arrival.identity\n        self._let_go(identity.id)\n"
         "        while not self.worker.stopping():\n            try:\n",
-        ("tests/line/station/test_stage.py::test_the_picture_is_let_go_only_after_the_commit",),
+        ("tests/line/station/test_stage.py::test_the_image_is_let_go_only_after_the_commit",),
     ),
     Line(
         "commit before done, by simulation",
@@ -128,9 +128,9 @@ LINES = (
     ),
     Line(
         "synchronous FULL again after an attempt",
-        "line/ledger/ledger.py",
-        '            self._db.execute("PRAGMA synchronous=FULL")\n',
-        '            self._db.execute("PRAGMA synchronous=NORMAL")\n',
+        "line/ledger/connection.py",
+        '            self._connection.execute("PRAGMA synchronous=FULL")\n',
+        '            self._connection.execute("PRAGMA synchronous=NORMAL")\n',
         ("tests/line/ledger/test_ledger.py",),
     ),
     Line(
@@ -138,7 +138,7 @@ LINES = (
         "line/sources/claims.py",
         "        (self.inbox / name).rename(path)\n",
         "        path.hardlink_to(self.inbox / name)\n",
-        ("tests/line/sources/test_folder.py::test_a_moved_in_picture_is_claimed_at_once",),
+        ("tests/line/sources/test_folder.py::test_a_moved_in_image_is_claimed_at_once",),
     ),
     Line(
         "what was claimed is judged at the next start",
@@ -149,15 +149,15 @@ LINES = (
     ),
     Line(
         "the will of plc/ready",
-        "line/station/station.py",
-        '                will=Will(f"{self._base}/plc/ready", "0"),\n',
-        "",
+        "line/station/connections.py",
+        '        will = Will(f"{self._base}/plc/ready", "0")\n',
+        "        will = None\n",
         ("tests/line/station/test_daemon.py::test_killed_it_is_offline_and_not_ready",),
     ),
     Line(
         "the first answer stands",
-        "line/ledger/ledger.py",
-        '            if self._one("SELECT 1 FROM entry WHERE id = ?", result.id):\n',
+        "line/ledger/results.py",
+        '            if self._db.one("SELECT 1 FROM entry WHERE id = ?", result.id):\n',
         '            if self._db.execute("DELETE FROM entry WHERE id = ?", (result.id,)) is None:\n',
         ("tests/line/ledger/test_ledger.py::test_the_first_answer_stands",),
     ),
@@ -184,8 +184,8 @@ LINES = (
     ),
     Line(
         "an accepted trigger is the announced challenge",
-        "line/ledger/ledger.py",
-        "            if self.announced_challenge():\n                self._mark_challenge(arrival_id)\n",
+        "line/ledger/trigger_log.py",
+        "            if self._state.announced_challenge():\n                self._state.mark_challenge(arrival_id)\n",
         "",
         ("tests/line/ledger/test_challenge.py::test_a_trigger_is_the_announced_part_from_the_moment_it_is_accepted",),
     ),
@@ -198,8 +198,8 @@ LINES = (
     ),
     Line(
         "PLC numbers are reserved on disk",
-        "line/ledger/ledger.py",
-        '            self._set("plc_seq", str(first + _PLC_BLOCK))\n',
+        "line/ledger/station_state.py",
+        '            self._db.set_meta("plc_seq", str(first + _PLC_BLOCK))\n',
         "",
         ("tests/line/ledger/test_ledger.py::test_plc_numbers_never_repeat", _SIMULATION),
     ),
@@ -236,11 +236,11 @@ LINES = (
         "bundle.py",
         "abs(judgement.score - case.score) > SCORE_TOLERANCE",
         "abs(judgement.score - case.score) > 1000",
-        ("tests/test_bundle.py::test_a_golden_picture_that_comes_out_differently_refuses_the_bundle",),
+        ("tests/test_bundle.py::test_a_golden_image_that_comes_out_differently_refuses_the_bundle",),
     ),
     Line(
         "one daemon a state folder",
-        "line/station/daemon.py",
+        "line/process.py",
         "            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)\n",
         "            pass\n",
         ("tests/line/station/test_daemon.py::test_a_second_daemon_on_the_same_state_folder_is_refused",),

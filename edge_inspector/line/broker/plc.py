@@ -20,6 +20,7 @@ from edge_inspector.line.broker.link import (
     Link,
     links,
 )
+from edge_inspector.line.health.readiness import Ready
 from edge_inspector.line.ledger.ledger import Ledger
 from edge_inspector.line.sources.triggers import TriggerRouter
 from edge_inspector.line.ticks import Answered, Fault, Worker, refusal_fault
@@ -33,21 +34,6 @@ logger = logging.getLogger(__name__)
 _HEARTBEAT_NS = 1_000_000_000
 _RETRY_S = 1.0
 _MAX_WISH = 256
-
-
-@dataclass(frozen=True, slots=True)
-class Ready:
-    """Whether the PLC may send parts, and the station's PackML state."""
-
-    ready: bool
-    packml: int
-    withheld: bool = False
-    """Not ready only because nobody may act on verdicts: a trigger gets its image, and no OK."""
-
-    @property
-    def takes_triggers(self) -> bool:
-        """Whether an image is taken when one is asked for."""
-        return self.ready or self.withheld
 
 
 @dataclass(frozen=True, slots=True)

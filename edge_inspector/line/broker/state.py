@@ -25,11 +25,11 @@ from edge_inspector.line.broker.link import (
     links,
 )
 from edge_inspector.line.broker.peers import Peers
-from edge_inspector.line.broker.plc import Ready
 from edge_inspector.line.broker.publisher import Resend
 from edge_inspector.line.broker.shifts import turn_at, turns_between
 from edge_inspector.line.broker.throttle import Throttle
 from edge_inspector.line.environment import Now
+from edge_inspector.line.health.readiness import Ready
 from edge_inspector.line.ledger.ledger import Ledger
 from edge_inspector.line.sources.triggers import TriggerRouter
 from edge_inspector.line.ticks import Answered, Fault, Worker, refusal_fault

@@ -72,7 +72,7 @@ class Collector:
     missed: "queue.SimpleQueue[None]" = field(default_factory=queue.SimpleQueue, repr=False)
     """One for each part that found no room."""
 
-    def take_order(self, request: CollectionRequest) -> str:
+    def accept(self, request: CollectionRequest) -> str:
         """Begin or end a collection, and return why not; the supervisor calls this."""
         if request.count and self.busy.is_set():
             return "images are being collected already; end that first (count 0)"

@@ -20,7 +20,7 @@ from edge_inspector.line.ledger.ledger import Ledger
 from edge_inspector.line.sources.source import Accepted, Idle, Last, NotPutAway, Opened, PassedOver, Source, Trouble
 from edge_inspector.line.sources.triggers import Trigger, identity_of
 from edge_inspector.line.sources.views import Assembly
-from edge_inspector.line.station.changeover import GoldenCheck, GoldenOutcome
+from edge_inspector.line.station.golden_checks import GoldenCheck, GoldenOutcome
 from edge_inspector.line.ticks import Answered, Fault, SourceState, Worker, ledger_fault
 from edge_inspector.wire.messages import BundleMessage, ImageMessage, Result, Trace, result_of
 
