@@ -165,9 +165,17 @@ class CalibrationCard(_Frozen):
     area_pairs: tuple[AreaPair, ...] = ()
     ng_digests: tuple[str, ...] = ()
     """sha256 of the NG images that chose the minimum area; they must not be used again to judge the bundle."""
+    estimated: str = ""
+    """How the limit follows from the out-of-fold scores of the images that trained; empty: from images held back."""
 
     def in_words(self) -> str:
-        """Return the promise as a sentence."""
+        """Return the promise as a sentence; of a limit that no unused image backs, what it aims at."""
+        if self.estimated:
+            return (
+                f"About {self.false_reject:.1%} of good parts, or fewer, get a verdict other than OK: estimated by "
+                f"cross-validation, {self.groups} good parts, {self.exceedances} of them above the limit. Limit: "
+                f"{self.estimated}."
+            )
         kept = " (provisional: no target was given)" if self.provisional else ""
         return (
             f"At most {self.false_reject:.1%} of good parts get a verdict other than OK, "

@@ -151,7 +151,8 @@ def _deal(good: Sequence[Cell], rng: Random) -> tuple[list[Cell], list[Cell]]:
 
 
 def _train(folder: Path, cells: Sequence[Cell], report: Callable[[str, float], None], now: datetime) -> Bundle:
-    from edge_inspector.lab.training.train import TrainingRequest, train  # noqa: PLC0415 - brings torch
+    from edge_inspector.lab.train import train  # noqa: PLC0415 - brings torch
+    from edge_inspector.lab.training.train_part import TrainingRequest  # noqa: PLC0415
 
     images = folder / "good"
     images.mkdir(parents=True)

@@ -54,7 +54,7 @@ add('ei_commands', 'mqtt out', {
   broker: 'ei_broker', x: 1160, y: 240, wires: [],
 })
 
-// Pictures, and the way in
+// Images, and the way in
 add('ei_picture_request', 'http in', {
   z: TAB, name: 'picture', url: '/picture/:station/:id', method: 'get', upload: false, swaggerDoc: '', x: 110, y: 440, wires: [['ei_find_picture']],
 })

@@ -16,7 +16,8 @@ from edge_inspector import cli
 from edge_inspector.bundle import Bundle
 from edge_inspector.detectors.settings import CaeSettings
 from edge_inspector.detectors.training_data import Budget
-from edge_inspector.lab.training.train import TrainingRequest, train
+from edge_inspector.lab.train import train
+from edge_inspector.lab.training.train_part import TrainingRequest
 
 settings.register_profile("steady", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("steady")

@@ -244,7 +244,7 @@ def _train(folder: Path) -> Path:
     """Train a small bundle from drawn parts."""
     from edge_inspector.detectors.settings import CaeSettings  # noqa: PLC0415
     from edge_inspector.detectors.training_data import Budget  # noqa: PLC0415 - torch, and only where no bundle is given
-    from edge_inspector.lab.training.train import TrainingRequest, train  # noqa: PLC0415
+    from edge_inspector.lab.training.train_part import TrainingRequest, train  # noqa: PLC0415
 
     request = TrainingRequest(
         images=write_parts(folder / "good", 60),

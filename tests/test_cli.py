@@ -244,4 +244,5 @@ def test_data_check_exits_1_on_a_finding(
     found = json.loads(capsys.readouterr().out)
     assert found["groups"] == parts
     assert [finding["kind"] for finding in found["findings"]] == ([] if status == 0 else ["too few"])
+    assert all(finding.keys() == {"kind", "words", "pictures"} for finding in found["findings"])
     assert status_of(monkeypatch, "data", "check", tmp_path / "typo") == 65

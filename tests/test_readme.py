@@ -46,8 +46,6 @@ SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("`[log]`", settings.LogSettings),
     ("The file of `edge-inspector camera`", settings.CameraSettings),
 )
-MOVED = (ROOT / "edge_inspector" / "line" / "sources").is_dir()
-"""ARCHITECTURE describes the tree with its wings."""
 
 
 def topics_table() -> Iterator[str]:
@@ -251,13 +249,9 @@ def _paths(text: str) -> set[str]:
 @pytest.mark.parametrize("name", PROSE)
 def test_every_path_is_there(name: str) -> None:
     """Whoever follows the prose finds the file."""
-    if PROSE[name] == ARCHITECTURE and not MOVED:
-        pytest.skip("ARCHITECTURE describes the tree with its wings")
-
     assert [path for path in sorted(_paths(PROSE[name].read_text())) if not (ROOT / path).exists()] == []
 
 
-@pytest.mark.skipif(not MOVED, reason="ARCHITECTURE describes the tree with its wings")
 def test_the_tour_names_what_is_there() -> None:
     """Each of the seven places has the function that the tour names, at most three folders deep."""
     (tour,) = re.findall(r"\n## 1\. Tour\n(.*?)\n## ", ARCHITECTURE.read_text(), re.DOTALL)
@@ -266,6 +260,15 @@ def test_the_tour_names_what_is_there() -> None:
     assert len(rows) == 7
     assert [path for path, _ in rows if len(Path(path).parts) > 4] == []
     assert [f for path, f in rows if f"def {f.rpartition('.')[2]}(" not in (ROOT / path).read_text()] == []
+
+
+@pytest.mark.parametrize("name", PROSE)
+def test_every_module_that_is_named_is_there(name: str) -> None:
+    """A file named without its folder is somewhere in the repository, too."""
+    known = {path.name for top in ("edge_inspector", "tests") for path in (ROOT / top).rglob("*.py")}
+    named = {found[1] for code in _code(PROSE[name].read_text()) if (found := re.fullmatch(r"(\w+\.py)", code))}
+
+    assert named - known == set()
 
 
 def test_every_test_that_the_architecture_names_is_there() -> None:

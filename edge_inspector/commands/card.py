@@ -61,7 +61,7 @@ def _as_json(bundle: "Bundle") -> dict[str, object]:
     from edge_inspector.lab.evaluation.metrics import Rate
 
     card, provenance = bundle.manifest.calibration, bundle.manifest.provenance
-    dumped = json.loads(card.model_dump_json(exclude={"digests", "levels", "images", "ng_digests", "planted"}))
+    dumped = json.loads(card.model_dump_json(exclude={"digests", "levels", "images", "ng_digests", "synthetic"}))
     synthetic = [
         {
             **one.model_dump(),

@@ -25,7 +25,9 @@ def check(
         found = check_data(folder, group, report)
     rate = supported_rate(found.calibrate, 0, CONFIDENCE)
     if as_json:
-        print_json({"folder": str(folder), **asdict(found), "false_reject": rate, "confidence": CONFIDENCE})
+        findings = [finding.as_json() for finding in found.findings]
+        told = {**asdict(found), "findings": findings, "false_reject": rate, "confidence": CONFIDENCE}
+        print_json({"folder": str(folder), **told})
     else:
         images = f"{found.good} good images of {found.groups} parts, {found.test} test images"
         typer.echo(f"{folder}: {found.layout}, {images}")

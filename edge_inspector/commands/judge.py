@@ -3,7 +3,6 @@
 import statistics
 import time
 from collections import Counter
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -110,7 +109,7 @@ def reinspect(
     if as_json:
         counts = [{"before": then, "after": now_, "pictures": n} for (then, now_), n in sorted(changes.counts.items())]
         newly = {"newly_accepted": changes.newly_accepted, "newly_refused": changes.newly_refused}
-        lists = {name: [asdict(one) for one in found] for name, found in newly.items()}
+        lists = {name: [one.as_json() for one in found] for name, found in newly.items()}
         print_json({"pictures": len(judged), "log": str(log), "counts": counts, **lists})
         return
     typer.echo(f"{len(judged)} images, each in {log}")
@@ -145,7 +144,7 @@ def bench(
 
     chosen = [file for file in find_images(images) if ending_of(file.name) in _JPEG] if images else []
     if images and not chosen:
-        raise UsageError(f"--pictures {images}: no JPEG files there")
+        raise UsageError(f"--images {images}: no JPEG files there")
     opened = read_bundle(bundle)
     with progress() as report:
         figures = measure(opened, chosen, report, flame)

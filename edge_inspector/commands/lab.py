@@ -25,7 +25,8 @@ def rules(
     from edge_inspector.detectors.settings import CaeSettings
     from edge_inspector.lab.benchmark.rules_table import COMPARED, RuleRow, as_markdown, compare_rules
     from edge_inspector.lab.data.sets import find_sets
-    from edge_inspector.lab.training.train import TrainingRequest, train
+    from edge_inspector.lab.train import train
+    from edge_inspector.lab.training.train_part import TrainingRequest
 
     rows: list[RuleRow] = []
     with TemporaryDirectory(prefix="edge-inspector-rules-") as temporary, progress() as report:
@@ -110,7 +111,8 @@ def align(
     """Move a set's test parts at random, and print what that costs without alignment and with it."""
     from edge_inspector.detectors.settings import parse_settings
     from edge_inspector.lab.benchmark.moved import MovedRequest, as_markdown, measure_moved
-    from edge_inspector.lab.training.train import TrainingRequest, train
+    from edge_inspector.lab.train import train
+    from edge_inspector.lab.training.train_part import TrainingRequest
 
     settings = parse_settings(detector, {})
     with progress() as report:

@@ -11,7 +11,10 @@ from edge_inspector.errors import UsageError
 if TYPE_CHECKING:
     from edge_inspector.lab.training.recipe_draft import AlignmentRequest, RegionRequest
 
-SizeOption = Annotated[str, typer.Option(help="Of the detector's image: N or WIDTHxHEIGHT.")]
+SizeOption = Annotated[
+    str | None,
+    typer.Option(help="Of the detector's image: N or WIDTHxHEIGHT; unless said 256, `memory` has its own."),
+]
 RoiOption = Annotated[str | None, typer.Option(help="Inspect only x,y,width,height.")]
 MaskOption = Annotated[Path | None, typer.Option(help="PNG of the camera's size; what is white is ignored.")]
 AlignOption = Annotated[str, typer.Option(help="How a part that moves is found: none, translate, rotate, template.")]

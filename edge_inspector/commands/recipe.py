@@ -38,7 +38,7 @@ def preview(
         Path | None, typer.Option(help="Look as this bundle does; else as `train` would with these options.")
     ] = None,
     count: Annotated[int, typer.Option(min=1, help="Of a folder, look at so many, evenly chosen.")] = 12,
-    size: SizeOption = "256",
+    size: SizeOption = None,
     roi: RoiOption = None,
     align: AlignOption = "none",
     max_rotation: MaxRotationOption = None,
@@ -59,7 +59,7 @@ def preview(
         raise UsageError(f"{missing}: no such file; expected image files, or one folder of them")
     request, units = align_wish(align, max_rotation, template, reference), parse_units(unit or [])
     if bundle is None:
-        preparation, ignore = _asked_for(files, parse_size(size), roi, request, units, mask)
+        preparation, ignore = _asked_for(files, parse_size(size or "256"), roi, request, units, mask)
     elif request.kind != "none" or units or roi or mask:
         raise UsageError("--bundle says how images are looked at: leave the other options out")
     else:

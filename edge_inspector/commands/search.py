@@ -49,7 +49,7 @@ def tune(
     from dataclasses import asdict
 
     from edge_inspector.detectors.settings import CaeSettings
-    from edge_inspector.lab.training.train import TrainingRequest
+    from edge_inspector.lab.training.train_part import TrainingRequest
     from edge_inspector.lab.training.tune import KINDS, SIZES, Search
     from edge_inspector.lab.training.tune import tune as search
 

@@ -49,7 +49,7 @@ def train(
     part: Annotated[str, typer.Option(help="Name of the part.")],
     out: Annotated[Path, typer.Option(help="Folder to write the bundle to; must not exist.")],
     detector: Annotated[str, typer.Option(help="Kind of detector; README lists them.")] = DEFAULT_KIND,
-    size: SizeOption = "256",
+    size: SizeOption = None,
     keep_aspect: Annotated[
         bool, typer.Option("--keep-aspect", help="Keep the image's shape; --size is the longer side.")
     ] = False,
@@ -70,6 +70,10 @@ def train(
     false_reject: FalseRejectOption = None,
     confidence: ConfidenceOption = 0.95,
     review: ReviewOption = None,
+    hold_back: Annotated[
+        float | None,
+        typer.Option(min=0.05, max=0.9, help="Share of the good images that only set the limit: backs a bound."),
+    ] = None,
     min_area: MinAreaOption = None,
     residual: Annotated[str | None, typer.Option(help="ssim, l1, l2 or ssim+l1.")] = None,
     tolerance: Annotated[
@@ -97,11 +101,11 @@ def train(
     from edge_inspector.detectors.training_data import Budget
     from edge_inspector.detectors.workers import WorkerDoneError, join
     from edge_inspector.lab.calibration.threshold import Target
+    from edge_inspector.lab.train import train as train_detector
     from edge_inspector.lab.training.precision import parse_precision
-    from edge_inspector.lab.training.train import TrainingRequest
-    from edge_inspector.lab.training.train import train as train_detector
+    from edge_inspector.lab.training.train_part import TrainingRequest
 
-    width, height = parse_size(size)
+    width, height = parse_size(size or "256")
     said = {
         "residual": residual,
         "tolerance": tolerance,
@@ -129,6 +133,8 @@ def train(
                     width=width,
                     height=height,
                     keep_aspect=keep_aspect,
+                    own_size=size is None and not keep_aspect,
+                    hold_back=hold_back,
                     channels=settings.CHANNELS if colour is None else 3 if colour else 1,
                     budget=Budget(epochs, None if minutes is None else 60 * minutes),
                     seed=seed,

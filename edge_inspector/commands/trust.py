@@ -26,8 +26,6 @@ def compare(
     as_json: JsonFlag = False,
 ) -> None:
     """Say what changes where bundle B takes the place of bundle A; exit 1 when B is worse beyond the tolerance."""
-    from dataclasses import asdict
-
     import numpy as np
 
     from edge_inspector.lab.evaluation.compare import compare as compare_evaluations
@@ -47,7 +45,7 @@ def compare(
                 "auroc_difference": found.auroc_difference,
                 "auroc_difference_low": found.auroc_low,
                 "auroc_difference_high": found.auroc_high,
-                "flips": [asdict(flip) for flip in found.flips],
+                "flips": [flip.as_json() for flip in found.flips],
                 "tolerance": tolerance,
                 "worse": list(worse),
             }

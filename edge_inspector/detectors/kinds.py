@@ -1,14 +1,19 @@
 """The door to the detectors: from the settings of one kind to what trains it."""
 
+from torch import nn
+
 from edge_inspector.detectors import centroid, feature_cae, padim, patchcore, svdd
 from edge_inspector.detectors.autoencoders import autoencoder
 from edge_inspector.detectors.features import features
 from edge_inspector.detectors.features.backbones import MULTIPLE
+from edge_inspector.detectors.memory import memory
+from edge_inspector.detectors.memory.graph import MAPS, MemoryResidual
 from edge_inspector.detectors.settings import (
     AutoencoderSettings,
     CentroidSettings,
     DetectorSettings,
     FeatureCaeSettings,
+    MemorySettings,
     PadimSettings,
     PatchcoreSettings,
     PcaSettings,
@@ -16,6 +21,9 @@ from edge_inspector.detectors.settings import (
 )
 from edge_inspector.detectors.tiles import check_tiles
 from edge_inspector.detectors.training_data import TrainedDetector, TrainingData
+
+LEAST_SIDE = 96
+"""Pixels: of a very long image the short side is not less."""
 
 
 def check_size(settings: DetectorSettings, height: int, width: int) -> None:
@@ -46,7 +54,26 @@ def nearest_size(settings: DetectorSettings, longer: int, width: int, height: in
     return sides[0], sides[1]
 
 
-def train_detector(settings: DetectorSettings, data: TrainingData) -> TrainedDetector:
+def own_size(settings: DetectorSettings, width: int, height: int) -> tuple[int, int]:
+    """Return width and height of the area that the kind works best at, in the shape of what is inspected.
+
+    Args:
+        settings: of a detector with an area of its own.
+        width: of the inspected image.
+        height: of the inspected image.
+    """
+    shape = (width / height) ** 0.5
+    sides = (settings.AREA_SIDE * shape, settings.AREA_SIDE / shape)
+    across, down = (max(LEAST_SIDE, round(side / MULTIPLE) * MULTIPLE) for side in sides)
+    return across, down
+
+
+def output_names(graph: nn.Module) -> tuple[str, ...]:
+    """Return the names of a residual graph's outputs: the map, and what it says of its parts."""
+    return ("map", "whole_image", *MAPS) if isinstance(graph, MemoryResidual) else ("map",)
+
+
+def train_detector(settings: DetectorSettings, data: TrainingData) -> TrainedDetector:  # noqa: PLR0911 - one for each family
     """Train the network of a detector; its residual is fitted after the network has been exported.
 
     Raises:
@@ -64,5 +91,7 @@ def train_detector(settings: DetectorSettings, data: TrainingData) -> TrainedDet
             return centroid.train_detector(settings, data)
         case FeatureCaeSettings():
             return feature_cae.train_detector(settings, data)
+        case MemorySettings():
+            return memory.train_detector(settings, data)
         case SvddSettings():
             return svdd.train_detector(settings, data)

@@ -20,6 +20,10 @@ class CommonSettings(BaseModel):
 
     CHANNELS: ClassVar[int] = 1
     """Of the detector's image, where the user does not say."""
+    AREA_SIDE: ClassVar[int] = 0
+    """Where the user names no size: side of a square as large as the detector's image; 0: a square of 256."""
+    CHEAP_FOLDS: ClassVar[bool] = False
+    """Whether a fold is fitted in seconds, so that every good image can be scored by a model that has not seen it."""
 
     augment: str = ""
     """Changes that a good part may show as well: of flip, rotate, shift, brightness, with commas between."""
@@ -107,17 +111,24 @@ class PatchSettings(AutoencoderSettings):
     """Standard deviations of good patches' errors from which a patch is anomalous."""
 
 
-class FeatureSettings(CommonSettings):
+class BackboneSettings(CommonSettings):
     """A detector that looks at what a pretrained network, the backbone, sees in the image."""
 
     CHANNELS: ClassVar[int] = 3
 
     backbone: str = "efficientnet-lite0"
-    """efficientnet-lite0, resnet18, resnet50, wide_resnet50_2, rotation:FILE (from `pretrain`) or random."""
-    weights: str = ""
-    """File of a torchvision backbone's weights; empty: torchvision downloads them."""
+    """Name of the pretrained network, or random."""
     allow_random: bool = False
     """Whether a backbone that has learned nothing may be used: for tests."""
+
+
+class FeatureSettings(BackboneSettings):
+    """A detector that compares three levels of a backbone's features, brought to one grid."""
+
+    backbone: str = "efficientnet-lite0"
+    """efficientnet-lite0 to -lite2, resnet18, resnet50, wide_resnet50_2, rotation:FILE (from `pretrain`) or random."""
+    weights: str = ""
+    """File of a torchvision backbone's weights; empty: torchvision downloads them."""
     neighbourhood: int = Field(3, ge=1, le=9)
     """Each cell's features are averaged over so many by so many: 3 is indifferent to small shifts, 1 to none; odd."""
     smoothing: float = Field(4.0, ge=0, le=40)
@@ -131,8 +142,29 @@ class FeatureSettings(CommonSettings):
         return value
 
 
+class MemorySettings(BackboneSettings):
+    """Distances to memories of four blocks of the backbone, and of the image as a whole, as one score."""
+
+    AREA_SIDE: ClassVar[int] = 512
+    CHEAP_FOLDS: ClassVar[bool] = True
+
+    kind: Literal["memory"] = "memory"
+    backbone: str = "efficientnet-lite0"
+    """efficientnet-lite0, -lite1 or -lite2 (where its wheel is installed), or random."""
+    items: int = Field(2000, ge=10, le=20000)
+    """Patches that each memory keeps."""
+    patches: int = Field(30000, ge=100, le=300000)
+    """Of all good images together, from which the items are chosen and their density is measured."""
+    density: int = Field(5, ge=1, le=50)
+    """Nearest patches of other images that say how densely good parts fill the space round an item."""
+    folds: int = Field(5, ge=2, le=20)
+    """Parts of the good images that are left out in turn, to score each by a model that has not seen it."""
+
+
 class PadimSettings(FeatureSettings):
     """Mahalanobis distance to what good parts look like at each place (Defard et al. 2021)."""
+
+    CHEAP_FOLDS: ClassVar[bool] = True
 
     kind: Literal["padim"] = "padim"
     dimensions: int = Field(100, ge=1, le=1024)
@@ -144,12 +176,16 @@ class PadimSettings(FeatureSettings):
 class PcaSettings(FeatureSettings):
     """What is left of the features beyond the principal components of good parts at each place (system 003)."""
 
+    CHEAP_FOLDS: ClassVar[bool] = True
+
     kind: Literal["padim:pca"] = "padim:pca"
     components: int = Field(20, ge=1, le=256)
 
 
 class PatchcoreSettings(FeatureSettings):
     """Distance to the nearest of the features that good parts showed anywhere (Roth et al. 2022)."""
+
+    CHEAP_FOLDS: ClassVar[bool] = True
 
     kind: Literal["patchcore"] = "patchcore"
     memory: int = Field(4000, ge=10, le=20000)
@@ -162,6 +198,8 @@ class PatchcoreSettings(FeatureSettings):
 
 class CentroidSettings(FeatureSettings):
     """Distance to the mean features of good parts at each place; nothing is trained (system 003)."""
+
+    CHEAP_FOLDS: ClassVar[bool] = True
 
     kind: Literal["centroid"] = "centroid"
 
@@ -193,7 +231,8 @@ DetectorSettings: TypeAlias = Annotated[
     | PatchcoreSettings
     | CentroidSettings
     | FeatureCaeSettings
-    | SvddSettings,
+    | SvddSettings
+    | MemorySettings,
     Field(discriminator="kind"),
 ]
 DEFAULT_KIND = "cae:my"

@@ -1,6 +1,6 @@
 """Look at a large image tile by tile, and put one map together: for small defects."""
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -26,21 +26,33 @@ class Tiled(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """Return the network's output for uint8 (batch, height, width, channels), of whole images."""
-        batch, height, width = image.shape[:3]
-        places = list(_places(height, width, self.tile, self.overlap))
+        height, width = image.shape[1:3]
+        places = places_of(height, width, self.tile, self.overlap)
         tiles = torch.cat([image[:, y : y + self.tile, x : x + self.tile] for y, x in places])
-        found = self.network(tiles)
-        pixels = self.tile // found.shape[-1]
-        rows, columns = height // pixels, width // pixels
-        total = found.new_zeros(batch, found.shape[1], rows, columns)
-        count = found.new_zeros(1, 1, rows, columns)
-        for number, (y, x) in enumerate(places):
-            top, left = y // pixels, x // pixels
-            border = (left, columns - left - found.shape[-1], top, rows - top - found.shape[-2])
-            total = total + functional.pad(found[number * batch : (number + 1) * batch], border)
-            count = count + functional.pad(torch.ones_like(found[:1, :1]), border)
-        mean: Tensor = total / count
-        return mean
+        return join_tiles(self.network(tiles), places, height, width, self.tile)
+
+
+def join_tiles(found: Tensor, places: Sequence[tuple[int, int]], height: int, width: int, tile: int) -> Tensor:
+    """Return one grid for the whole image from those of its tiles; where tiles overlap, their mean.
+
+    Args:
+        found: (len(places) * batch, channels, rows, columns), the first tile of each image first.
+        places: upper left corners of the tiles, pixels.
+        height: of the image.
+        width: of the image.
+        tile: side of a tile.
+    """
+    batch, pixels = len(found) // len(places), tile // found.shape[-1]
+    rows, columns = height // pixels, width // pixels
+    total = found.new_zeros(batch, found.shape[1], rows, columns)
+    count = found.new_zeros(1, 1, rows, columns)
+    for number, (y, x) in enumerate(places):
+        top, left = y // pixels, x // pixels
+        border = (left, columns - left - found.shape[-1], top, rows - top - found.shape[-2])
+        total = total + functional.pad(found[number * batch : (number + 1) * batch], border)
+        count = count + functional.pad(torch.ones_like(found[:1, :1]), border)
+    mean: Tensor = total / count
+    return mean
 
 
 def tiled(network: nn.Module, settings: CommonSettings) -> nn.Module:
@@ -52,7 +64,7 @@ def cut(images: Images, settings: CommonSettings) -> Images:
     """Return what the network is trained on: the tiles of all images, or the images themselves."""
     if not settings.tile:
         return images
-    places = list(_places(images.shape[1], images.shape[2], settings.tile, settings.overlap))
+    places = places_of(images.shape[1], images.shape[2], settings.tile, settings.overlap)
     return np.concatenate([images[:, y : y + settings.tile, x : x + settings.tile] for y, x in places])
 
 
@@ -60,7 +72,7 @@ def check_tiles(settings: CommonSettings, height: int, width: int, multiple: int
     """Raise UsageError where tiles do not fit the image or the network's cells."""
     if settings.tile > min(height, width):
         raise UsageError(f"--tile {settings.tile} is larger than the detector's image of {width}x{height}")
-    off = [place for pair in _places(height, width, settings.tile, settings.overlap) for place in pair]
+    off = [place for pair in places_of(height, width, settings.tile, settings.overlap) for place in pair]
     if any(place % multiple for place in off):
         raise UsageError(
             f"--tile {settings.tile} --overlap {settings.overlap} on {width}x{height}: tiles must begin at "
@@ -68,9 +80,8 @@ def check_tiles(settings: CommonSettings, height: int, width: int, multiple: int
         )
 
 
-def _places(height: int, width: int, tile: int, overlap: int) -> Iterator[tuple[int, int]]:
-    """Yield the upper left corners of tiles that cover the image; the last ones end at its edges."""
+def places_of(height: int, width: int, tile: int, overlap: int) -> tuple[tuple[int, int], ...]:
+    """Return the upper left corners of tiles that cover the image; the last ones end at its edges."""
     step = tile - overlap
-    for y in (*range(0, height - tile, step), height - tile):
-        for x in (*range(0, width - tile, step), width - tile):
-            yield y, x
+    across = (*range(0, width - tile, step), width - tile)
+    return tuple((y, x) for y in (*range(0, height - tile, step), height - tile) for x in across)

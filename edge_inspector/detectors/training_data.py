@@ -60,6 +60,15 @@ class TrainingData:
 
     workers: Workers = ALONE
     """Who trains together, and on what."""
+    lots: tuple[int, ...] = ()
+    """Of each image of `good`: those of one lot are never on both sides of a fold; empty: each is its own."""
+    hidden: NDArray[np.bool_] | None = field(default=None, repr=False)
+    """What is never judged, (height, width)."""
+
+    @property
+    def lots_of_good(self) -> tuple[int, ...]:
+        """The lot of each good image, numbered in the order in which they were taken."""
+        return self.lots or tuple(range(len(self.fit) + len(self.tune)))
 
     @property
     def good(self) -> Images:
@@ -92,3 +101,5 @@ class Fitted:
     steps: int
     """Of training altogether."""
     history: History = field(default_factory=History)
+    held_out: Callable[[], Iterator[NDArray[np.float32]]] | None = None
+    """Anomaly maps of `Lesson.good` by models that have not seen each, where the fitting needed them anyway."""

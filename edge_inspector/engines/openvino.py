@@ -11,7 +11,7 @@ import numpy as np
 import openvino
 
 from edge_inspector.inspection.inspector import Features
-from edge_inspector.inspection.model import AnomalyMap, ModelInput
+from edge_inspector.inspection.model import NO_PARTS, AnomalyMap, ModelInput, Parts
 from edge_inspector.native import native_path
 
 Precision: TypeAlias = Literal["f32", "bf16", "int8"]
@@ -100,8 +100,20 @@ class OpenVinoDetector:
 
     def residual(self, image: ModelInput, features: Features) -> AnomalyMap:
         """Return the anomaly map, float32 (height, width)."""
+        return self.residual_in_parts(image, features)[0]
+
+    def residual_in_parts(self, image: ModelInput, features: Features) -> tuple[AnomalyMap, Parts]:
+        """Return the anomaly map, float32 (height, width), and what each part gave where the graph says so.
+
+        Its further outputs are what the image as a whole gives, and the part of each map, by the output's name.
+        """
         result = self._request.infer([image[None], features], share_inputs=True, share_outputs=False)
-        return np.asarray(result[0], np.float32)
+        amap, *others = (np.asarray(result[place], np.float32) for place in range(len(self._model.outputs)))
+        if not others:
+            return amap, NO_PARTS
+        names = [output.get_any_name() for output in self._model.outputs[2:]]
+        maps = tuple((name, float(part[0])) for name, part in zip(names, others[1:], strict=True))
+        return amap, Parts(float(others[0][0]), maps)
 
 
 def count_flops(graph: Path) -> float:

@@ -1,8 +1,9 @@
 """One arrival in, one judgement out."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,12 +11,12 @@ from numpy.typing import NDArray
 from edge_inspector.inspection.align import Aligner
 from edge_inspector.inspection.decide import decide
 from edge_inspector.inspection.header import UnreadableImageError
-from edge_inspector.inspection.model import AnomalyMap, Image, Judgement, ModelInput, Reason, Verdict
+from edge_inspector.inspection.model import NO_PARTS, AnomalyMap, Image, Judgement, ModelInput, Parts, Reason, Verdict
 from edge_inspector.inspection.placement import Placement
 from edge_inspector.inspection.preprocess import IgnoreMask, as_image, as_model_input, cut, place
 from edge_inspector.inspection.quality import Gate, Quality
 from edge_inspector.inspection.recipe import Recipe, Window
-from edge_inspector.inspection.units import as_judged, blobs_of, level_of
+from edge_inspector.inspection.units import as_judged, blobs_of, least_usual, level_of
 
 Features: TypeAlias = NDArray[np.float32]
 """What a network gives: a reconstruction (1, channels, height, width) or features."""
@@ -30,6 +31,15 @@ class Detector(Protocol):
 
     def residual(self, model_input: ModelInput, features: Features) -> AnomalyMap:
         """Return the anomaly map, float32 (height, width)."""
+        ...
+
+
+@runtime_checkable
+class JoinedDetector(Detector, Protocol):
+    """A detector whose map joins several scores, and that says what each gave."""
+
+    def residual_in_parts(self, model_input: ModelInput, features: Features) -> tuple[AnomalyMap, Parts]:
+        """Return the anomaly map, float32 (height, width), and its parts."""
         ...
 
 
@@ -94,9 +104,10 @@ class Inspector:
             watch.lap("quality")
         features = self.detector.network(model_input)
         watch.lap("network")
-        amap = as_judged(self.detector.residual(model_input, features), recipe, self._ignore)
+        found, parts = _residual(self.detector, model_input, features)
+        amap = as_judged(found, recipe, self._ignore)
         watch.lap("residual")
-        judgement = self._held_back(_with_pose(judge(amap, recipe, placement), placement), quality)
+        judgement = self._held_back(_with_pose(judge(amap, recipe, placement, parts), placement), quality)
         watch.lap("decide")
         evidence = Evidence(pixels, model_input, features, amap, placement, recipe.window)
         return Inspection(judgement, evidence, watch.laps)
@@ -113,13 +124,34 @@ class Inspector:
         return replace(measured, reason=reason, detail=f"{detail} (else: {judgement.detail})")
 
 
-def judge(amap: AnomalyMap, recipe: Recipe, placement: Placement) -> Judgement:
-    """Return the judgement of one anomaly map, as `as_judged` gives it."""
-    if not np.isfinite(amap).all():
+def _residual(detector: Detector, model_input: ModelInput, features: Features) -> tuple[AnomalyMap, Parts]:
+    if isinstance(detector, JoinedDetector):
+        return detector.residual_in_parts(model_input, features)
+    return detector.residual(model_input, features), NO_PARTS
+
+
+def judge(amap: AnomalyMap, recipe: Recipe, placement: Placement, parts: Parts = NO_PARTS) -> Judgement:
+    """Return the judgement of one anomaly map, as `as_judged` gives it.
+
+    Where the image as a whole passes a limit alone, every place of the map does: a box is drawn only round what would
+    pass it without the whole.
+    """
+    whole = parts.whole / least_usual(recipe)
+    if not (np.isfinite(amap).all() and math.isfinite(whole)):
         return Judgement(Reason.NOT_FINITE, "the anomaly map is not finite")
-    level = level_of(amap, recipe)
-    blobs = blobs_of(amap, recipe, placement) if level >= recipe.decision.lowest else ()
-    return decide(level, blobs, recipe.decision, recipe.smallest_blob)
+    level, lowest = level_of(amap, recipe), recipe.decision.lowest
+    local = amap if whole < lowest else amap - np.float32(whole)
+    blobs = blobs_of(local, recipe, placement) if level >= lowest else ()
+    judgement = decide(level, blobs, recipe.decision, recipe.smallest_blob, whole)
+    return replace(judgement, shares=_shares(level, whole, parts, recipe.decision.threshold))
+
+
+def _shares(level: float, whole: float, parts: Parts, threshold: float) -> tuple[tuple[str, float], ...]:
+    if not parts.maps:
+        return ()
+    local = max(0.0, level - whole)
+    maps = ((name, share * local / threshold) for name, share in parts.maps)
+    return (("whole_image", (level - local) / threshold), *maps)
 
 
 def _with_pose(judgement: Judgement, placement: Placement) -> Judgement:

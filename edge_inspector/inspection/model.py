@@ -35,22 +35,28 @@ class Reason(Enum):
     WITHIN_LIMIT = 0, Verdict.OK, "no blob of the minimum area over the limit", ""
     DEFECT = 1, Verdict.NG, "a blob of the minimum area over the limit", "reject the part"
     NEAR_LIMIT = 2, Verdict.REVIEW, "a blob over the review limit, none over the limit", "look at the part"
+    WHOLE_IMAGE = 3, Verdict.NG, "the image as a whole is unlike those of good parts", "reject the part"
     EMPTY = 101, Verdict.INVALID, "the image file is empty", "check the camera's transfer and its disk"
     NOT_AN_IMAGE = (
         102,
         Verdict.INVALID,
-        "the file is no sound JPEG, PNG, BMP, TIFF or WebP image",
+        "the file is not a sound JPEG, PNG, BMP, TIFF or WebP image",
         "check what writes there",
     )
-    TRUNCATED = 103, Verdict.INVALID, "the image ends too early", "let the camera write elsewhere, then rename"
+    TRUNCATED = 103, Verdict.INVALID, "the image is truncated", "let the camera write elsewhere, then rename"
     TOO_LARGE = 104, Verdict.INVALID, "the image claims more pixels than allowed", "check the camera's format"
     WRONG_FORMAT = (
         105,
         Verdict.INVALID,
-        "size or depth is not the recipe's",
+        "size or depth differs from the recipe's",
         "restore the camera's settings or retrain",
     )
-    NOT_A_FILE = 106, Verdict.INVALID, "something named like an image is no regular file", "remove it from the folder"
+    NOT_A_FILE = (
+        106,
+        Verdict.INVALID,
+        "something named like an image is not a regular file",
+        "remove it from the folder",
+    )
     DARK = 107, Verdict.INVALID, "the image is too dark", "check the light, the exposure and the lens cap"
     SATURATED = 108, Verdict.INVALID, "too much of the image is white", "check the light, the exposure, stray light"
     LOW_CONTRAST = 109, Verdict.INVALID, "the image has hardly any contrast", "check for dirt or mist on the lens"
@@ -59,42 +65,42 @@ class Reason(Enum):
         111,
         Verdict.INVALID,
         "the image is unlike every good one: another part, or none",
-        "check which part is active and whether one lies there",
+        "check which part is active and whether one is in view",
     )
-    MOVED = 112, Verdict.INVALID, "the part is not where it was trained", "check fixture, trigger and camera mount"
-    FROZEN = 113, Verdict.INVALID, "the camera gives the same image again and again", "restart the camera"
+    MOVED = 112, Verdict.INVALID, "the part is not where it was in training", "check fixture, trigger and camera mount"
+    FROZEN = 113, Verdict.INVALID, "the camera repeats the same image", "restart the camera"
     BAD_NAME = (
         114,
         Verdict.INVALID,
         "what names the part is missing or not allowed",
         "correct the file's name, sub-folder or JSON file; `edge-inspector check` shows how they are read",
     )
-    MISSING_VIEW = 115, Verdict.INVALID, "a view of the part did not come", "check that camera, or raise views_ms"
+    MISSING_VIEW = 115, Verdict.INVALID, "a view of the part did not arrive", "check that camera, or raise views_ms"
     NOT_ALIGNED = (
         116,
         Verdict.INVALID,
-        "the part cannot be found in the image, or not all of it is there",
-        "check whether the whole part lies in view; `edge-inspector recipe preview` shows what is found",
+        "the part cannot be found in the image, or is cut off",
+        "check whether the whole part is in view; `edge-inspector recipe preview` shows what is found",
     )
     BAD_STAMP = (
         117,
         Verdict.INVALID,
-        "an image that came over MQTT does not say, or not rightly, what it is",
+        "an image that came over MQTT does not say, or says wrongly, what it is",
         "send images with `edge-inspector camera` of this version; see the log for what was missing",
     )
     EXCEPTION = 201, Verdict.ERROR, "the inspection failed", "see the log; send `edge-inspector diagnose`"
-    NOT_FINITE = 202, Verdict.ERROR, "the anomaly map holds values that are no numbers", "retrain the part"
+    NOT_FINITE = 202, Verdict.ERROR, "the anomaly map is not finite", "retrain the part"
     LATE = 203, Verdict.ERROR, "no answer within the deadline", "raise deadline_ms or use a smaller detector"
     OVERRUN = 204, Verdict.ERROR, "more triggers than the station can judge", "slow the line or add a station"
     RESTARTED = 205, Verdict.ERROR, "the program ended before the part was judged", "inspect the part again"
     NO_RECIPE = 206, Verdict.ERROR, "no bundle for this part", "add a [[station.part]] or correct the name"
     NOT_READY = 207, Verdict.ERROR, "the part's bundle failed its golden check", "recalibrate on this machine"
-    CRASHED = 208, Verdict.ERROR, "the program died while judging this image", "send the image to support"
+    CRASHED = 208, Verdict.ERROR, "the program crashed while judging this image", "send the image to support"
     NO_IMAGE = 209, Verdict.ERROR, "the camera gave no image", "check cable, power and address of the camera"
     WITHHELD = (
         212,
         Verdict.ERROR,
-        "an OK that nobody may act on: a challenge part, monitor mode, or a challenge is wanted",
+        "an OK that nobody may act on: a challenge part, monitor mode, or a challenge is due",
         "see the alarms; end monitor mode or pass a challenge part",
     )
     REFUSED = 211, Verdict.ERROR, "the trigger was refused", "wait for plc/ready; send a number of 1 to 2147483647"
@@ -177,6 +183,19 @@ class Blob:
 
 
 @dataclass(frozen=True, slots=True)
+class Parts:
+    """What a detector that joins several scores says of each."""
+
+    whole: float = 0.0
+    """What the image as a whole gives to every place of the anomaly map."""
+    maps: tuple[tuple[str, float], ...] = ()
+    """By name, the part that each map has in the most unusual place; together 1, or 0 where nothing is unusual."""
+
+
+NO_PARTS = Parts()
+
+
+@dataclass(frozen=True, slots=True)
 class Judgement:
     """What the inspection found. There is no verdict without a reason, and none that contradicts it."""
 
@@ -187,6 +206,14 @@ class Judgement:
     blobs: tuple[Blob, ...] = ()
     quality: tuple[tuple[str, float], ...] = ()
     """What was measured of the image, by name."""
+    shares: tuple[tuple[str, float], ...] = ()
+    """What each part of a joined score gave to it, by name; together the score. Empty for a detector of one part."""
+
+    @property
+    def shares_in_words(self) -> str:
+        """What each part gave to the score, the most first; empty for a detector of one part."""
+        ranked = sorted(self.shares, key=lambda share: -share[1])
+        return ", ".join(f"{name.replace('_', ' ')} {value:.2f}" for name, value in ranked)
 
     @property
     def verdict(self) -> Verdict:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edge_inspector.inspection.blobs import find_blobs
 from edge_inspector.inspection.model import AnomalyMap, Blob
@@ -55,6 +56,20 @@ def as_judged(amap: AnomalyMap, recipe: Recipe, ignore: IgnoreMask | None) -> An
     return np.where(silent & np.isfinite(amap), np.float32(0), amap)
 
 
+def never_judged(recipe: Recipe, ignore: IgnoreMask | None) -> NDArray[np.bool_]:
+    """Return where the map has no say: what is ignored, and what is outside all units; bool of the map's size."""
+    outside = np.full((recipe.height, recipe.width), bool(recipe.units))
+    if recipe.units:
+        for part in fields_of(recipe):
+            outside[part.cut] = False
+    return outside if ignore is None else outside | ignore
+
+
+def least_usual(recipe: Recipe) -> float:
+    """Return the least middle level of all units: in it, what is added everywhere counts most."""
+    return min(part.typical for part in fields_of(recipe))
+
+
 def level_of(judged: AnomalyMap, recipe: Recipe) -> float:
     """Return the level of a part: the highest of its units'.
 
@@ -62,7 +77,12 @@ def level_of(judged: AnomalyMap, recipe: Recipe) -> float:
         judged: as `as_judged` gives it, finite.
         recipe: names the units.
     """
-    return max(area_level(judged[part.cut], part.min_area_px) for part in fields_of(recipe))
+    return max(levels_of(judged, recipe))
+
+
+def levels_of(judged: AnomalyMap, recipe: Recipe) -> tuple[float, ...]:
+    """Return the level of each unit."""
+    return tuple(area_level(judged[part.cut], part.min_area_px) for part in fields_of(recipe))
 
 
 def blobs_of(judged: AnomalyMap, recipe: Recipe, placement: Placement) -> tuple[Blob, ...]:

@@ -137,6 +137,8 @@ class Result(Message):
     """Judged in monitor mode: to be looked at, not to be acted on, never accepted."""
     sender: str = ""
     """The camera that sent the image, where workers share those of a pool; empty where the station has its own."""
+    shares: dict[str, float] = {}
+    """What the image as a whole and each map gave to the score, by name; empty for a detector of one part."""
 
     @property
     def of_production(self) -> bool:
@@ -186,6 +188,7 @@ def result_of(
         simulated=False,
         trace=trace or Trace(),
         sender=identity.sender,
+        shares={name: round(value, 4) for name, value in judgement.shares},
     )
 
 

@@ -1,4 +1,4 @@
-// Serve the picture of one part, by station and id: what has this address never shows another part.
+// Serve the image of one part, by station and id: what has this address never shows another part.
 const line = flow.get('line')
 const station = line && line.stations.get(msg.req.params.station)
 const id = msg.req.params.id
@@ -6,5 +6,5 @@ const jpeg = station && (station.pictures.get(id) || station.defect_pictures.get
 msg.headers = { 'X-Content-Type-Options': 'nosniff', 'Content-Type': jpeg ? 'image/jpeg' : 'text/plain' }
 if (jpeg) msg.headers['Cache-Control'] = 'private, max-age=86400, immutable'
 msg.statusCode = jpeg ? 200 : 404
-msg.payload = jpeg || 'no picture of this part'
+msg.payload = jpeg || 'no image of this part'
 return msg

@@ -115,9 +115,9 @@ function readJson (payload, read) {
   return read(message)
 }
 
-// The id of a picture travels in an MQTT 5 user property and, for MQTT 3.1.1, in the JPEG's comment segment as "id=...".
+// The id of an image travels in an MQTT 5 user property and, for MQTT 3.1.1, in the JPEG's comment segment as "id=...".
 function readPicture (payload, userProperties) {
-  if (payload.length < 4 || payload.readUInt16BE(0) !== 0xffd8) throw new Error('is not a JPEG picture')
+  if (payload.length < 4 || payload.readUInt16BE(0) !== 0xffd8) throw new Error('is not a JPEG image')
   let id = object(userProperties).id
   for (let at = 2; !id && at + 4 <= payload.length && payload[at] === 0xff && payload[at + 1] !== 0xda; at += 2 + payload.readUInt16BE(at + 2)) {
     const end = at + 2 + payload.readUInt16BE(at + 2)

@@ -52,3 +52,23 @@ def test_the_reason_can_be_read_by_an_operator() -> None:
     assert one.detail == "1 blob, largest 40 px, over the limit, score 2.00"
     assert two.detail == "2 blobs, largest 90 px, over the limit, score 2.00"
     assert decide(0.5, (), a_decision(min_area=9)).detail == "no blob of 9 px over the limit, score 0.50"
+
+
+def test_an_image_that_is_strange_as_a_whole_is_rejected_for_that() -> None:
+    """No box is needed for it, and the reason is its own."""
+    judgement = decide(1.5, (), a_decision(), whole=1.2)
+
+    assert judgement.reason is Reason.WHOLE_IMAGE
+    assert judgement.verdict is Verdict.NG
+    assert "the image as a whole over the limit" in judgement.detail
+
+
+def test_a_whole_image_near_the_limit_is_looked_at() -> None:
+    """As a blob would be."""
+    assert decide(0.9, (), a_decision(review=0.8), whole=0.85).verdict is Verdict.REVIEW
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_a_whole_image_that_is_no_number_is_never_ok(bad: float) -> None:
+    """NaN compares false with every threshold."""
+    assert decide(0.1, (), a_decision(), whole=bad).verdict is Verdict.ERROR

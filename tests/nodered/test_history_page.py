@@ -43,7 +43,7 @@ def test_rates_and_reasons_are_counted_once(history_page: Page, station: Station
     expect(history_page.get_by_test_id("results").locator("tbody tr")).to_have_count(4)
     expect(history_page.get_by_test_id("hours")).to_contain_text("33.3")
     expect(history_page.get_by_test_id("reasons").locator("li")).to_have_text(
-        ["a blob of the minimum area over the limit1", "the image ends too early1"]
+        ["a blob of the minimum area over the limit1", "the image is truncated1"]
     )
 
 

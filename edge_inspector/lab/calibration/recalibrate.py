@@ -1,7 +1,7 @@
 """Give a bundle another threshold: from other good images, for another target, or without a defective one."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -65,6 +65,8 @@ def recalibrate(bundle: Bundle, request: CalibrationRequest) -> Bundle:
     gone = {one.digest for one in excluded}
     sets = Split(fit=(), tune=tune, calibrate=tuple(image for image in good if image.digest not in gone))
     model = model_of(bundle, usable_processors())
+    if request.again and card.estimated:
+        model = _with_scores(model, request, card)
     if request.min_area is not None:
         model = with_min_area(model, request.min_area)
     choice = None
@@ -93,6 +95,21 @@ def _check(request: CalibrationRequest) -> None:
             "--ng chooses the minimum area by the images that tuned the bundle: give --again, and with --ok the "
             "folder that trained it"
         )
+
+
+def _with_scores(model: TrainedModel, request: CalibrationRequest, card: CalibrationCard) -> TrainedModel:
+    """Return the material with the scores of the images by models that had not seen them: these are gone now.
+
+    Raises:
+        UsageError: another minimum area is wanted, for which there are no such scores.
+    """
+    if request.min_area is not None or request.ng is not None:
+        raise UsageError(
+            "the limit of this bundle comes from cross-validated scores, which are of its minimum area: train the part "
+            "anew with --min-area, or calibrate with good images that were not used (without --again)"
+        )
+    known = {one.digest: one.level for one in card.images if one.level is not None}
+    return replace(model, held_out=known)
 
 
 def _choose(request: CalibrationRequest, model: TrainedModel, sets: Split) -> tuple[TrainedModel, MinAreaChoice]:

@@ -49,6 +49,10 @@ class Finding:
     words: str
     images: tuple[str, ...]
 
+    def as_json(self) -> dict[str, object]:
+        """Return the published form."""
+        return {"kind": self.kind, "words": self.words, "pictures": list(self.images)}
+
 
 @dataclass(frozen=True, slots=True)
 class DataCheck:

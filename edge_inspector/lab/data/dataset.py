@@ -26,6 +26,7 @@ logger = logging.getLogger(__name__)
 LEAST_TO_CALIBRATE = 20
 LEAST_TO_FIT = 6
 LEAST_TO_TUNE = 4
+LEAST_FOR_FOLDS = 5
 NEAR = 0.2
 """Mean difference in grey values of 32 x 32 miniatures under which two images count as shots of one part: what
 is left of a camera's noise when hundreds of pixels are averaged. Well-fixed parts differ by more (0.4 and up on real
@@ -123,14 +124,14 @@ def digest_of(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def split(images: Sequence[GoodImage], rng: np.random.Generator) -> Split:
-    """Return a third of the groups (at least 20) for calibrate, a fifth (at least 4) for tune, the rest for fit.
+def split(images: Sequence[GoodImage], rng: np.random.Generator, share: float = 1 / 3) -> Split:
+    """Return a share of the groups (at least 20) for calibrate, a fifth (at least 4) for tune, the rest for fit.
 
     Raises:
         DataError: too few groups.
     """
     groups = sorted({image.group for image in images})
-    calibrate = max(LEAST_TO_CALIBRATE, len(groups) // 3)
+    calibrate = max(LEAST_TO_CALIBRATE, int(len(groups) * share + 1e-9))
     tune = max(LEAST_TO_TUNE, min(len(groups) // 5, len(groups) - calibrate - LEAST_TO_FIT))
     least = LEAST_TO_CALIBRATE + LEAST_TO_TUNE + LEAST_TO_FIT
     if len(groups) < least:
@@ -139,6 +140,28 @@ def split(images: Sequence[GoodImage], rng: np.random.Generator) -> Split:
             f"{LEAST_TO_CALIBRATE} of them only to set the threshold. Add images. Images of one sub-folder, and "
             "images that hardly differ, count as one part; where each file is a part of its own, say --group '[^/]+$'"
         )
+    return _dealt(images, groups, calibrate, tune, rng)
+
+
+def split_for_folds(images: Sequence[GoodImage], rng: np.random.Generator) -> Split:
+    """Return a fifth of the groups for tune, the rest for fit, none for calibrate: all train, all are scored by folds.
+
+    Raises:
+        DataError: fewer than 5 groups.
+    """
+    groups = sorted({image.group for image in images})
+    if len(groups) < LEAST_FOR_FOLDS:
+        raise DataError(
+            f"{len(images)} good images of {len(groups)} different parts, at least {LEAST_FOR_FOLDS} parts are "
+            "needed, 30 are better. Add images. Images of one sub-folder, and images that hardly differ, count as one "
+            "part; where each file is a part of its own, say --group '[^/]+$'"
+        )
+    return _dealt(images, groups, 0, max(1, len(groups) // 5), rng)
+
+
+def _dealt(
+    images: Sequence[GoodImage], groups: Sequence[str], calibrate: int, tune: int, rng: np.random.Generator
+) -> Split:
     place = dict(zip((groups[i] for i in rng.permutation(len(groups))), range(len(groups)), strict=True))
 
     def between(low: int, high: int) -> tuple[GoodImage, ...]:

@@ -28,6 +28,16 @@ class Flip:
     """Verdicts."""
     for_the_better: bool
 
+    def as_json(self) -> dict[str, object]:
+        """Return the published form."""
+        return {
+            "picture": self.image,
+            "defect": self.defect,
+            "before": self.before,
+            "after": self.after,
+            "for_the_better": self.for_the_better,
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class Comparison:

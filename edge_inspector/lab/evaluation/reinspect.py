@@ -5,7 +5,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -32,6 +32,16 @@ class ReinspectedImage:
     after: str
     score: float | None
     reason: str
+
+    def as_json(self) -> dict[str, object]:
+        """Return the published form: a line of the log."""
+        return {
+            "picture": self.image,
+            "before": self.before,
+            "after": self.after,
+            "score": self.score,
+            "reason": self.reason,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +79,7 @@ def reinspect(
             lines.write(json.dumps(_head(bundle, folder)) + "\n")
         for one in _judged(folder, bundle, waiting, workers):
             done[one.image] = one
-            lines.write(json.dumps(asdict(one)) + "\n")
+            lines.write(json.dumps(one.as_json()) + "\n")
             lines.flush()
             count += 1
             report(f"{count} of {len(paths)} images", count / len(paths))
@@ -115,12 +125,16 @@ def _read(log: Path, bundle: Bundle, folder: Path) -> dict[str, ReinspectedImage
         log.write_bytes(kept)
     try:
         head, *rest = [json.loads(line) for line in kept.splitlines()] or [{}]
-        done = {one.image: one for one in (ReinspectedImage(**line) for line in rest)}
+        done = {one.image: one for one in (_read_line(**line) for line in rest)}
     except (ValueError, TypeError) as error:
         raise DataError(f"{log}: expected what `reinspect` wrote, {error}: name another file with --log") from error
     if kept and head != _head(bundle, folder):
         raise DataError(f"{log} is of bundle {head.get('bundle')} and {head.get('folder')}: name another with --log")
     return done
+
+
+def _read_line(*, picture: str, before: str, after: str, score: float | None, reason: str) -> ReinspectedImage:
+    return ReinspectedImage(picture, before, after, score, reason)
 
 
 def _judged(folder: Path, bundle: Bundle, paths: Sequence[str], workers: int) -> Iterator[ReinspectedImage]:

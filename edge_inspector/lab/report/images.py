@@ -80,7 +80,8 @@ def _strip(bundle: Bundle, inspector: Inspector, part: Judged) -> Markup:
     name = f"{part.image.defect}/{part.image.path.name}"
     score = number(part.score) if np.isfinite(part.score) else "not measured"
     verdict = tag("span", part.verdict.value, class_=f"verdict {'ok' if part.accepted else 'not'}")
-    title = tag("p", tag("strong", name), verdict, f"score {score}", class_="part")
+    shares = inspection.judgement.shares_in_words
+    title = tag("p", tag("strong", name), verdict, f"score {score}" + (f" = {shares}" if shares else ""), class_="part")
     if inspection.evidence is None:
         return tag("div", title, tag("p", inspection.judgement.detail), class_="strip")
     tiles = [

@@ -28,7 +28,9 @@ def calibration_section(bundle: Bundle) -> Markup:
         limits.append((decision.review, f"review {decision.review:.4g}"))
     return section(
         "Calibration card",
-        "The threshold comes from images of good parts that nothing else has used, and that were used once.",
+        "The limit comes from the scores of the good images, each by a model that had not seen it."
+        if card.estimated
+        else "The threshold comes from images of good parts that nothing else has used, and that were used once.",
         tag("blockquote", card.in_words()),
         tag(
             "div",
@@ -39,7 +41,7 @@ def calibration_section(bundle: Bundle) -> Markup:
                     ("smallest blob", f"{decision.min_area:.4g} camera pixels, {bundle.recipe.min_area_px} of the map"),
                     ("good parts (groups)", card.groups),
                     ("pictures", len(card.digests)),
-                    ("allowed above the threshold", card.exceedances),
+                    ("above the limit" if card.estimated else "allowed above the threshold", card.exceedances),
                     ("confidence", f"{card.confidence:.0%}"),
                     ("calibrated", _minute(card.created)),
                     ("calibration", tag("code", card.id)),

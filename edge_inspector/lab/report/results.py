@@ -52,7 +52,11 @@ def verdict(bundle: Bundle, evaluation: Evaluation) -> Iterator[Markup]:
             "p", f"Judged by the rule “{evaluation.rule}”, for comparison; no line decides by it.", class_="warning"
         )
         return
-    promise = f"The calibration promises that at most {card.false_reject:.1%} of good parts are rejected"
+    promise = (
+        f"Cross-validation estimates that about {card.false_reject:.1%} of good parts, or fewer, are rejected"
+        if card.estimated
+        else f"The calibration promises that at most {card.false_reject:.1%} of good parts are rejected"
+    )
     if false_reject.low > card.false_reject:
         yield tag(
             "p",

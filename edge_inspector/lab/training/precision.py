@@ -14,13 +14,13 @@ import numpy as np
 import openvino
 
 from edge_inspector.bundle import NETWORK, NETWORK_INT8
-from edge_inspector.detectors.settings import DetectorSettings, FeatureSettings
+from edge_inspector.detectors.settings import BackboneSettings, DetectorSettings
 from edge_inspector.detectors.training_data import Images
 from edge_inspector.engines.openvino import Precision, can_run
 from edge_inspector.errors import DataError, UsageError
 from edge_inspector.inspection.auroc import auroc
 
-AcceptedCommand: TypeAlias = Literal["auto", "f32", "bf16", "int8"]
+PrecisionChoice: TypeAlias = Literal["auto", "f32", "bf16", "int8"]
 
 LARGEST_SHIFT = 0.01
 """Of the limit, or of the score itself where that is higher: a score may move so far in fewer bits."""
@@ -44,19 +44,19 @@ class Levels:
         return auroc(self.good, self.synthetic)
 
 
-def parse_precision(text: str) -> AcceptedCommand:
+def parse_precision(text: str) -> PrecisionChoice:
     """Return the precision that the user names.
 
     Raises:
         UsageError: there is no such precision.
     """
-    for known in get_args(AcceptedCommand):
+    for known in get_args(PrecisionChoice):
         if text == known:
-            return cast("AcceptedCommand", known)
-    raise UsageError(f"--precision {text}: expected one of {', '.join(get_args(AcceptedCommand))}")
+            return cast("PrecisionChoice", known)
+    raise UsageError(f"--precision {text}: expected one of {', '.join(get_args(PrecisionChoice))}")
 
 
-def check_precision(asked: AcceptedCommand) -> None:
+def check_precision(asked: PrecisionChoice) -> None:
     """Refuse, before anything is trained, what this processor cannot compute.
 
     Raises:
@@ -66,7 +66,7 @@ def check_precision(asked: AcceptedCommand) -> None:
         raise DataError(f"this processor has no {asked} units: leave --precision out")
 
 
-def lighter(asked: AcceptedCommand, detector: DetectorSettings) -> tuple[Precision, ...]:
+def lighter(asked: PrecisionChoice, detector: DetectorSettings) -> tuple[Precision, ...]:
     """Return the precisions to try instead of float32, fastest first.
 
     Distances between features move by 6 % of the limit and more in int8 (decision 27): it is tried for them only when
@@ -74,7 +74,7 @@ def lighter(asked: AcceptedCommand, detector: DetectorSettings) -> tuple[Precisi
     """
     if asked == "f32":
         return ()
-    every: tuple[Precision, ...] = ("bf16",) if isinstance(detector, FeatureSettings) else ("int8", "bf16")
+    every: tuple[Precision, ...] = ("bf16",) if isinstance(detector, BackboneSettings) else ("int8", "bf16")
     return tuple(precision for precision in (every if asked == "auto" else (asked,)) if can_run(precision))
 
 

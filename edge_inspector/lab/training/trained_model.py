@@ -1,16 +1,17 @@
 """A part that has been trained, before it has a threshold."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from edge_inspector import bundle as bundles
 from edge_inspector.bundle import Bundle, DetectorCard, Provenance
 from edge_inspector.engines.openvino import can_run
 from edge_inspector.errors import DataError
 from edge_inspector.inspection.align import Aligner
+from edge_inspector.inspection.header import UnreadableImageError
 from edge_inspector.inspection.inspector import Detector, Inspector
 from edge_inspector.inspection.model import AnomalyMap, Image, Reason, Verdict
-from edge_inspector.inspection.preprocess import IgnoreMask
+from edge_inspector.inspection.preprocess import IgnoreMask, as_image, as_model_input, shrink
 from edge_inspector.inspection.quality import Gate
 from edge_inspector.inspection.recipe import Recipe
 from edge_inspector.inspection.units import level_of
@@ -32,6 +33,8 @@ class TrainedModel:
     """Refuses images that cannot be judged."""
     aligner: Aligner | None = None
     """Finds the part; None where the recipe aligns nothing."""
+    held_out: Mapping[str, float] = field(default_factory=dict, repr=False)
+    """Level of each good image that trained, by its digest, as judged by a model that has not seen it."""
 
     def map_of(self, image: bytes | Image) -> AnomalyMap | None:
         """Return the anomaly map of an image, None where the image is INVALID.
@@ -46,6 +49,16 @@ class TrainedModel:
         if inspection.evidence is None or inspection.judgement.verdict is Verdict.INVALID:
             return None
         return inspection.evidence.amap
+
+    def is_refused(self, image: bytes | Image) -> bool:
+        """Say whether an image is INVALID: of the wrong size, without the part, or beyond a limit of quality."""
+        try:
+            seen, _ = shrink(as_image(image, self.recipe.channels), self.recipe, self.aligner)
+        except UnreadableImageError:
+            return True
+        if self.gate is None:
+            return False
+        return self.gate.refuse(self.gate.measure(seen, as_model_input(seen, self.recipe))) is not None
 
     def level(self, image: bytes | Image) -> float | None:
         """Return the level of an image, None where the image is INVALID."""

@@ -20,7 +20,7 @@ from edge_inspector.errors import DataError, EdgeInspectorError
 from edge_inspector.inspection.recipe import Region
 from edge_inspector.lab.training.recipe_draft import MIN_AREA_SHARE, AlignmentRequest, check_part
 from edge_inspector.lab.training.synthetic_score import SelectionImages, choose_images, synthetic_score
-from edge_inspector.lab.training.train import TrainingRequest, find_material, train_part
+from edge_inspector.lab.training.train_part import TrainingRequest, find_material, train_part
 
 Params: TypeAlias = Mapping[str, str | int | float]
 """What one trial was trained with, by name: detector, size, min_area_share, epochs, and the detector's settings."""

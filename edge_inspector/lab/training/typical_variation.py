@@ -9,8 +9,7 @@ from edge_inspector.inspection.inspector import Detector
 from edge_inspector.inspection.model import ModelInput
 from edge_inspector.inspection.preprocess import IgnoreMask
 from edge_inspector.inspection.recipe import Recipe
-from edge_inspector.inspection.score import area_level
-from edge_inspector.inspection.units import as_judged, fields_of
+from edge_inspector.inspection.units import as_judged, levels_of
 
 
 def with_typical(recipe: Recipe, detector: Detector, ignore: IgnoreMask | None, tune: Sequence[ModelInput]) -> Recipe:
@@ -21,10 +20,24 @@ def with_typical(recipe: Recipe, detector: Detector, ignore: IgnoreMask | None, 
     """
     if not recipe.units:
         return recipe
-    maps = [as_judged(detector.residual(one, detector.network(one)), recipe, ignore) for one in tune]
+    maps = (as_judged(detector.residual(one, detector.network(one)), recipe, ignore) for one in tune)
+    return with_usual_levels(recipe, [levels_of(amap, recipe) for amap in maps])
+
+
+def with_usual_levels(recipe: Recipe, found: Sequence[Sequence[float]]) -> Recipe:
+    """Return the recipe with the middle level of each unit.
+
+    Args:
+        recipe: whose units are not weighed yet.
+        found: for each good image the level of each unit.
+
+    Raises:
+        DataError: a unit in which no good part has a level.
+    """
+    if not recipe.units:
+        return recipe
     units = []
-    for unit, part in zip(recipe.units, fields_of(recipe), strict=True):
-        levels = [area_level(amap[part.cut], part.min_area_px) for amap in maps]
+    for unit, levels in zip(recipe.units, zip(*found, strict=True), strict=True):
         typical = float(np.median(levels)) or max(levels)
         if not typical > 0:
             raise DataError(

@@ -83,7 +83,7 @@ def measured(kind: str, data: Path, folder: Path) -> Ours:
     for number, file in enumerate(sorted((data / "test").rglob("*.jpg"))):
         (images / f"{number}.jpg").write_bytes(file.read_bytes())
     found = subprocess.run(
-        [*command, "bench", str(bundle), "--pictures", str(images), "--json"], check=True, stdout=subprocess.PIPE
+        [*command, "bench", str(bundle), "--images", str(images), "--json"], check=True, stdout=subprocess.PIPE
     )
     figures = json.loads(found.stdout)
     stages = figures["pictures"]["given"]["stages"]

@@ -119,7 +119,7 @@ def test_a_local_file_of_weights_is_taken(tmp_path: Path) -> None:
 
 def test_an_unknown_backbone_is_refused() -> None:
     """With the ones that there are."""
-    with pytest.raises(UsageError, match="expected one of efficientnet-lite0, resnet18"):
+    with pytest.raises(UsageError, match="expected one of efficientnet-lite0, efficientnet-lite1"):
         load_backbone(PadimSettings(backbone="alexnet"), 0)
 
 

@@ -153,7 +153,7 @@ def test_an_image_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     """Which file, why, and what to do."""
     (tmp_path / "bad.png").write_bytes(png(a_part(0))[:-5])
 
-    with pytest.raises(DataError, match=r"bad\.png: the image ends too early .* repair or remove it"):
+    with pytest.raises(DataError, match=r"bad\.png: the image is truncated .* repair or remove it"):
         find_good(tmp_path, None)
     with pytest.raises(DataError, match=r"gone\.png: No such file"):
         read_image(tmp_path / "gone.png", 1)

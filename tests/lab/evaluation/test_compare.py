@@ -145,6 +145,7 @@ def test_a_worse_bundle_exits_1(bundle: Bundle, blind: Bundle, known: Path) -> N
     assert worse.exit_code == 1
     assert figures["worse"][0].startswith("miss rate by ")
     assert {flip["after"] for flip in figures["flips"] if flip["defect"] == "scratch"} == {"OK"}
+    assert figures["flips"][0].keys() == {"picture", "defect", "before", "after", "for_the_better"}
     assert figures["auroc_difference"] == pytest.approx(0, abs=1e-6)
     assert figures["a"]["id"] == read_bundle(bundle.path).id
     assert not [words for words in json.loads(better.stdout)["worse"] if "miss" in words or "AUROC" in words]

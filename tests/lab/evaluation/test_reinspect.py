@@ -62,6 +62,7 @@ def test_what_is_done_is_not_done_again(
     assert reinspect(archive, bundle, log, 1, silent) == whole
     assert seen == [one.image for one in whole[2:]]
     assert len(log.read_text().splitlines()) == 1 + len(whole)
+    assert json.loads(log.read_text().splitlines()[1]).keys() == {"picture", "before", "after", "score", "reason"}
 
 
 def test_two_processes_judge_as_one(archive: Path, bundle: Bundle, tmp_path: Path) -> None:

@@ -19,7 +19,8 @@ from edge_inspector.commands.console import ended_by_ctrl_c
 from edge_inspector.detectors.settings import CaeSettings, CentroidSettings
 from edge_inspector.detectors.training_data import Budget
 from edge_inspector.errors import DataError, UsageError
-from edge_inspector.lab.training.train import TrainingRequest, train
+from edge_inspector.lab.train import train
+from edge_inspector.lab.training.train_part import TrainingRequest
 
 
 def an_order(images: Path, out: Path, bundle: Bundle) -> TrainingRequest:
@@ -121,12 +122,12 @@ def test_ctrl_c_is_heard_once_and_then_kills() -> None:
 PRESSED_WHILE_TRAINING = """
 import signal, sys
 from edge_inspector import cli
-from edge_inspector.lab.training import train
-train = train.train
-def pressed(*lesson):
+from edge_inspector.lab.training import train_part
+train = train_part.train_detector
+def pressed(*data):
     signal.raise_signal(signal.SIGINT)
-    return train(*lesson)
-train.train = pressed
+    return train(*data)
+train_part.train_detector = pressed
 cli.main()
 """
 

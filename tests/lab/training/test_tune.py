@@ -21,7 +21,7 @@ from edge_inspector.inspection.recipe import Region
 from edge_inspector.lab.data.dataset import find_good, split
 from edge_inspector.lab.training.recipe_draft import AlignmentRequest, RegionRequest
 from edge_inspector.lab.training.synthetic_score import _spoiled, choose_images
-from edge_inspector.lab.training.train import TrainingRequest
+from edge_inspector.lab.training.train_part import TrainingRequest
 from edge_inspector.lab.training.tune import Search, train_command, tune
 
 pytestmark = pytest.mark.trains

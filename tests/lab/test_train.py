@@ -16,8 +16,9 @@ from edge_inspector.errors import DataError, EdgeInspectorError, UsageError
 from edge_inspector.inspection.recipe import Region
 from edge_inspector.lab.calibration.threshold import Target
 from edge_inspector.lab.data.dataset import find_good
+from edge_inspector.lab.train import train
 from edge_inspector.lab.training.recipe_draft import MIN_AREA_SHARE
-from edge_inspector.lab.training.train import TrainingRequest, train
+from edge_inspector.lab.training.train_part import TrainingRequest
 
 
 def refuse(_words: str, share: float) -> None:

@@ -24,27 +24,32 @@ from edge_inspector.bundle import (
     REFERENCE,
     RESIDUAL,
     WEIGHTS,
-    Bundle,
     DetectorCard,
     Provenance,
     network_file,
     read_bundle,
 )
 from edge_inspector.detectors.features.backbones import seen_by
+from edge_inspector.detectors.folds import held_out_maps
 from edge_inspector.detectors.history import History
-from edge_inspector.detectors.kinds import check_size, nearest_size, train_detector
+from edge_inspector.detectors.kinds import check_size, nearest_size, output_names, own_size, train_detector
 from edge_inspector.detectors.settings import DetectorSettings, FeatureSettings
 from edge_inspector.detectors.summary import summarise
-from edge_inspector.detectors.training_data import Budget, Images, Progress, TrainedDetector, TrainingData
+from edge_inspector.detectors.training_data import Budget, Fitted, Images, Progress, TrainedDetector, TrainingData
 from edge_inspector.detectors.workers import ALONE, Workers
 from edge_inspector.engines.openvino import ENGINE, OpenVinoDetector, OpenVinoNetwork, Precision, usable_processors
 from edge_inspector.errors import DataError
 from edge_inspector.inspection.preprocess import IgnoreMask
 from edge_inspector.inspection.recipe import Recipe, Region
-from edge_inspector.inspection.units import as_judged, level_of
-from edge_inspector.lab.calibration.calibrate import calibrate
-from edge_inspector.lab.calibration.threshold import Target, check_target
-from edge_inspector.lab.data.dataset import GoodImage, digest_of, find_good, read_image, split
+from edge_inspector.inspection.units import as_judged, level_of, levels_of, never_judged
+from edge_inspector.lab.calibration.threshold import Target
+from edge_inspector.lab.data.dataset import (
+    GoodImage,
+    digest_of,
+    find_good,
+    read_image,
+)
+from edge_inspector.lab.data.lots import lots_of
 from edge_inspector.lab.data.traits import traits_of
 from edge_inspector.lab.machine import processor
 from edge_inspector.lab.training import synthetic_defects as defects
@@ -54,9 +59,8 @@ from edge_inspector.lab.training.export import to_onnx
 from edge_inspector.lab.training.limits import with_limits
 from edge_inspector.lab.training.precision import (
     LARGEST_SHIFT,
-    AcceptedCommand,
     Levels,
-    check_precision,
+    PrecisionChoice,
     holds,
     lighter,
     network_files,
@@ -66,7 +70,6 @@ from edge_inspector.lab.training.recipe_draft import (
     AlignmentRequest,
     RecipeDraft,
     RegionRequest,
-    check_part,
     draft_recipe,
     read_ignore,
 )
@@ -78,10 +81,9 @@ from edge_inspector.lab.training.reference import (
     with_least,
     without_reference,
 )
-from edge_inspector.lab.training.resume import open_weights, refuse_leaks
+from edge_inspector.lab.training.resume import open_weights
 from edge_inspector.lab.training.trained_model import TrainedModel
-from edge_inspector.lab.training.typical_variation import with_typical
-from edge_inspector.native import native_path
+from edge_inspector.lab.training.typical_variation import with_typical, with_usual_levels
 
 _SYNTHETIC_PER_IMAGE = 2
 _LIBRARIES = ("torch", "onnx", "openvino", "opencv-python", "numpy")
@@ -106,7 +108,7 @@ class TrainingRequest:
     channels: int = 1
     budget: Budget = field(default_factory=lambda: Budget(None, None))
     seed: int = 0
-    precision: AcceptedCommand = "f32"
+    precision: PrecisionChoice = "f32"
     """Of the network on the line; `auto` is the fastest that leaves the scores what they are."""
     target: Target = field(default_factory=Target)
     min_area: float | None = None
@@ -117,6 +119,10 @@ class TrainingRequest:
     align: AlignmentRequest = field(default_factory=AlignmentRequest)
     units: tuple[RegionRequest, ...] = ()
     group: str | None = None
+    hold_back: float | None = None
+    """Share of the good images that only set the limit; None: none where a kind is fitted in seconds, else a third."""
+    own_size: bool = False
+    """Whether the detector's image has the area that the kind works best at, in the shape of what is inspected."""
     resume: Path | None = None
     """Bundle whose weights the training goes on from."""
     workers: Workers = ALONE
@@ -125,38 +131,6 @@ class TrainingRequest:
         default=lambda: nullcontext(lambda: False), repr=False
     )
     """Entered for the training alone; gives what says whether somebody wants it to end."""
-
-
-def train(request: TrainingRequest) -> Bundle:
-    """Split by group, fit, tune, calibrate, and write a bundle that can run.
-
-    Raises:
-        DataError: too few images, one that cannot be read, images of mixed depth, a training that diverged, or an
-            `out` that exists or is no UTF-8.
-        UsageError: a part's name that no line takes, a size that the detector cannot take, or a mask that is none.
-    """
-    native_path(request.out)  # hours of work would end in a bundle that nothing can open
-    if request.out.exists():
-        raise DataError(f"{request.out} exists already: name a folder that does not, a bundle is never changed")
-    check_part(request.part)
-    if not request.keep_aspect:
-        check_size(request.detector, request.height, request.width)
-    check_precision(request.precision)
-    request.report("read images", 0.0)
-    rng = np.random.default_rng(request.seed)
-    sets = split(find_material(request), rng)
-    if request.resume:
-        refuse_leaks(request.resume, sets)
-    check_target(len({image.group for image in sets.calibrate}), request.target)
-    return calibrate(
-        train_part(request, sets.fit, sets.tune, rng),
-        sets,
-        target=request.target,
-        created=request.created,
-        rng=rng,
-        out=request.out,
-        report=request.report,
-    )
 
 
 def find_material(request: TrainingRequest) -> tuple[GoodImage, ...]:
@@ -170,9 +144,16 @@ def find_material(request: TrainingRequest) -> tuple[GoodImage, ...]:
 
 
 def train_part(
-    request: TrainingRequest, fitting: Sequence[GoodImage], tuning: Sequence[GoodImage], rng: np.random.Generator
+    request: TrainingRequest,
+    fitting: Sequence[GoodImage],
+    tuning: Sequence[GoodImage],
+    rng: np.random.Generator,
+    *,
+    cross_validate: bool = False,
 ) -> TrainedModel:
     """Fit on the first images, stop and measure the usual by the second; no other image is looked at.
+
+    With `cross_validate` the material holds the score of each image by a model that has not seen it.
 
     Raises:
         DataError: an image that cannot be read, images of mixed depth, or a training that diverged.
@@ -187,7 +168,12 @@ def train_part(
     ignore = read_ignore(request.mask, recipe) if request.mask else None
     start = request.clock()
     weights = open_weights(request.resume, request.detector, recipe) if request.resume else {}
-    data = replace(_training_data(request, recipe, ignore, fit, tune, rng), weights=weights)
+    data = replace(
+        _training_data(request, recipe, ignore, fit, tune, rng),
+        weights=weights,
+        lots=lots_of((*fitting, *tuning)),
+        hidden=never_judged(recipe, ignore),
+    )
     with request.interruptible() as stopping:
         data = replace(data, stopping=stopping)
         trained = train_detector(request.detector, data)
@@ -198,7 +184,16 @@ def train_part(
         contents[IGNORE] = bytes(cv2.imencode(".png", ignore.astype(np.uint8) * 255)[1])
     if preparation.reference is not None:
         contents[ALIGN] = encode_reference(preparation.reference)
-    recipe = with_typical(recipe, deployed.detector, ignore, tuple(tune))
+    if cross_validate:
+        found = _held_out_levels(request, data, deployed, recipe, ignore)
+        recipe = with_usual_levels(recipe, found)
+        typical = [unit.typical for unit in recipe.units] or [1.0]
+        worst = (max(level / one for level, one in zip(levels, typical, strict=True)) for levels in found)
+        digests = (image.digest for image in (*fitting, *tuning))
+        held_out = dict(zip(digests, worst, strict=True))
+    else:
+        held_out = {}
+        recipe = with_typical(recipe, deployed.detector, ignore, tuple(tune))
     card = DetectorCard(
         kind=request.detector.kind,
         settings=request.detector.model_dump(exclude={"kind"}),
@@ -206,9 +201,33 @@ def train_part(
         precision_shift=deployed.shift,
         engine=ENGINE,
     )
-    provenance = _provenance(request, fitting, tuning, deployed.steps, request.clock() - start)
-    model = TrainedModel(recipe, card, provenance, contents, deployed.detector, ignore, aligner=preparation.aligner)
+    provenance = _provenance(request, fitting, tuning, deployed.fitted.steps, request.clock() - start)
+    model = TrainedModel(
+        recipe, card, provenance, contents, deployed.detector, ignore, aligner=preparation.aligner, held_out=held_out
+    )
     return with_limits(model, tuning, fit, tune)
+
+
+def _held_out_levels(
+    request: TrainingRequest, data: TrainingData, deployed: "_Deployed", recipe: Recipe, ignore: IgnoreMask | None
+) -> list[tuple[float, ...]]:
+    """Return for each image of `lesson.good` the level of each unit, by a model that has not seen it."""
+    found: list[tuple[float, ...]] = [()] * len(data.good)
+    maps = held_out_maps(
+        lambda part: train_detector(request.detector, part),
+        data,
+        deployed.fitted,
+        lambda images: map(deployed.detector.network, images),
+    )
+    for done, (place, amap) in enumerate(maps):
+        found[place] = levels_of(as_judged(amap, recipe, ignore), recipe)
+        request.report("score good parts out of fold", done / len(found))
+    return found
+
+
+def has_own_size(request: TrainingRequest) -> bool:
+    """Say whether the detector's image has the area that its kind works best at."""
+    return request.own_size and request.detector.AREA_SIDE > 0
 
 
 def _is_aligned(request: TrainingRequest) -> bool:
@@ -234,6 +253,8 @@ def _recipe_draft(request: TrainingRequest) -> RecipeDraft:
 
 def _size(request: TrainingRequest, width: int, height: int) -> tuple[int, int]:
     """Return the detector's size for what is inspected."""
+    if has_own_size(request):
+        return own_size(request.detector, width, height)
     if not request.keep_aspect:
         return request.width, request.height
     size = nearest_size(request.detector, max(request.width, request.height), width, height)
@@ -291,8 +312,7 @@ class _Deployed:
     detector: OpenVinoDetector
     contents: Mapping[str, bytes]
     """A bundle's files."""
-    steps: int
-    """Of training."""
+    fitted: Fitted
     precision: Precision
     levels: Levels
     shift: float | None = None
@@ -336,7 +356,9 @@ def _deploy_in(precision: Precision, network: bytes, trained: TrainedDetector, d
         run = OpenVinoNetwork(network_file(folder, precision), precision, usable_processors())
         fitted = trained.residual(lambda images: map(run, images))
         inputs = torch.from_numpy(data.tune[:1]), torch.from_numpy(run(data.tune[0]))
-        (folder / RESIDUAL).write_bytes(to_onnx(fitted.graph, inputs, ("picture", "features"), "map"))
+        (folder / RESIDUAL).write_bytes(
+            to_onnx(fitted.graph, inputs, ("picture", "features"), *output_names(fitted.graph))
+        )
         detector = OpenVinoDetector(network_file(folder, precision), folder / RESIDUAL, precision, usable_processors())
         contents = {
             **files,
@@ -350,7 +372,7 @@ def _deploy_in(precision: Precision, network: bytes, trained: TrainedDetector, d
         data.levels([detector.residual(image, detector.network(image)) for image in images])
         for images in (data.tune, data.synthetic)
     )
-    return _Deployed(detector, contents, fitted.steps, precision, Levels(good, synthetic))
+    return _Deployed(detector, contents, fitted, precision, Levels(good, synthetic))
 
 
 def _summary(network: nn.Module, residual: nn.Module, inputs: tuple[torch.Tensor, torch.Tensor]) -> bytes:
