@@ -49,7 +49,7 @@ class NewResults:
 
 @dataclass(frozen=True, slots=True)
 class Resend:
-    """A wish to get results again."""
+    """Asks for results to be sent again."""
 
     first: int
     last: int
@@ -60,7 +60,7 @@ class Publisher:
     """Follows the ledger by its cursor, which moves on a successful PUBACK only."""
 
     base: str
-    dial: ConnectionOptions
+    options: ConnectionOptions
     worker: Worker
     open_ledger: Callable[[], Ledger] = field(repr=False)
     rng: Random = field(repr=False)
@@ -75,7 +75,7 @@ class Publisher:
         """Publish until stopped, over any number of connections."""
         again: deque[Resend] = deque()
         with self.open_ledger() as ledger:
-            for link in links(self.dial, self.worker, self.rng, partial(self._wait, ledger, again)):
+            for link in links(self.options, self.worker, self.rng, partial(self._wait, ledger, again)):
                 self._pass_over(ledger)
                 _Session(self, ledger, link, again).run()
 
@@ -101,7 +101,7 @@ class Publisher:
     @property
     def inbox(self) -> Inbox:
         """Where to say that something was committed."""
-        return self.dial.inbox
+        return self.options.inbox
 
 
 class _Session:

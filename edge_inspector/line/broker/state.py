@@ -65,7 +65,7 @@ class State:
     """Publishes state topics and answers commands. Nothing is handed to the client while it is not connected."""
 
     base: str
-    dial: ConnectionOptions
+    options: ConnectionOptions
     worker: Worker
     open_ledger: Callable[[], Ledger] = field(repr=False)
     rng: Random = field(repr=False)
@@ -86,18 +86,18 @@ class State:
     def run(self) -> None:
         """Serve until stopped, over any number of connections."""
         with self.open_ledger() as ledger:
-            desk = _TriggerState(self, ledger)
-            desk.count()
-            for link in links(self.dial, self.worker, self.rng, desk.catch_up):
-                desk.serve(link)
+            remembered = _Remembered(self, ledger)
+            remembered.count()
+            for link in links(self.options, self.worker, self.rng, remembered.catch_up):
+                remembered.serve(link)
 
     @property
     def inbox(self) -> Inbox:
         """Where values and answers go."""
-        return self.dial.inbox
+        return self.options.inbox
 
 
-class _TriggerState:
+class _Remembered:
     """What outlives a connection: the newest values, the commands that were answered."""
 
     def __init__(self, state: State, ledger: Ledger) -> None:

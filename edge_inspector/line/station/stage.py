@@ -251,7 +251,7 @@ class Answering:
     checks: "queue.SimpleQueue[GoldenCheck]" = field(default_factory=queue.SimpleQueue)
     show: Callable[[Evidence, Judgement], tuple[bytes, ...]] = lambda _evidence, _judgement: ()
     """Further images for who wants them (the prior system's topics)."""
-    keep: Callable[[ArchivedImage], None] = lambda _keepsake: None
+    keep: Callable[[ArchivedImage], None] = lambda _image: None
     """Takes a judged image for the archive, without waiting."""
     renewals: "queue.SimpleQueue[NewParts]" = field(default_factory=queue.SimpleQueue)
     offer: Callable[[Shot], None] = lambda _shot: None
@@ -360,7 +360,7 @@ class Answering:
         logger.info("%s %s %s %.0f ms", result.id, result.part, result.verdict, result.timing_ms["total"])
         self.offer(Shot(accepted, result.verdict, result.challenge))
         if deciding is not None:
-            self.keep(_keepsake(deciding, looked.inspection, part))
+            self.keep(_archived(deciding, looked.inspection, part))
 
     def _guarded(self, part: PartLine | None, arrival: Arrival, died_with: frozenset[str]) -> _Looked:
         """Judge, and draw what is shown of it; whatever goes wrong in either is an answer too."""
@@ -420,7 +420,7 @@ def _deciding(arrival: Arrival, view: str) -> Frame | None:
     return next((one for one in frames if isinstance(one, Frame) and one.identity.view == view), None)
 
 
-def _keepsake(frame: Frame, inspection: Inspection, part: PartLine | None) -> ArchivedImage:
+def _archived(frame: Frame, inspection: Inspection, part: PartLine | None) -> ArchivedImage:
     inspector = part.inspector if part else None
     return ArchivedImage(
         id=frame.identity.id,

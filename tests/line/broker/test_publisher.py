@@ -75,7 +75,7 @@ class Post:
         self.opens().__exit__()
         publisher = Publisher(
             base=BASE,
-            dial=ConnectionOptions(self.settings, "st1-results", self.inbox),
+            options=ConnectionOptions(self.settings, "st1-results", self.inbox),
             worker=self.worker,
             open_ledger=self.open_ledger,
             rng=Random(1),  # noqa: S311 - jitter
@@ -310,9 +310,9 @@ def test_what_keeps_it_from_connecting_is_retried_and_said_once(
     post = Post(tmp_path, free_port())
     post.settings = MqttSettings(**mqtt)
     tries: list[float] = []
-    dial = ConnectionOptions(post.settings, "st1-results", post.inbox)
+    options = ConnectionOptions(post.settings, "st1-results", post.inbox)
     rng = Random(1)  # noqa: S311 - jitter
-    link = links(dial, post.worker, rng, lambda: tries.append(time.monotonic()))
+    link = links(options, post.worker, rng, lambda: tries.append(time.monotonic()))
     thread = threading.Thread(target=lambda: list(link))
     thread.start()
     try:

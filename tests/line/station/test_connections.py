@@ -53,14 +53,14 @@ def test_each_connection_has_an_inbox_and_a_name_of_its_own(tmp_path: Path) -> N
     """A broker throws out who comes with the name of another; a value goes to the thread that it is meant for."""
     made = wired(tmp_path, FOLDER)
 
-    assert len({one.dial.client_id for one in made}) == 3
-    assert len({id(one.dial.inbox) for one in made}) == 3
+    assert len({one.options.client_id for one in made}) == 3
+    assert len({id(one.options.inbox) for one in made}) == 3
 
 
 def test_silence_means_reject(tmp_path: Path) -> None:
     """The broker says offline and not ready when we no longer can."""
     results, state, plc = wired(tmp_path, FOLDER)
-    said = [(will.topic, will.payload) for one in (results, state, plc) if (will := one.dial.will)]
+    said = [(will.topic, will.payload) for one in (results, state, plc) if (will := one.options.will)]
 
     assert [(topic.removeprefix(state.base), payload) for topic, payload in said] == [
         ("/availability", "offline"),
