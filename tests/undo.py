@@ -87,14 +87,14 @@ LINES = (
     Line(
         "NaN level is never OK",
         "inspection/decide.py",
-        "    if not math.isfinite(level):\n",
+        "    if not (math.isfinite(level) and math.isfinite(whole)):\n",
         "    if level == math.inf:\n",
         ("tests/inspection/test_decide.py",),
     ),
     Line(
         "NaN map is an ERROR",
         "inspection/inspector.py",
-        "    if not np.isfinite(amap).all():\n",
+        "    if not (np.isfinite(amap).all() and math.isfinite(whole)):\n",
         "    if np.isinf(amap).all():\n",
         ("tests/inspection/test_inspector.py", "tests/line/station/test_stage.py"),
     ),

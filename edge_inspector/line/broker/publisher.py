@@ -20,7 +20,7 @@ from edge_inspector.line.broker.link import (
     links,
 )
 from edge_inspector.line.ledger.ledger import Ledger
-from edge_inspector.line.ledger.outbox import LedgerEntry
+from edge_inspector.line.ledger.outbox import OutboxEntry
 from edge_inspector.line.ticks import Fault, Worker, refusal_fault
 from edge_inspector.wire.messages import Result
 from edge_inspector.wire.topics import topic_of
@@ -139,7 +139,7 @@ class _Session:
             mids = {mid for mid in sent if mid is not None}
             self._under_way.append(_UnderWay(entry.n, self._publisher.worker.monotonic_ns(), mids))
 
-    def _publish(self, entry: LedgerEntry) -> int | None:
+    def _publish(self, entry: OutboxEntry) -> int | None:
         topic = topic_of(entry.topic)
         whole = f"{self._publisher.base}/{topic.name}"
         mid = self._link.publish(whole, entry.payload, topic.qos, retain=topic.retain, name=entry.id)
@@ -148,7 +148,7 @@ class _Session:
             self._say_too_large(topic.name, len(entry.payload))
         return mid
 
-    def _publish_thumb(self, entry: LedgerEntry) -> int | None:
+    def _publish_thumb(self, entry: OutboxEntry) -> int | None:
         if entry.thumb is None:
             return None
         topic = topic_of("image/thumb")

@@ -130,7 +130,7 @@ class Intake:
     def _answer_open_images(self, ledger: Ledger) -> None:
         """Answer the images that waited in memory when the program ended: they are gone with it."""
         died_with = ledger.attempts.begun()
-        for identity in ledger.attempts.held():
+        for identity in ledger.attempts.waiting():
             crashed = identity.id in died_with
             judgement = (
                 Judgement(Reason.CRASHED, "the program ended while it judged this image")
@@ -181,7 +181,7 @@ class Intake:
     def _note(self, ledger: Ledger, identity: Identity) -> None:
         """Note an image that is nowhere but in memory; the answer itself waits for the disk, this does not."""
         try:
-            ledger.attempts.hold(identity)
+            ledger.attempts.note_waiting(identity)
         except DiskError as error:
             self.worker.reports.put(ledger_fault(error))
 
