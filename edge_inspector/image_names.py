@@ -16,7 +16,7 @@ _STARTS = ((b"\xff\xd8", ".jpg"), (b"\x89P", ".png"), (b"BM", ".bmp"), (b"II", "
 _BINS = frozenset(
     {
         *("$recycle.bin", "recycler", "system volume information"),
-        *("@eadir", "@recycle", "#recycle", "#snapshot", "__macosx", "lost+found"),
+        *("@eadir", "@recycle", "#recycle", "#snapshot", "__macosx"),
     }
 )
 """Folders that Windows, NAS boxes, macOS and file systems make: bins, thumbnails and copies of attributes."""

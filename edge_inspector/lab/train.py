@@ -3,7 +3,9 @@
 import numpy as np
 
 from edge_inspector.bundle import Bundle
+from edge_inspector.detectors.features.backbones import ROTATION
 from edge_inspector.detectors.kinds import check_size
+from edge_inspector.detectors.settings import BackboneSettings
 from edge_inspector.errors import DataError
 from edge_inspector.lab.calibration.calibrate import calibrate
 from edge_inspector.lab.calibration.threshold import check_target
@@ -49,8 +51,13 @@ def train(request: TrainingRequest) -> Bundle:
 
 
 def is_cross_validated(request: TrainingRequest) -> bool:
-    """Say whether all good images train, and the limit comes from models that have not seen each of them."""
-    return request.detector.CHEAP_FOLDS and request.hold_back is None
+    """Say whether all good images train, and the limit comes from models that have not seen each of them.
+
+    A backbone that was pretrained on good images knows them all: then no fold is unseen, and some are held back.
+    """
+    detector = request.detector
+    pretrained = isinstance(detector, BackboneSettings) and detector.backbone.startswith(ROTATION)
+    return detector.CHEAP_FOLDS and request.hold_back is None and not pretrained
 
 
 def _cross_validated(request: TrainingRequest, rng: np.random.Generator) -> tuple[TrainedModel, Split]:

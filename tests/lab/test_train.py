@@ -14,10 +14,10 @@ from edge_inspector.detectors.settings import CaeSettings
 from edge_inspector.detectors.training_data import Budget
 from edge_inspector.errors import DataError, EdgeInspectorError, UsageError
 from edge_inspector.inspection.recipe import Region
-from edge_inspector.lab.calibration.threshold import Target
 from edge_inspector.lab.data.dataset import find_good
 from edge_inspector.lab.train import train
 from edge_inspector.lab.training.recipe_draft import MIN_AREA_SHARE
+from edge_inspector.lab.training.target import Target
 from edge_inspector.lab.training.train_part import TrainingRequest
 
 
@@ -56,10 +56,10 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ({"part": "bracket left"}, UsageError, "--part 'bracket left': expected 1 to 64 characters, no space"),
         ({"part": "a/b"}, UsageError, "--part 'a/b': expected"),
         ({"part": "teil_\udce4"}, UsageError, "--part .*: expected"),
-        ({"pictures": Path("/no such folder")}, DataError, "is no folder"),
+        ({"images": Path("/no such folder")}, DataError, "is no folder"),
         ({"group": "("}, UsageError, "no regular expression"),
         ({"group": "part"}, DataError, "32 good images of 1 different parts, at least 30"),
-        ({"mask": Path("/no mask.png")}, UsageError, "expected an image of 160x120, got no image"),
+        ({"mask": Path("/no mask.png")}, UsageError, "expected a mask, got no image"),
         (
             {"region": Region(x=100, y=0, width=100, height=100)},
             EdgeInspectorError,

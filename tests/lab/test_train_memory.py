@@ -13,15 +13,15 @@ from factories import a_part, png, write_parts
 
 from edge_inspector.bundle import Bundle, open_inspector
 from edge_inspector.detectors.memory.graph import MAPS
-from edge_inspector.detectors.settings import CentroidSettings, DetectorSettings, MemorySettings
+from edge_inspector.detectors.settings import CaeSettings, CentroidSettings, DetectorSettings, MemorySettings
 from edge_inspector.errors import DataError, UsageError
 from edge_inspector.inspection.inspector import Inspector
 from edge_inspector.inspection.model import Reason, Verdict
 from edge_inspector.inspection.recipe import Region
 from edge_inspector.lab.calibration.recalibrate import CalibrationRequest, recalibrate
-from edge_inspector.lab.calibration.threshold import Target
-from edge_inspector.lab.train import train
+from edge_inspector.lab.train import is_cross_validated, train
 from edge_inspector.lab.training.recipe_draft import RegionRequest
+from edge_inspector.lab.training.target import Target
 from edge_inspector.lab.training.train_part import TrainingRequest
 
 SMALL = MemorySettings(backbone="random", allow_random=True, items=100, patches=1000, folds=3)
@@ -172,3 +172,22 @@ def _the_same(folder: Path, count: int) -> Path:
     for place in range(count):
         (folder / f"{place}.png").write_bytes(png(a_part(1)))
     return folder
+
+
+@pytest.mark.parametrize(
+    ("detector", "hold_back", "expected"),
+    [
+        (SMALL, None, True),
+        (SMALL, 0.3, False),
+        (CentroidSettings(backbone="rotation:own.safetensors"), None, False),
+        (CaeSettings(), None, False),
+    ],
+    ids=["memory", "asked for", "a backbone that knows the images", "an autoencoder"],
+)
+def test_images_are_held_back_where_folds_would_not_be_unseen(
+    detector: DetectorSettings, hold_back: float | None, *, expected: bool, tmp_path: Path
+) -> None:
+    """Or would take as long as the training, or where somebody wants a bound."""
+    request = replace(an_order(tmp_path, tmp_path / "out", detector), hold_back=hold_back)
+
+    assert is_cross_validated(request) is expected

@@ -29,10 +29,11 @@ from edge_inspector.inspection.recipe import Decision
 from edge_inspector.inspection.units import as_judged, level_of
 from edge_inspector.lab.calibration.cross_calibration import estimate_limits
 from edge_inspector.lab.calibration.outliers import rank_outliers
-from edge_inspector.lab.calibration.threshold import Groups, Target, Threshold, decide_limits, gather_groups
+from edge_inspector.lab.calibration.threshold import Groups, Threshold, decide_limits, gather_groups
 from edge_inspector.lab.data.dataset import GoodImage, Split, read_image
 from edge_inspector.lab.training import synthetic_defects as defects
 from edge_inspector.lab.training.golden import make_golden
+from edge_inspector.lab.training.target import Target
 from edge_inspector.lab.training.trained_model import TrainedModel
 
 STATED_DEFECT = (0.08, 60.0)

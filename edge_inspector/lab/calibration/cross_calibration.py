@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from edge_inspector.errors import DataError, UsageError
 from edge_inspector.inspection.recipe import Decision
-from edge_inspector.lab.calibration.threshold import Groups, Target, Threshold
+from edge_inspector.lab.calibration.threshold import Groups, Threshold
+from edge_inspector.lab.training.target import Target
 
 FALSE_REJECT = 0.05
 """Of good parts, where the user names no rate."""

@@ -10,30 +10,10 @@ from edge_inspector.errors import DataError, UsageError
 from edge_inspector.inspection.recipe import Decision
 from edge_inspector.lab.data.dataset import LEAST_TO_CALIBRATE, GoodImage
 from edge_inspector.lab.evaluation.metrics import binomial_cdf
+from edge_inspector.lab.training.target import Target
 
-CONFIDENCE = 0.95
 HEADROOM = 1 + SCORE_TOLERANCE
 """A golden score may differ by as much, so the threshold is set as far above the levels."""
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """What the user asks for; no false-reject rate means the best that the images support."""
-
-    false_reject: float | None = None
-    confidence: float = CONFIDENCE
-    review: float | None = None
-    """At most this share of good parts is NG, REVIEW or INVALID; None means no REVIEW."""
-
-    def __post_init__(self) -> None:
-        rates = (("--false-reject", self.false_reject), ("--confidence", self.confidence), ("--review", self.review))
-        for name, value in rates:
-            if value is not None and not 0 < value < 1:
-                raise UsageError(f"{name} {value}: expected a number between 0 and 1, for instance 0.05")
-        if self.review is not None and self.false_reject is not None and self.review <= self.false_reject:
-            raise UsageError(
-                f"--review {self.review}: expected more than --false-reject {self.false_reject}, which it includes"
-            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +128,7 @@ def _too_many_counted(groups: int, rate: float, confidence: float, allowed: int,
         f"rate of {rate:.1%} at {confidence:.0%} confidence {allowed} may be so. Look at them; add "
         f"{groups_needed(rate, confidence, counted) - groups} good parts, ask for --false-reject "
         f"{math.ceil(1000 * supported_rate(groups, counted, confidence)) / 1000:g}, "
-        "or let a named person mark what is defective: --take-out IMAGE --by NAME"
+        "or let a named person mark what is defective: --exclude IMAGE --by NAME"
     )
 
 

@@ -42,7 +42,6 @@ from edge_inspector.errors import DataError
 from edge_inspector.inspection.preprocess import IgnoreMask
 from edge_inspector.inspection.recipe import Recipe, Region
 from edge_inspector.inspection.units import as_judged, level_of, levels_of, never_judged
-from edge_inspector.lab.calibration.threshold import Target
 from edge_inspector.lab.data.dataset import (
     GoodImage,
     digest_of,
@@ -82,6 +81,7 @@ from edge_inspector.lab.training.reference import (
     without_reference,
 )
 from edge_inspector.lab.training.resume import open_weights
+from edge_inspector.lab.training.target import Target
 from edge_inspector.lab.training.trained_model import TrainedModel
 from edge_inspector.lab.training.typical_variation import with_typical, with_usual_levels
 

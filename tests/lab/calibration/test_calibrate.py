@@ -20,14 +20,9 @@ from edge_inspector.inspection.inspector import Features
 from edge_inspector.inspection.model import AnomalyMap, ModelInput, Verdict
 from edge_inspector.inspection.recipe import Window
 from edge_inspector.lab.calibration.calibrate import calibrate
-from edge_inspector.lab.calibration.threshold import (
-    Target,
-    allowed_exceedances,
-    groups_needed,
-    set_threshold,
-    supported_rate,
-)
+from edge_inspector.lab.calibration.threshold import allowed_exceedances, groups_needed, set_threshold, supported_rate
 from edge_inspector.lab.data.dataset import GoodImage, Split
+from edge_inspector.lab.training.target import Target
 from edge_inspector.lab.training.trained_model import TrainedModel
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -318,7 +313,7 @@ def test_an_image_taken_out_counts_until_somebody_marks_it_defective(tmp_path: P
     assert marked.recipe.decision.threshold == pytest.approx(97 / 64 * 1.01)
     assert marked.manifest.calibration.excluded[0].marked_by == "M. Curie"
     assert one.digest in marked.manifest.calibration.digests
-    with pytest.raises(DataError, match=r"taken out and nobody marked them defective.*--take-out IMAGE --by NAME"):
+    with pytest.raises(DataError, match=r"taken out and nobody marked them defective.*--exclude IMAGE --by NAME"):
         calibrated(a_material(), good[:-1], tmp_path / "c", excluded=[one])
 
 

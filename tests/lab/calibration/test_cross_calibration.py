@@ -8,7 +8,8 @@ from scipy.stats import nct, norm
 
 from edge_inspector.errors import DataError, UsageError
 from edge_inspector.lab.calibration.cross_calibration import FEW, estimate_limits, tail_limit, tolerance_factor
-from edge_inspector.lab.calibration.threshold import Groups, Target
+from edge_inspector.lab.calibration.threshold import Groups
+from edge_inspector.lab.training.target import Target
 
 
 def groups(levels: list[float], invalid: int = 0) -> Groups:

@@ -16,8 +16,9 @@ from scipy.stats import binom
 
 from edge_inspector.bundle import ExcludedImage
 from edge_inspector.errors import DataError
-from edge_inspector.lab.calibration.threshold import Target, decide_limits, gather_groups, set_threshold
+from edge_inspector.lab.calibration.threshold import decide_limits, gather_groups, set_threshold
 from edge_inspector.lab.data.dataset import GoodImage
+from edge_inspector.lab.training.target import Target
 
 DRAWS = 2000
 CONFIDENCE = 0.95

@@ -21,12 +21,12 @@ from edge_inspector.inspection.inspector import Inspector
 from edge_inspector.inspection.model import Reason, Verdict
 from edge_inspector.inspection.recipe import Region
 from edge_inspector.lab.calibration.recalibrate import CalibrationRequest, recalibrate
-from edge_inspector.lab.calibration.threshold import Target
 from edge_inspector.lab.data.dataset import digest_of
 from edge_inspector.lab.evaluation.evaluate import evaluate
 from edge_inspector.lab.train import train
 from edge_inspector.lab.training.recipe_draft import AlignmentRequest, RegionRequest
 from edge_inspector.lab.training.reference import reference_of
+from edge_inspector.lab.training.target import Target
 from edge_inspector.lab.training.train_part import TrainingRequest
 
 pytestmark = pytest.mark.trains

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from edge_inspector.bundle import Bundle, open_inspector
 from edge_inspector.detectors.training_data import Budget
 from edge_inspector.lab.calibration.recalibrate import CalibrationRequest, recalibrate
-from edge_inspector.lab.calibration.threshold import Target
 from edge_inspector.lab.data.data_check import check_data
 from edge_inspector.lab.evaluation.evaluate import evaluate
+from edge_inspector.lab.training.target import Target
 
 MOST = 3
 """The one that is read, the one before it, of which a loop's variable still speaks, and what a tool makes of it."""

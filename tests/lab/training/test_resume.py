@@ -57,11 +57,11 @@ def test_a_bundle_tells_how_its_training_went(bundle: Bundle) -> None:
 
 
 def test_going_on_is_no_worse(bundle: Bundle, good_parts: Path, tmp_path: Path) -> None:
-    """It begins with the weights of before, so the loss does; what they were trained from is remembered."""
+    """It begins with the weights of before, so it finds defects at once; what they were trained from is remembered."""
     more = train(an_order(good_parts, tmp_path / "more", bundle))
     before, after = (json.loads((one.path / "history.json").read_bytes()) for one in (bundle, more))
 
-    assert after["val_loss"][0] < before["val_loss"][0]
+    assert after["quality"][0] > before["quality"][0] + 0.5
     assert after["quality"][0] >= before["quality"][-1] - 0.02
     assert set(bundle.manifest.provenance.fit_digests) <= set(more.manifest.provenance.fit_digests)
 

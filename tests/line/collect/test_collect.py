@@ -85,7 +85,8 @@ def test_a_folder_keeps_its_images(tmp_path: Path) -> None:
     """They are parts too, and will be answered when the daemon runs; names and groups go with them."""
     images = {f"lot{number % 2}__S{number}": png(a_part(number)) for number in range(4)}
     inbox = an_inbox(tmp_path, **images, lot0__bad=b"")
-    settings = FolderSettings(kind="folder", path=inbox, subfolders=("group",), settle_ms=0, scan_ms=50)
+    keys = {"settle_ms": 0, "closed_ms": 0, "unfinished_ms": 0, "scan_ms": 50}
+    settings = FolderSettings(kind="folder", path=inbox, subfolders=("group",), **keys)
     taken, said = gather(settings, tmp_path, 4)
     groups = {image.path.name: image.group for image in find_good(tmp_path / "good", None)}
 

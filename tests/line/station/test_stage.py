@@ -362,7 +362,7 @@ def test_an_image_that_cannot_be_put_away_is_reported(bench: Bench) -> None:
         bench.put("a1")
         bench.put("a2")
         bench.wait_for(2)
-        fault = until(lambda: [fault for fault in bench.faults() if fault.code == "source"], "the fault")[0]
+        fault = until(lambda: [fault for fault in bench.faults() if fault.code == "put_away"], "the fault")[0]
 
     assert "put away" in fault.message
     assert [answered.result.verdict for answered in bench.said] == ["OK", "OK"]
