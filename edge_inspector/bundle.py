@@ -110,6 +110,8 @@ class ExcludedImage(_Frozen):
     group: str
     marked_by: str = ""
     """Who says that the part is defective. Empty: nobody, so the part counts as an exceedance."""
+    note: str = ""
+    """Why, in that person's words."""
 
 
 class Outlier(_Frozen):

@@ -1,5 +1,6 @@
 """A technician's mistakes end in one line that says what to do, and in an exit status that a script can read."""
 
+import csv
 import json
 import shutil
 import subprocess
@@ -159,18 +160,60 @@ def test_evaluate_exits_1_over_a_limit(bundle: Bundle, tmp_path: Path, monkeypat
     assert status_of(monkeypatch, "evaluate", bundle.path, tmp_path, "--max-miss", "0.1") == 1
 
 
-def test_inspect_prints_what_the_broker_would_get(bundle: Bundle, tmp_path: Path) -> None:
-    """A JSON list with one result a file, and exit 1 because one is not OK; a scratched part is NG with a box."""
+@pytest.fixture
+def three(tmp_path: Path) -> list[Path]:
+    """Give a good part, a scratched one, and a torn file."""
     for name, content in (("good", png(a_part(700))), ("bad", png(a_part(701, scratched=True))), ("torn", b"torn")):
         (tmp_path / f"{name}.png").write_bytes(content)
-    found = run("inspect", bundle.path, *(tmp_path / f"{name}.png" for name in ("good", "bad", "torn")))
+    return [tmp_path / f"{name}.png" for name in ("good", "bad", "torn")]
+
+
+def test_inspect_prints_what_the_broker_would_get(bundle: Bundle, three: list[Path]) -> None:
+    """--json: a list, one result a file, and exit 1 because one is not OK; a scratched part is NG with a box."""
+    found = run("inspect", bundle.path, *three, "--json")
     results = json.loads(found.stdout)
 
     assert found.returncode == 1
+    assert [result["file"] for result in results] == list(map(str, three))
     assert [result["verdict"] for result in results] == ["OK", "NG", "INVALID"]
     assert results[1]["blobs"]
     assert results[1]["score"] >= 1
     assert results[0]["bundle"]["id"] == bundle.id
+
+
+def test_inspect_prints_a_table_for_people(
+    bundle: Bundle, three: list[Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """File, verdict, score, largest blob and time, in that order; files and folders; why an image is no verdict."""
+    assert status_of(monkeypatch, "inspect", bundle.path, *three) == 1
+    header, *rows, last = capsys.readouterr().out.splitlines()
+    assert header.split() == ["file", "verdict", "score", "largest", "blob", "ms"]
+    assert [row.split()[:2] for row in rows] == [
+        [str(file), verdict] for file, verdict in zip(three, ("OK", "NG", "INVALID"), strict=True)
+    ]
+    assert " px" in rows[1]
+    assert rows[2].endswith("4 bytes that begin with b'torn'")
+    assert last == "1 INVALID, 1 NG, 1 OK"
+
+    assert status_of(monkeypatch, "inspect", bundle.path, three[0].parent) == 1
+    assert len(capsys.readouterr().out.splitlines()) == 5
+    assert status_of(monkeypatch, "inspect", bundle.path, three[0]) == 0
+
+
+def test_inspect_writes_a_csv(
+    bundle: Bundle, three: list[Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """To a file, or to standard output for `-`."""
+    target = three[0].parent / "table.csv"
+
+    assert status_of(monkeypatch, "inspect", bundle.path, *three, "--csv", target) == 1
+    assert capsys.readouterr().out == ""
+    rows = list(csv.DictReader(target.read_text().splitlines()))
+    assert [row["verdict"] for row in rows] == ["OK", "NG", "INVALID"]
+    assert [row["file"] for row in rows] == list(map(str, three))
+
+    assert status_of(monkeypatch, "inspect", bundle.path, three[0], "--csv", "-") == 0
+    assert capsys.readouterr().out.startswith("file,verdict,score,")
 
 
 def test_a_part_is_trained_from_the_command_line(good_parts: Path, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 LinkArgument = Annotated[Path, typer.Argument(help="Link that the settings name as the part's bundle.")]
 ByOption = Annotated[str, typer.Option(help="Who answers for it.")]
-NoteOption = Annotated[str, typer.Option(help="Why.")]
+NoteOption = Annotated[str, typer.Option(help="Why.", show_default="none")]
 
 
 def approve(

@@ -13,12 +13,14 @@ if TYPE_CHECKING:
 
     from edge_inspector.bundle import Bundle, CalibrationCard, Outlier
 
-_KNOWN = {"fit": "trained on", "tune": "tuned", "calibrate": "set the threshold"}
+_KNOWN = {"fit": "trained the network", "tune": "tuned it", "calibrate": "set the threshold"}
 
 
 def card(
     bundle: Annotated[Path, typer.Argument(help="Bundle to look at.")],
-    plot: Annotated[Path | None, typer.Option(help="SVG file for the plot of the calibration scores.")] = None,
+    plot: Annotated[
+        Path | None, typer.Option(help="SVG file for the plot of the calibration scores.", show_default="none")
+    ] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Print a bundle's calibration card: bounds, synthetic defects found, suspicious images; exit 1 when unfit."""
@@ -84,13 +86,14 @@ def _as_json(bundle: "Bundle") -> dict[str, object]:
 
 def _excluded(card: "CalibrationCard") -> "Iterator[str]":
     for one in card.excluded:
-        why = f"defective, says {one.marked_by}" if one.marked_by else "nobody says why: counted as rejected"
+        note = f": {one.note}" if one.note else ""
+        why = f"defective, says {one.marked_by}{note}" if one.marked_by else "nobody says why: counted as rejected"
         yield f"Excluded: {one.image} ({why})."
 
 
 def _outliers(card: "CalibrationCard") -> "Iterator[str]":
     if card.outliers:
-        yield "Most unusual good images (score 1.0 is the limit); a bad part among them spoils everything:"
+        yield "Outliers among the good images (score 1.0 is the limit); a bad part among them spoils everything:"
     for used_for, words in _KNOWN.items():
         members = [one for one in card.outliers if one.used_for == used_for]
         if members:

@@ -1,9 +1,11 @@
 """What the commands share: how they read, print, and show that they are at work."""
 
+import csv
+import io
 import json
 import signal
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,7 +26,15 @@ if TYPE_CHECKING:
 
 stderr = Console(stderr=True)
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
-GroupOption = Annotated[str | None, typer.Option(help="Regular expression that finds the part's serial in a path.")]
+CsvOption = Annotated[
+    str | None, typer.Option("--csv", help="CSV file to write; -: standard output.", show_default="none")
+]
+GroupOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Regular expression that finds the part's serial in a path.", show_default="each image is a part"
+    ),
+]
 FINDING = 1
 """Exit status of a command that did its work and found something amiss."""
 
@@ -41,6 +51,25 @@ def open_bundle(path: Path) -> "tuple[Bundle, Inspector]":
 def print_json(value: object) -> None:
     """Print a value as JSON."""
     typer.echo(json.dumps(value, indent=1, allow_nan=False))
+
+
+def write_csv(target: str, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Write a table to a file, whole or not at all, or to standard output where `target` is `-`."""
+    from edge_inspector import atomic
+
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(header)
+    writer.writerows(tuple(map(no_formula, row)) for row in rows)
+    if target == "-":
+        typer.echo(text.getvalue(), nl=False)
+    else:
+        atomic.write_file(Path(target), text.getvalue().encode())
+
+
+def no_formula(value: object) -> object:
+    """Return a value that no spreadsheet takes for a formula: a serial may come from outside."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
 
 
 def print_findings(findings: "Iterable[Finding]") -> bool:

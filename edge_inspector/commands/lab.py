@@ -70,9 +70,9 @@ def table(
         "lab-table"
     ),
     budget: Annotated[float, typer.Option(min=1, help="Seconds of training for each kind and set.")] = 300,
-    kinds: Annotated[str | None, typer.Option(help="Kinds with commas between; all where not said.")] = None,
+    kinds: Annotated[str | None, typer.Option(help="Kinds with commas between.", show_default="all")] = None,
     size: Annotated[int, typer.Option(min=32, help="Side of the detector's image.")] = 256,
-    local: Annotated[bool, typer.Option("--normalise-local", help="Take slow changes of light out.")] = False,
+    local: Annotated[bool, typer.Option("--normalise-local", help="Remove slow changes of light.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Train every kind on every set for the same time, and print what each is worth; goes on where it was ended."""
@@ -101,10 +101,10 @@ def table(
 
 def align(
     data: Annotated[Path, typer.Argument(help="Folder with train/good, test/good, test/<defect>.", metavar="DATA_SET")],
-    detector: Annotated[str, typer.Option(help="Kind of detector.")] = "padim",
+    detector: Annotated[str, typer.Option(help="Kind of detector:")] = "padim",
     size: Annotated[int, typer.Option(min=32, help="Side of the detector's image.")] = 256,
-    shift: Annotated[float, typer.Option(help="At most, in shares of the image's sides.")] = 0.1,
-    turn: Annotated[float, typer.Option(help="At most, degrees.")] = 15.0,
+    shift: Annotated[float, typer.Option(help="Largest shift, a share of the image's sides.")] = 0.1,
+    rotation: Annotated[float, typer.Option(help="Largest rotation, degrees.")] = 15.0,
     seed: Annotated[int, typer.Option(min=0, help="Random seed.")] = 0,
     as_json: JsonFlag = False,
 ) -> None:
@@ -136,7 +136,7 @@ def align(
                 )
             )
 
-        rows = measure_moved(MovedRequest(data, shift, turn, seed, train_detector, time.monotonic_ns, report))
+        rows = measure_moved(MovedRequest(data, shift, rotation, seed, train_detector, time.monotonic_ns, report))
     if as_json:
         print_json(
             [

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edge_inspector.commands.console import FINDING, JsonFlag, parse_roi, parse_size, print_json
-from edge_inspector.commands.look import (
+from edge_inspector.commands.image_options import (
     AlignOption,
     MaskOption,
     MaxRotationOption,
@@ -35,9 +35,9 @@ def preview(
     images: Annotated[list[Path], typer.Argument(help="Image files, or a folder of them.", metavar="IMAGE...")],
     out: Annotated[Path, typer.Option(help="Folder for what is drawn.")],
     bundle: Annotated[
-        Path | None, typer.Option(help="Look as this bundle does; else as `train` would with these options.")
+        Path | None, typer.Option(help="Look as this bundle does.", show_default="as `train` would with these options")
     ] = None,
-    count: Annotated[int, typer.Option(min=1, help="Of a folder, look at so many, evenly chosen.")] = 12,
+    count: Annotated[int, typer.Option(min=1, help="Of a folder, look at this many, evenly chosen.")] = 12,
     size: SizeOption = None,
     roi: RoiOption = None,
     align: AlignOption = "none",

@@ -13,20 +13,37 @@ from edge_inspector.errors import UsageError
 ETC = Path("/etc/edge-inspector")
 INSTALLER = "/opt/edge-inspector/current/systemd/install.sh"
 
-station_app = typer.Typer(no_args_is_help=True, help="Clone a station, or allow its service what it needs.")
 ConfigOption = Annotated[Path, typer.Option(help="Settings file (TOML).")]
 
 
 def init(
-    station: Annotated[str | None, typer.Argument(help="The station's name, for instance press-1.")] = None,
-    bundle: Annotated[Path | None, typer.Option(help="What `train` wrote; it is copied beside the settings.")] = None,
-    inbox: Annotated[Path | None, typer.Option(help="Folder that the camera writes to.")] = None,
-    device: Annotated[str | None, typer.Option(help="Instead of a folder: camera number, device, URL.")] = None,
-    broker: Annotated[str | None, typer.Option(help="HOST or HOST:PORT.")] = None,
-    username: Annotated[str, typer.Option(help="Login at the broker.")] = "",
-    password_file: Annotated[Path | None, typer.Option(help="File that holds the password alone.")] = None,
-    config: Annotated[Path | None, typer.Option(help="Settings file to write; default /etc/edge-inspector/.")] = None,
-    state_dir: Annotated[Path | None, typer.Option(help="Ledgers; default /var/lib/edge-inspector/.")] = None,
+    station: Annotated[
+        str | None, typer.Argument(help="The station's name, for instance press-1.", show_default="is asked for")
+    ] = None,
+    bundle: Annotated[
+        Path | None,
+        typer.Option(help="What `train` wrote; it is copied beside the settings.", show_default="is asked for"),
+    ] = None,
+    inbox: Annotated[
+        Path | None, typer.Option(help="Folder that the camera writes to.", show_default="is asked for")
+    ] = None,
+    device: Annotated[
+        str | None, typer.Option(help="Instead of a folder: camera number, device, URL.", show_default="none")
+    ] = None,
+    broker: Annotated[
+        str | None, typer.Option(help="MQTT broker, HOST or HOST:PORT.", show_default="is asked for")
+    ] = None,
+    username: Annotated[str, typer.Option(help="Login at the broker.", show_default="none")] = "",
+    password_file: Annotated[
+        Path | None, typer.Option(help="File that holds the password alone.", show_default="the password is asked for")
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="Settings file to write.", show_default="/etc/edge-inspector/STATION.toml")
+    ] = None,
+    state_dir: Annotated[
+        Path | None,
+        typer.Option(help="Folder for the ledger and all state.", show_default="/var/lib/edge-inspector/STATION"),
+    ] = None,
 ) -> None:
     """Ask for a station's settings or take them as options, write them, check all, and say what comes next."""
     from edge_inspector.bundle import read_bundle
@@ -62,7 +79,6 @@ def init(
         raise typer.Exit(FINDING)
 
 
-@station_app.command("export")
 def export_(
     out: Annotated[Path, typer.Argument(help="File to write, for instance press-1.station.")],
     config: ConfigOption,
@@ -76,11 +92,13 @@ def export_(
         typer.echo(f"left out: {secret}")
 
 
-@station_app.command("import")
 def import_(
     archive: Annotated[Path, typer.Argument(help="What `station export` wrote.")],
     config: Annotated[Path, typer.Option(help="Settings file to write.")],
-    station: Annotated[str | None, typer.Option(help="Another name: two stations at one broker need two.")] = None,
+    station: Annotated[
+        str | None,
+        typer.Option(help="Another name: two stations at one broker need two.", show_default="the exported one"),
+    ] = None,
 ) -> None:
     """Set up the station of an exported file on this PC."""
     from edge_inspector.line.setup.portable import import_station
@@ -94,15 +112,15 @@ def import_(
         typer.echo(f"  {line}")
 
 
-@station_app.command("drop-in")
-def drop_in_(config: ConfigOption) -> None:
+def drop_in(config: ConfigOption) -> None:
     """Print the systemd drop-in that allows the service its folders and secrets; install.sh asks for it."""
-    from edge_inspector.line.setup.dropin import drop_in, obstacles
+    from edge_inspector.line.setup.dropin import drop_in as write_drop_in
+    from edge_inspector.line.setup.dropin import obstacles
     from edge_inspector.settings import read_settings
 
     settings = read_settings(config)
     typer.echo(f"# Written by install.sh from {config}; `{INSTALLER} stations` writes it again.")
-    typer.echo(drop_in(settings), nl=False)
+    typer.echo(write_drop_in(settings), nl=False)
     for obstacle in obstacles(settings):
         stderr.print(f"NOTE: {obstacle}", highlight=False, markup=False, soft_wrap=True)
 

@@ -21,7 +21,7 @@ from edge_inspector.commands.console import (
     progress,
     stderr,
 )
-from edge_inspector.commands.look import (
+from edge_inspector.commands.image_options import (
     AlignOption,
     MaskOption,
     MaxRotationOption,
@@ -33,53 +33,121 @@ from edge_inspector.commands.look import (
     align_wish,
     parse_units,
 )
-from edge_inspector.detectors.settings import AUGMENTATIONS, DEFAULT_KIND
 
-FalseRejectOption = Annotated[float | None, typer.Option(help="At most this share of good parts is rejected.")]
-ConfidenceOption = Annotated[float, typer.Option(help="How sure that must be.")]
-ReviewOption = Annotated[float | None, typer.Option(help="At most this share of good parts is not OK.")]
-MinAreaOption = Annotated[float | None, typer.Option(min=0.01, help="Smallest defect that counts, camera pixels.")]
-OverlaysOption = Annotated[
-    Path | None, typer.Option(help="Folder for the most unusual good images with the heat map over them.")
+FalseRejectOption = Annotated[
+    float | None,
+    typer.Option(
+        help="Upper bound on the false-reject rate, a share of good parts.", show_default="what the images support"
+    ),
 ]
+ConfidenceOption = Annotated[float, typer.Option(help="Confidence of the bound.")]
+ReviewOption = Annotated[
+    float | None,
+    typer.Option(
+        help="Upper bound on good parts that are not OK: between the two bounds is REVIEW.", show_default="no REVIEW"
+    ),
+]
+MinAreaOption = Annotated[
+    float | None,
+    typer.Option(
+        min=0.01,
+        help="Smallest defect that counts, in camera pixels.",
+        show_default="0.1 % of what is inspected",
+    ),
+]
+OverlaysOption = Annotated[
+    Path | None,
+    typer.Option(
+        help="Folder for the outliers among the good images, with the heat map over them.", show_default="none"
+    ),
+]
+
+
+def _print_settings(context: typer.Context, asked: bool) -> None:
+    """Print what a detector's settings are; `--detector` has been read, the options that are needed have not."""
+    if not asked:
+        return
+    from edge_inspector.detectors.settings import DEFAULT_KIND, settings_in_words
+
+    kind = context.params.get("detector") or DEFAULT_KIND
+    for line in settings_in_words(kind):
+        typer.echo(line)
+    raise typer.Exit
 
 
 def train(
     images: Annotated[Path, typer.Argument(help="Folder of images of good parts.", metavar="OK_DIR")],
     part: Annotated[str, typer.Option(help="Name of the part.")],
     out: Annotated[Path, typer.Option(help="Folder to write the bundle to; must not exist.")],
-    detector: Annotated[str, typer.Option(help="Kind of detector; README lists them.")] = DEFAULT_KIND,
+    detector: Annotated[str | None, typer.Option(help="Kind of detector:", is_eager=True)] = None,
     size: SizeOption = None,
     keep_aspect: Annotated[
         bool, typer.Option("--keep-aspect", help="Keep the image's shape; --size is the longer side.")
     ] = False,
     colour: Annotated[
-        bool | None, typer.Option("--colour/--grey", help="Look at colours too; unless said, backbones do.")
+        bool | None,
+        typer.Option("--colour/--grey", help="Look at colour or at grey values only.", show_default="the detector's"),
     ] = None,
-    backbone: Annotated[str | None, typer.Option(help="Pretrained network of a feature detector.")] = None,
-    allow_random: Annotated[bool, typer.Option("--allow-random", help="Take a backbone with random weights.")] = False,
-    tile: Annotated[int | None, typer.Option(min=0, help="Side of tiles, for small defects in large images.")] = None,
-    overlap: Annotated[int | None, typer.Option(min=0, help="Pixels that tiles share.")] = None,
+    backbone: Annotated[
+        str | None, typer.Option(help="Pretrained network of a feature detector.", show_default="the detector's")
+    ] = None,
+    allow_random: Annotated[
+        bool, typer.Option("--allow-random", help="Let a backbone with random weights pass; for tests.")
+    ] = False,
+    tile: Annotated[
+        int | None,
+        typer.Option(
+            min=0, help="Side of tiles, for small defects in large images; 0 is none.", show_default="the detector's"
+        ),
+    ] = None,
+    overlap: Annotated[
+        int | None, typer.Option(min=0, help="Pixels that tiles share.", show_default="the detector's")
+    ] = None,
     augment: Annotated[
-        str | None, typer.Option(help=f"What good parts may show as well: {','.join(AUGMENTATIONS)}.")
+        str | None,
+        typer.Option(
+            help="What good parts may show as well, of flip, rotate, shift, brightness, with commas.",
+            show_default="the detector's",
+        ),
     ] = None,
-    epochs: Annotated[int | None, typer.Option(min=1, help="End the training after so many epochs.")] = None,
-    minutes: Annotated[float | None, typer.Option(min=0.01, help="End the training after so many minutes.")] = None,
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="End the training after this many epochs.", show_default="the detector's")
+    ] = None,
+    minutes: Annotated[
+        float | None, typer.Option(min=0.01, help="End the training after this many minutes.", show_default="no limit")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Random seed.")] = 0,
-    precision: Annotated[str, typer.Option(help="Of the network on the line: auto, f32, bf16 or int8.")] = "auto",
+    precision: Annotated[
+        str, typer.Option(help="Precision of the network on the line: auto, f32, bf16 or int8.")
+    ] = "auto",
     false_reject: FalseRejectOption = None,
     confidence: ConfidenceOption = 0.95,
     review: ReviewOption = None,
     hold_back: Annotated[
         float | None,
-        typer.Option(min=0.05, max=0.9, help="Share of the good images that only set the limit: backs a bound."),
+        typer.Option(
+            min=0.05,
+            max=0.9,
+            help="Share of the good images that only set the threshold: backs a bound.",
+            show_default="the detector's",
+        ),
     ] = None,
     min_area: MinAreaOption = None,
-    residual: Annotated[str | None, typer.Option(help="ssim, l1, l2 or ssim+l1.")] = None,
-    tolerance: Annotated[
-        bool | None, typer.Option("--tolerance/--no-tolerance", help="Measure against how much good parts differ.")
+    residual: Annotated[
+        str | None,
+        typer.Option(
+            help="How image and reconstruction are compared: ssim, l1, l2 or ssim+l1.", show_default="the detector's"
+        ),
     ] = None,
-    local: Annotated[bool, typer.Option("--normalise-local", help="Take slow changes of light out.")] = False,
+    tolerance: Annotated[
+        bool | None,
+        typer.Option(
+            "--tolerance/--no-tolerance",
+            help="Measure against how much good parts differ at each place.",
+            show_default="the detector's",
+        ),
+    ] = None,
+    local: Annotated[bool, typer.Option("--normalise-local", help="Remove slow changes of light.")] = False,
     roi: RoiOption = None,
     mask: MaskOption = None,
     align: AlignOption = "none",
@@ -88,16 +156,29 @@ def train(
     reference: ReferenceOption = None,
     unit: UnitOption = None,
     group: GroupOption = None,
-    changes: Annotated[list[str] | None, typer.Option("--set", help="Detector setting, KEY=VALUE; repeatable.")] = None,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            help="Detector setting, KEY=VALUE; repeatable; --help-settings lists them.",
+            show_default="the detector's",
+        ),
+    ] = None,
+    _help_settings: Annotated[
+        bool,
+        typer.Option(
+            "--help-settings", help="Print what --set takes for --detector, and exit.", callback=_print_settings
+        ),
+    ] = False,
     resume: Annotated[
-        Path | None, typer.Option(help="Bundle whose weights the training goes on from (autoencoders).")
+        Path | None, typer.Option(help="Bundle to resume training from (autoencoders).", show_default="none")
     ] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda, for autoencoders; `torchrun` makes several.")] = "cpu",
     overlays: OverlaysOption = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Train a part from good images and write a bundle that can run."""
-    from edge_inspector.detectors.settings import parse_settings
+    from edge_inspector.detectors.settings import DEFAULT_KIND, parse_settings
     from edge_inspector.detectors.training_data import Budget
     from edge_inspector.detectors.workers import WorkerDoneError, join
     from edge_inspector.lab.train import train as train_detector
@@ -116,7 +197,7 @@ def train(
         "augment": augment,
     }
     wanted = {name: str(value) for name, value in said.items() if value is not None}
-    settings = parse_settings(detector, parse_changes(changes or []) | wanted)
+    settings = parse_settings(detector or DEFAULT_KIND, parse_changes(changes or []) | wanted)
     pressed = Event()
     workers = join(device)
     try:
@@ -173,16 +254,29 @@ def calibrate(
     false_reject: FalseRejectOption = None,
     confidence: ConfidenceOption = 0.95,
     review: ReviewOption = None,
-    min_area: MinAreaOption = None,
+    min_area: Annotated[
+        float | None,
+        typer.Option(min=0.01, help="Smallest defect that counts, in camera pixels.", show_default="the bundle's"),
+    ] = None,
     group: GroupOption = None,
     again: Annotated[
         bool, typer.Option("--again", help="--ok trained the bundle: use the images of it that calibrated.")
     ] = False,
-    ng: Annotated[Path | None, typer.Option(help="Folder of defective parts: choose the minimum area by them.")] = None,
-    take_out: Annotated[
-        list[str] | None, typer.Option(help="Calibration image not to use; counts as rejected; repeatable.")
+    ng: Annotated[
+        Path | None,
+        typer.Option(help="Folder of defective parts: choose the minimum area by them.", show_default="none"),
     ] = None,
-    by: Annotated[str, typer.Option(help="Who says that these show defective parts: then they do not count.")] = "",
+    exclude: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Calibration image to exclude; counts as rejected, unless --by says it is defective; repeatable.",
+            show_default="none",
+        ),
+    ] = None,
+    by: Annotated[
+        str, typer.Option(help="Who says that the excluded images show defective parts.", show_default="nobody")
+    ] = "",
+    note: Annotated[str, typer.Option(help="Why they are defective; kept with the name.", show_default="none")] = "",
     overlays: OverlaysOption = None,
     as_json: JsonFlag = False,
 ) -> None:
@@ -203,8 +297,9 @@ def calibrate(
                 min_area=min_area,
                 group=group,
                 again=again,
-                take_out=tuple(take_out or ()),
+                exclude=tuple(exclude or ()),
                 marked_by=by.strip(),
+                note=note.strip(),
                 ng=ng,
             ),
         )
@@ -217,14 +312,18 @@ def pretrain(
     out: Annotated[Path, typer.Option(help="File to write the weights to; must not exist.")],
     backbone: Annotated[str, typer.Option(help="Architecture to start from.")] = "efficientnet-lite0",
     size: Annotated[int, typer.Option(min=32, help="Side of the square images.")] = 256,
-    epochs: Annotated[int | None, typer.Option(min=1, help="End after so many epochs.")] = None,
-    minutes: Annotated[float | None, typer.Option(min=0.01, help="End after so many minutes.")] = None,
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="End after this many epochs.", show_default="no limit")
+    ] = None,
+    minutes: Annotated[
+        float | None, typer.Option(min=0.01, help="End after this many minutes.", show_default="no limit")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Random seed; `train` needs the same.")] = 0,
     group: GroupOption = None,
     from_scratch: Annotated[bool, typer.Option("--from-scratch", help="Start without ImageNet's weights.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """Train a backbone one's own parts by turning their images; `train --backbone rotation:FILE` takes it."""
+    """Train a backbone on one's own parts by rotation prediction; `train --backbone rotation:FILE` takes it."""
     from edge_inspector.detectors.training_data import Budget
     from edge_inspector.lab.training.pretrain import PretrainingRequest, pretrain_backbone
 
@@ -246,7 +345,9 @@ def pretrain(
     if as_json:
         print_json({"file": str(made.file), "pictures": made.images, "told": made.told})
         return
-    typer.echo(f"{made.file}: pretrained on {made.images} images, tells {made.told:.0%} of unseen turns; chance: 25%")
+    typer.echo(
+        f"{made.file}: pretrained on {made.images} images, tells {made.told:.0%} of unseen rotations; guessing: 25%"
+    )
 
 
 def _save_overlays(bundle: Path, folder: Path | None) -> None:

@@ -16,7 +16,7 @@ AUGMENTATIONS = ("flip", "rotate", "shift", "brightness")
 class CommonSettings(BaseModel):
     """What every detector has."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     CHANNELS: ClassVar[int] = 1
     """Of the detector's image, where the user does not say."""
@@ -56,10 +56,11 @@ class AutoencoderSettings(CommonSettings):
     tolerance: bool = True
     """Whether the map is in units of how much good parts differ at each place."""
     augment: str = "flip"
-    """As above; flips also keep the network from learning to copy."""
+    """Changes that a good part may show as well; flips also keep the network from learning to copy."""
     rate: float = Field(1e-3, gt=0, le=0.1)
     """Highest learning rate."""
     batch: int = Field(8, ge=1, le=256)
+    """Images in each training step."""
 
 
 class CaeSettings(AutoencoderSettings):
@@ -180,6 +181,7 @@ class PcaSettings(FeatureSettings):
 
     kind: Literal["padim:pca"] = "padim:pca"
     components: int = Field(20, ge=1, le=256)
+    """Principal components that good parts are described by."""
 
 
 class PatchcoreSettings(FeatureSettings):
@@ -193,7 +195,7 @@ class PatchcoreSettings(FeatureSettings):
     neighbours: int = Field(9, ge=1, le=50)
     """By which a distance is weighted: how common what is nearest is; 1: not at all."""
     neighbourhood: int = Field(1, ge=1, le=9)
-    """As above; what may lie anywhere need not be shifted, and averages hide what is small."""
+    """Each cell's features are averaged over so many by so many; averages hide what is small; odd."""
 
 
 class CentroidSettings(FeatureSettings):
@@ -211,6 +213,7 @@ class FeatureCaeSettings(FeatureSettings):
     latent: int = Field(100, ge=1, le=1024)
     """Numbers that a cell's features are squeezed into."""
     rate: float = Field(1e-3, gt=0, le=0.1)
+    """Highest learning rate."""
 
 
 class SvddSettings(FeatureSettings):
@@ -220,6 +223,7 @@ class SvddSettings(FeatureSettings):
     latent: int = Field(64, ge=2, le=512)
     """Dimensions of the sphere."""
     rate: float = Field(1e-3, gt=0, le=0.1)
+    """Highest learning rate."""
 
 
 DetectorSettings: TypeAlias = Annotated[
@@ -243,6 +247,59 @@ _MODELS: dict[str, type[CommonSettings]] = {
 }
 KINDS = tuple(_MODELS)
 """Every kind of detector."""
+_NETWORKS = {
+    "cae:my": "Autoencoder of 17 convolutions without a bottleneck layer; small and fast.",
+    "cae:mvtec": "Autoencoder with a code of one channel, simplified from the SSIM autoencoder.",
+    "cae:my-etma": "cae:my with 64 filters.",
+    "cae:my-optuna": "cae:my with 128 filters, the width that a search chose.",
+    "cae:baseline": "Autoencoder with a dense code of 64 numbers; 256x256 only.",
+    "cae:inception": "Autoencoder of inception units: four branches side by side.",
+    "cae:resnet": "Autoencoder with residual blocks, a narrow ResNet-18.",
+    "cae:skip": "Autoencoder with skip connections.",
+    "cae:ssim-ae": "The SSIM autoencoder of Bergmann et al. 2019.",
+}
+"""Kinds that share their settings, in a sentence each."""
+
+
+def kind_in_words(kind: str) -> str:
+    """Return a kind in a sentence."""
+    return _NETWORKS.get(kind) or (_MODELS[kind].__doc__ or "").partition("\n")[0]
+
+
+def settings_in_words(kind: str) -> tuple[str, ...]:
+    """Return what can be set on a kind, a line a setting: name, default, meaning, and its limits.
+
+    Raises:
+        UsageError: no such kind.
+    """
+    model = _model(kind)
+    return tuple(
+        f"{name}={field.default}  {_meaning(model, name)}{_limits(field.metadata)}"
+        for name, field in model.model_fields.items()
+        if name != "kind"
+    )
+
+
+def _meaning(model: type[CommonSettings], name: str) -> str:
+    """Return a setting's words; a class that changes only the default has them from the class above it."""
+    fields = (one.model_fields.get(name) for one in model.__mro__ if issubclass(one, CommonSettings))
+    words = next((one.description for one in fields if one is not None and one.description), "")
+    choices = get_args(model.model_fields[name].annotation)
+    return words + (f" One of {', '.join(map(str, choices))}." if choices else "")
+
+
+def _limits(metadata: list[object]) -> str:
+    signs = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
+    said = [
+        f"{words} {getattr(one, sign):g}" for one in metadata for sign, words in signs.items() if hasattr(one, sign)
+    ]
+    return f" ({', '.join(said)})" if said else ""
+
+
+def _model(kind: str) -> type[CommonSettings]:
+    if kind not in _MODELS:
+        raise UsageError(f"--detector {kind}: expected one of {', '.join(KINDS)}{did_you_mean(kind, KINDS)}")
+    return _MODELS[kind]
 
 
 def parse_settings(kind: str, changes: dict[str, str]) -> DetectorSettings:
@@ -251,8 +308,7 @@ def parse_settings(kind: str, changes: dict[str, str]) -> DetectorSettings:
     Raises:
         UsageError: no such kind, no such setting, or a value out of range.
     """
-    if kind not in _MODELS:
-        raise UsageError(f"--detector {kind}: expected one of {', '.join(KINDS)}{did_you_mean(kind, KINDS)}")
+    _model(kind)
     try:
         return TypeAdapter[DetectorSettings](DetectorSettings).validate_python({"kind": kind, **changes}, strict=False)
     except ValidationError as error:

@@ -162,7 +162,7 @@ def test_the_service_is_locked_down_where_it_runs(machine: Machine) -> None:
 def test_a_pc_without_torch_can_check_inspect_and_calibrate(machine: Machine) -> None:
     """Settings and broker are in order; a bad part is a finding; a new threshold needs no training PC."""
     machine.run(f"edge-inspector check --config {CONFIG}")
-    inspected = machine.run(f"edge-inspector inspect {STICK}/bundles/bracket {STICK}/ng.png", check=False)
+    inspected = machine.run(f"edge-inspector inspect {STICK}/bundles/bracket {STICK}/ng.png --json", check=False)
     machine.run(f"edge-inspector calibrate {STICK}/bundles/bracket --ok {STICK}/good --out /var/tmp/again", seconds=120)
 
     assert inspected.returncode == 1
@@ -325,7 +325,7 @@ def test_the_wheels_install_in_a_namespace_without_network(stick: Path, tmp_path
     script = (
         f"{sys.executable} -m venv {tmp_path}/v && {tmp_path}/v/bin/pip install -q --no-index --find-links {wheels}"
         f" 'edge-inspector[metrics]' && cd / && {tmp_path}/v/bin/edge-inspector inspect {stick}/bundles/bracket"
-        f" {stick}/ng.png"
+        f" {stick}/ng.png --json"
     )
     clean = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     found = subprocess.run(

@@ -155,7 +155,7 @@ class _Story:
             stack.enter_context(patch.object(station, "FolderSource", Folder))
             camera = partial(Reader, capture=camera_of(self.cell))
             stack.enter_context(patch.object(capture, "Reader", camera))
-            stack.enter_context(patch.object(link, "_client", lambda dial: Socket(self.broker, dial)))
+            stack.enter_context(patch.object(link, "_client", lambda options: Socket(self.broker, options)))
             stack.callback(logging.disable, logging.root.manager.disable)
             logging.disable(logging.CRITICAL)
             yield

@@ -34,9 +34,10 @@ class CalibrationRequest:
     group: str | None = None
     again: bool = False
     """The folder is the one that trained the bundle: use the images that calibrated it."""
-    take_out: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
     """Names of images, or paths below the folder."""
     marked_by: str = ""
+    note: str = ""
     """Who says that these show defective parts; empty: nobody, so they count as exceedances."""
     ng: Path | None = None
     """Images of defective parts, to choose the minimum area by."""
@@ -87,8 +88,10 @@ def recalibrate(bundle: Bundle, request: CalibrationRequest) -> Bundle:
 
 
 def _check(request: CalibrationRequest) -> None:
-    if request.marked_by and not request.take_out:
-        raise UsageError("--by names who marks an image defective: say which with --take-out IMAGE")
+    if request.note and not request.marked_by:
+        raise UsageError("--note says why an image is defective: say who says so with --by NAME")
+    if request.marked_by and not request.exclude:
+        raise UsageError("--by names who marks an image defective: say which with --exclude IMAGE")
     if request.ng is not None and request.min_area is not None:
         raise UsageError("--ng chooses the minimum area: give either --ng or --min-area")
     if request.ng is not None and not request.again:
@@ -149,11 +152,11 @@ def _entry(image: GoodImage) -> ExcludedImage:
 
 def _named(request: CalibrationRequest, candidates: dict[str, ExcludedImage]) -> tuple[ExcludedImage, ...]:
     entries = []
-    for name in request.take_out:
+    for name in request.exclude:
         matches = [one for one in candidates.values() if name in (one.image, Path(one.image).name)]
         matches += [one for one in candidates.values() if Path(one.image) == request.images / name]
         if len({one.digest for one in matches}) != 1:
             found = "there is none" if not matches else f"there are {len(matches)}, name one by its path"
-            raise UsageError(f"--take-out {name}: expected a calibration image of that name, {found}")
-        entries.append(matches[0].model_copy(update={"marked_by": request.marked_by}))
+            raise UsageError(f"--exclude {name}: expected a calibration image of that name, {found}")
+        entries.append(matches[0].model_copy(update={"marked_by": request.marked_by, "note": request.note}))
     return tuple(entries)

@@ -128,7 +128,7 @@ def _too_many_counted(groups: int, rate: float, confidence: float, allowed: int,
         f"rate of {rate:.1%} at {confidence:.0%} confidence {allowed} may be so. Look at them; add "
         f"{groups_needed(rate, confidence, counted) - groups} good parts, ask for --false-reject "
         f"{math.ceil(1000 * supported_rate(groups, counted, confidence)) / 1000:g}, "
-        "or let a named person mark what is defective: --take-out IMAGE --by NAME"
+        "or let a named person mark what is defective: --exclude IMAGE --by NAME"
     )
 
 

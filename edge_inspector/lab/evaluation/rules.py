@@ -15,6 +15,7 @@ from edge_inspector.errors import UsageError
 from edge_inspector.inspection.model import AnomalyMap
 from edge_inspector.inspection.score import area_level
 from edge_inspector.lab.evaluation.aivision import AREA_LIMIT, largest_area
+from edge_inspector.text import did_you_mean
 
 Score: TypeAlias = Callable[[AnomalyMap], float]
 """A map to a number; 1 and above is a reject."""
@@ -63,7 +64,7 @@ def _limit(name: str, levels: np.ndarray[tuple[int], np.dtype[np.float64]]) -> f
         return float(np.percentile(levels, float(percentile[1])))
     if name == "max-area":
         return float(np.nextafter(levels.max(), np.inf))
-    raise UsageError(f"--rule {name}: expected one of {', '.join(RULE_NAMES)}")
+    raise UsageError(f"--rule {name}: expected one of {', '.join(RULE_NAMES)}{did_you_mean(name, RULE_NAMES)}")
 
 
 def _otsu_area(amap: AnomalyMap) -> float:

@@ -237,7 +237,7 @@ def train_command(search: Search, params: Params, inspected_px: int) -> str:
 
 def _aligned(request: AlignmentRequest) -> list[str]:
     said = ["--align", request.kind] if request.kind != "none" else []
-    said += [] if request.max_rotation is None else ["--max-turn", f"{request.max_rotation:g}"]
+    said += [] if request.max_rotation is None else ["--max-rotation", f"{request.max_rotation:g}"]
     said += ["--template", _roi(request.template)] if request.template else []
     return said + (["--reference", str(request.reference)] if request.reference else [])
 

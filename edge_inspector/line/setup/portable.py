@@ -81,7 +81,7 @@ def import_station(archive: Path, config: Path, name: str | None) -> Imported:
     """Set up the station of an exported file: bundles beside `config`, then the settings, then the camera folders.
 
     Args:
-        archive: what `export_station` wrote; every name in it is checked, nothing is unpacked by its own wish.
+        archive: what `export_station` wrote; every name in it is checked, nothing is unpacked to where it says itself.
         config: the settings file to write.
         name: another name for its only station; topics go by it, so two PCs at one broker need two.
 

@@ -88,8 +88,8 @@ class Reader:
 
     settings: CaptureSettings
     every: bool
-    """Whether every frame is wanted; otherwise those that `wishes` ask for."""
-    wishes: "queue.SimpleQueue[int]" = field(repr=False)
+    """Whether every frame is wanted; otherwise those that `requests` ask for."""
+    requests: "queue.SimpleQueue[int]" = field(repr=False)
     """Monotonic times; the first frame exposed then or later is wanted."""
     say: Callable[[Started | Grabbed | Ended], None] = field(repr=False)
     waiting: Callable[[], int] = field(repr=False)
@@ -119,8 +119,8 @@ class Reader:
         for exposed in self._exposures(camera):
             if self.stop.is_set():
                 return "it hung and is opened again"
-            while not self.wishes.empty():
-                wanted_from.append(self.wishes.get())
+            while not self.requests.empty():
+                wanted_from.append(self.requests.get())
             asked = self.every or any(exposed >= since for since in wanted_from)
             if not asked or self.waiting() > _MOST_WAITING:
                 self.say(Grabbed(exposed, None))

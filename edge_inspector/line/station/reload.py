@@ -64,7 +64,7 @@ class Reload:
     """The thread that waits for SIGHUP; while it works, everything is judged as before."""
 
     asked: "queue.SimpleQueue[bool]" = field(repr=False)
-    """True is a wish to reload, False is the end."""
+    """True asks for a reload, False is the end."""
     read: Callable[[], Settings] = field(repr=False)
     """Reads the settings file again."""
     opening: Opening = field(repr=False)
@@ -93,7 +93,7 @@ class Reload:
             self.tell("READY=1", f"STATUS=reloaded: {_in_words(judging)}")
 
     def _is_asked(self) -> bool:
-        """Wait for a wish; several that came meanwhile are one."""
+        """Wait for a request; several that came meanwhile are one."""
         wanted = self.asked.get()
         while wanted and not self.asked.empty():
             wanted = self.asked.get()

@@ -100,7 +100,7 @@ def test_an_image_that_was_deleted_counts_as_rejected(calibrated: Bundle, known:
 def test_an_image_taken_out_by_nobody_counts_as_rejected(calibrated: Bundle, known: Path, tmp_path: Path) -> None:
     """The card lists it, and the parts that may be rejected are one fewer."""
     path = worst(calibrated, known, 1)[0]
-    card = recalibrate(calibrated, a_wish(known, tmp_path / "out", take_out=(path.name,))).manifest.calibration
+    card = recalibrate(calibrated, a_wish(known, tmp_path / "out", exclude=(path.name,))).manifest.calibration
 
     assert [(Path(one.image).name, one.marked_by) for one in card.excluded] == [(path.name, "")]
     assert card.threshold == pytest.approx(calibrated.manifest.calibration.threshold)
@@ -110,7 +110,7 @@ def test_an_image_taken_out_by_nobody_counts_as_rejected(calibrated: Bundle, kno
 def test_a_named_person_takes_a_defective_image_out(calibrated: Bundle, known: Path, tmp_path: Path) -> None:
     """It is listed with the name and counts no more; the next calibration remembers, file or no file."""
     path = worst(calibrated, known, 1)[0]
-    marked = recalibrate(calibrated, a_wish(known, tmp_path / "a", take_out=(str(path),), marked_by="Ada"))
+    marked = recalibrate(calibrated, a_wish(known, tmp_path / "a", exclude=(str(path),), marked_by="Ada"))
     kept = recalibrate(marked, a_wish(known, tmp_path / "b")).manifest.calibration
     path.unlink()
     gone = recalibrate(marked, a_wish(known, tmp_path / "c")).manifest.calibration
@@ -125,7 +125,7 @@ def test_a_deleted_image_can_be_marked_afterwards(calibrated: Bundle, known: Pat
     """By its name: the card knows it though the file is gone."""
     path = worst(calibrated, known, 1)[0]
     path.unlink()
-    request = a_wish(known, tmp_path / "out", take_out=(path.name,), marked_by="Ada")
+    request = a_wish(known, tmp_path / "out", exclude=(path.name,), marked_by="Ada")
     card = recalibrate(calibrated, request).manifest.calibration
 
     assert card.groups == 25
@@ -136,8 +136,8 @@ def test_a_deleted_image_can_be_marked_afterwards(calibrated: Bundle, known: Pat
     ("changes", "error", "words"),
     [
         ({}, DataError, r"40 of 60 images trained the detector .* say --again"),
-        ({"again": True, "take_out": ("no.png",)}, UsageError, "--take-out no.png: .* there is none"),
-        ({"again": True, "marked_by": "Ada"}, UsageError, "--by .* say which with --take-out"),
+        ({"again": True, "exclude": ("no.png",)}, UsageError, "--exclude no.png: .* there is none"),
+        ({"again": True, "marked_by": "Ada"}, UsageError, "--by .* say which with --exclude"),
         ({"again": True, "min_area": 1e6}, UsageError, "--min-area 1e.06 is larger"),
         ({"ng": Path("ng")}, UsageError, "--ng .* give --again"),
         ({"again": True, "ng": Path("ng"), "min_area": 9}, UsageError, "either --ng or --min-area"),

@@ -120,7 +120,7 @@ def test_the_command_says_how_parts_are_found(images: Path, tmp_path: Path) -> N
     command = shlex.split(train_command(replace(search, base=request), params, 5000))
 
     assert command[command.index("--roi") :] == [
-        "--roi", "0,0,100,50", "--align", "template", "--max-turn", "15", "--template", "1,2,30,40",
+        "--roi", "0,0,100,50", "--align", "template", "--max-rotation", "15", "--template", "1,2,30,40",
         "--reference", "ref.png", "--region", "1,2,30,40,12.5", "--region", "1,2,30,40",
     ]  # fmt: skip
 

@@ -179,7 +179,7 @@ def test_a_slow_answer_is_none(path: str) -> None:
 
 @pytest.mark.parametrize("device", ["http://127.0.0.1:1/x", "http://[::1/x", "http://127.0.0.1:port/x", "http:///x"])
 def test_an_address_that_leads_nowhere_is_no_traceback(device: str) -> None:
-    """A closed port, and what is not an address at all."""
+    """A closed port, and what is no address at all."""
     with pytest.raises(NoSnapshotError):
         fetch(a_snapshot(device), time.monotonic_ns)
 

@@ -14,8 +14,13 @@ if TYPE_CHECKING:
 
 
 def demo(
-    seconds: Annotated[float | None, typer.Option(min=1, help="End so long after the daemon is ready.")] = None,
-    keep: Annotated[Path | None, typer.Option(help="Work in this new folder and keep it.")] = None,
+    seconds: Annotated[
+        float | None,
+        typer.Option(min=1, help="End this many seconds after the daemon is ready.", show_default="Ctrl-C ends it"),
+    ] = None,
+    keep: Annotated[
+        Path | None, typer.Option(help="Work in this new folder and keep it.", show_default="a temporary folder")
+    ] = None,
     page: Annotated[Path, typer.Option("--report", help="HTML file to write at the end.")] = Path("demo-report.html"),
     as_json: JsonFlag = False,
 ) -> None:

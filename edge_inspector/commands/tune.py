@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from edge_inspector.commands.console import GroupOption, JsonFlag, now, parse_roi, print_json, progress
-from edge_inspector.commands.look import (
+from edge_inspector.commands.image_options import (
     AlignOption,
     MaskOption,
     MaxRotationOption,
@@ -26,15 +26,24 @@ def tune(
     storage: Annotated[
         Path, typer.Option(help="SQLite file of the trials; where it exists, the search goes on.")
     ] = Path("tune.db"),
-    minutes: Annotated[float, typer.Option(min=0.01, help="Begin no trial that would hardly end by then.")] = 15,
-    trials: Annotated[int | None, typer.Option(min=1, help="End after so many trials.")] = None,
-    trial_minutes: Annotated[float, typer.Option(min=0.01, help="Of training, for each trial.")] = 1,
-    detectors: Annotated[
-        str | None, typer.Option(help="Kinds with commas between, the first is the default to beat.")
+    minutes: Annotated[
+        float, typer.Option(min=0.01, help="Minutes for the search: begin no trial that would hardly end by then.")
+    ] = 15,
+    trials: Annotated[
+        int | None, typer.Option(min=1, help="End after this many trials.", show_default="no limit")
     ] = None,
-    sizes: Annotated[str | None, typer.Option(help="Sides of the detector's image, with commas between.")] = None,
+    trial_minutes: Annotated[float, typer.Option(min=0.01, help="Minutes of training for each trial.")] = 1,
+    detectors: Annotated[
+        str | None,
+        typer.Option(
+            help="Kinds with commas between; the first is the one to beat.", show_default="cae:my,unet,padim,patchcore"
+        ),
+    ] = None,
+    sizes: Annotated[
+        str | None, typer.Option(help="Sides of the detector's image, with commas between.", show_default="128,192,256")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Random seed.")] = 0,
-    local: Annotated[bool, typer.Option("--normalise-local", help="Take slow changes of light out.")] = False,
+    local: Annotated[bool, typer.Option("--normalise-local", help="Remove slow changes of light.")] = False,
     roi: RoiOption = None,
     mask: MaskOption = None,
     align: AlignOption = "none",

@@ -7,27 +7,37 @@ import typer
 
 from edge_inspector.commands.console import parse_roi
 from edge_inspector.errors import UsageError
+from edge_inspector.text import did_you_mean
 
 if TYPE_CHECKING:
     from edge_inspector.lab.training.recipe_draft import AlignmentRequest, RegionRequest
 
 SizeOption = Annotated[
     str | None,
-    typer.Option(help="Of the detector's image: N or WIDTHxHEIGHT; unless said 256, `memory` has its own."),
+    typer.Option(help="Size of the detector's image: N or WIDTHxHEIGHT.", show_default="256; `memory` has its own"),
 ]
-RoiOption = Annotated[str | None, typer.Option(help="Inspect only x,y,width,height.")]
-MaskOption = Annotated[Path | None, typer.Option(help="PNG of the camera's size; what is white is ignored.")]
+RoiOption = Annotated[str | None, typer.Option(help="Inspect only x,y,width,height.", show_default="the whole image")]
+MaskOption = Annotated[
+    Path | None, typer.Option(help="PNG of the camera's size; what is white is ignored.", show_default="none")
+]
 AlignOption = Annotated[str, typer.Option(help="How a part that moves is found: none, translate, rotate, template.")]
 MaxRotationOption = Annotated[
-    float | None, typer.Option(min=0, max=180, help="Degrees it may be turned; 20 to rotate, else 0.")
+    float | None,
+    typer.Option(
+        min=0, max=180, help="Degrees that the part may be rotated by.", show_default="20 with --align rotate, else 0"
+    ),
 ]
-TemplateOption = Annotated[str | None, typer.Option(help="What is looked for, x,y,width,height, for --align template.")]
+TemplateOption = Annotated[
+    str | None, typer.Option(help="What --align template looks for, x,y,width,height.", show_default="none")
+]
 ReferenceOption = Annotated[
-    Path | None, typer.Option(help="Image that all rectangles are drawn on; else the folder's first.")
+    Path | None, typer.Option(help="Image that all rectangles refer to.", show_default="the folder's first")
 ]
 UnitOption = Annotated[
     list[str] | None,
-    typer.Option("--region", help="Judge only x,y,width,height[,min_area] and other such regions; repeatable."),
+    typer.Option(
+        "--region", help=r"Inspection region x,y,width,height\[,min_area]; repeatable.", show_default="the whole image"
+    ),
 ]
 
 
@@ -43,7 +53,7 @@ def align_wish(
 
     known = next((one for one in ALIGNMENTS if one == kind), None)
     if known is None:
-        raise UsageError(f"--align {kind}: expected {', '.join(ALIGNMENTS)}")
+        raise UsageError(f"--align {kind}: expected {', '.join(ALIGNMENTS)}{did_you_mean(kind, ALIGNMENTS)}")
     return AlignmentRequest(known, max_rotation, parse_roi(template, "--template"), reference)
 
 

@@ -1,18 +1,83 @@
-"""Commands that say whether a bundle can be trusted: beside another one, and with the same part again."""
+"""Commands that say how good a bundle is: against the truth, beside another one, and with the same part again."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edge_inspector.commands.console import FINDING, JsonFlag, open_bundle, print_json, progress
+from edge_inspector.commands.console import FINDING, JsonFlag, now, open_bundle, print_json, progress
+from edge_inspector.errors import UsageError
 
 if TYPE_CHECKING:
     from edge_inspector.lab.evaluation.compare import Comparison
+    from edge_inspector.lab.evaluation.evaluation import Evaluation
     from edge_inspector.lab.evaluation.repeatability import Repeatability
 
 _NAMED = 5
 """Flips of each kind that are named; --json names all."""
+
+
+def evaluate(
+    bundle: Annotated[Path, typer.Argument(help="Bundle to judge with.")],
+    data: Annotated[Path, typer.Argument(help="Folder with test/good and test/<defect>.", metavar="DATA_DIR")],
+    rule: Annotated[
+        str, typer.Option(help="calibrated, or for comparison aivision, mean+3sd, percentile-95, max-area, otsu.")
+    ] = "calibrated",
+    report: Annotated[Path | None, typer.Option(help="HTML report to write.", show_default="none")] = None,
+    prevalence: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of defective parts on the line, for the precision there.")
+    ] = 0.01,
+    max_miss: Annotated[
+        float | None,
+        typer.Option(help="Exit 1 when a larger share of defective parts is passed.", show_default="no limit"),
+    ] = None,
+    max_false_reject: Annotated[
+        float | None,
+        typer.Option(help="Exit 1 when a larger share of good parts is rejected.", show_default="no limit"),
+    ] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Compare a bundle's verdicts with the truth."""
+    from edge_inspector.lab.evaluation.evaluate import evaluate as compare
+    from edge_inspector.lab.evaluation.rules import check_rule
+    from edge_inspector.lab.report.page import write_report
+
+    check_rule(rule)
+    if report is not None and not report.absolute().parent.is_dir():
+        raise UsageError(f"--report {report}: {report.absolute().parent} is no folder")
+    with progress() as show:
+        opened, inspector = open_bundle(bundle)
+        found = compare(opened, inspector, data, rule, show)
+        if report is not None:
+            write_report(report, opened, inspector, found, data=data, now=now(), prevalence=prevalence)
+    if as_json:
+        print_json(found.as_json(prevalence))
+    else:
+        _print_evaluation(found, prevalence)
+        if report is not None:
+            typer.echo(f"report          {report}")
+    if _exceeds(found.miss.value, max_miss) or _exceeds(found.false_reject.value, max_false_reject):
+        raise typer.Exit(FINDING)
+
+
+def _print_evaluation(found: "Evaluation", prevalence: float) -> None:
+    precision = found.precision_at(prevalence)
+    typer.echo(f"images        {len(found.good)} good, {len(found.defective)} defective")
+    if found.unreadable:
+        typer.echo(f"unreadable      {len(found.unreadable)}, neither found nor missed: repair or remove them")
+    typer.echo(f"image AUROC     {found.image_auroc:.3f}")
+    typer.echo(f"false rejects   {found.false_reject}")
+    typer.echo(f"misses          {found.miss}")
+    if precision is not None:
+        words = f"{precision.value:.1%} of the rejected parts ({precision.low:.1%} to {precision.high:.1%})"
+        typer.echo(f"precision       {words}, where {prevalence:.1%} of all parts are defective")
+    if found.aupro is not None:
+        typer.echo(f"places          pixel AUROC {found.pixel_auroc:.3f}, AUPRO {found.aupro:.3f}")
+    typer.echo(f"time            {found.milliseconds(50):.1f} ms, 95 % within {found.milliseconds(95):.1f} ms")
+
+
+def _exceeds(value: float, limit: float | None) -> bool:
+    return limit is not None and value > limit
 
 
 def compare(
@@ -22,7 +87,7 @@ def compare(
     tolerance: Annotated[
         float, typer.Option(min=0, max=1, help="Exit 1 when AUROC, miss or false-reject rate of B is worse by more.")
     ] = 0.01,
-    seed: Annotated[int, typer.Option(min=0, help="Start of the bootstrap.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed of the bootstrap.")] = 0,
     as_json: JsonFlag = False,
 ) -> None:
     """Say what changes where bundle B takes the place of bundle A; exit 1 when B is worse beyond the tolerance."""
@@ -79,15 +144,18 @@ def _print_comparison(found: "Comparison", worse: tuple[str, ...], tolerance: fl
         typer.echo(f"B is not worse beyond {tolerance:g}.")
 
 
-def repeat(
+def repeatability(
     bundle: Annotated[Path, typer.Argument(help="Bundle to judge with.")],
     folder: Annotated[
         Path, typer.Argument(help="Folder with PART/SHOT images, or with one image of each part.", metavar="DIR")
     ],
     least: Annotated[
-        float | None, typer.Option(min=0, max=1, help="Exit 1 when a smaller share of the parts agrees.")
+        float | None,
+        typer.Option(
+            min=0, max=1, help="Exit 1 when a smaller share of the parts keeps its verdict.", show_default="no limit"
+        ),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Start of the synthetic shots.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed of the synthetic shots.")] = 0,
     as_json: JsonFlag = False,
 ) -> None:
     """Say whether the same part gets the same verdict again, and how far it may shift before it does not."""

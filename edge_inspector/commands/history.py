@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edge_inspector.commands.console import FINDING, JsonFlag, now, print_json
+from edge_inspector.commands.console import FINDING, JsonFlag, no_formula, now, print_json
 from edge_inspector.errors import UsageError
+from edge_inspector.text import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
     from edge_inspector.settings import Settings, StationSettings
 
 ConfigOption = Annotated[Path, typer.Option(help="Settings file (TOML) of the daemon.")]
-StationOption = Annotated[str, typer.Option(help="Needed where the settings have several.")]
+StationOption = Annotated[
+    str, typer.Option(help="Which station; needed where the settings have several.", show_default="the only one")
+]
 _COLUMNS = ("decided_at", "id", "seq", "part", "serial", "lot", "view", "verdict", "reason_code", "reason", "score")
 _FLAGS = ("replayed", "challenge", "monitored")
 
@@ -28,15 +31,17 @@ _FLAGS = ("replayed", "challenge", "monitored")
 def history(
     config: ConfigOption,
     station: StationOption = "",
-    serial: Annotated[str, typer.Option(help="Only parts with this serial.")] = "",
-    lot: Annotated[str, typer.Option(help="Only parts of this lot.")] = "",
-    part: Annotated[str, typer.Option(help="Only this part.")] = "",
-    verdict: Annotated[str, typer.Option(help="Only OK, NG, REVIEW, INVALID or ERROR.")] = "",
-    since: Annotated[str, typer.Option(help="ISO 8601, for instance 2026-01-31 or 2026-01-31T06:00Z.")] = "",
-    until: Annotated[str, typer.Option(help="As --since; before this time.")] = "",
-    limit: Annotated[int, typer.Option(min=0, help="At most so many lines, 0 is all.")] = 100,
+    serial: Annotated[str, typer.Option(help="Only parts with this serial.", show_default="all")] = "",
+    lot: Annotated[str, typer.Option(help="Only parts of this lot.", show_default="all")] = "",
+    part: Annotated[str, typer.Option(help="Only this part.", show_default="all")] = "",
+    verdict: Annotated[str, typer.Option(help="Only OK, NG, REVIEW, INVALID or ERROR.", show_default="all")] = "",
+    since: Annotated[
+        str, typer.Option(help="ISO 8601, for instance 2026-01-31 or 2026-01-31T06:00Z.", show_default="the beginning")
+    ] = "",
+    until: Annotated[str, typer.Option(help="As --since; before this time.", show_default="now")] = "",
+    limit: Annotated[int, typer.Option(min=0, help="At most this many lines, 0 is all.")] = 100,
     audit: Annotated[bool, typer.Option("--audit", help="Who asked for what, instead of results.")] = False,
-    verify: Annotated[bool, typer.Option("--verify", help="Follow the chain; exit 1 when it is broken.")] = False,
+    verify: Annotated[bool, typer.Option("--verify", help="Verify the hash chain; exit 1 when it is broken.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="CSV with all columns.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
@@ -63,7 +68,7 @@ def explain(
     arrival_id: Annotated[str, typer.Argument(help="Id of a result.", metavar="ID")],
     config: ConfigOption,
     station: StationOption = "",
-    out: Annotated[Path | None, typer.Option(help="Overlay to write; default ID.png here.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Overlay to write.", show_default="ID.png here")] = None,
     pin: Annotated[bool, typer.Option("--pin", help="Keep its images longer than all others.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
@@ -103,7 +108,7 @@ def explain(
 
 def diagnose(
     config: ConfigOption,
-    out: Annotated[Path | None, typer.Option(help="Zip file to write; default by the time, here.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Zip file to write.", show_default="named by the time, here")] = None,
 ) -> None:
     """Write one file for support: settings without secrets, versions, log, health, ledger, timings. No images."""
     from edge_inspector.line.setup.diagnose import diagnose as collect
@@ -124,7 +129,9 @@ def _chosen(config: Path, name: str) -> "tuple[Settings, StationSettings]":
     for station in settings.station:
         if name in ("", station.name):
             return settings, station
-    raise UsageError(f"--station {name}: {config} has {known}")
+    raise UsageError(
+        f"--station {name}: {config} has {known}{did_you_mean(name, [one.name for one in settings.station])}"
+    )
 
 
 def _unix_ns(option: str, text: str, default: int) -> int:
@@ -177,7 +184,7 @@ def _print_results(found: "Iterable[Found]", *, as_csv: bool, as_json: bool) -> 
         result, bundle = one.result, one.result.bundle
         writer.writerow(
             (
-                *(_safe(getattr(result, name)) for name in _COLUMNS),
+                *(no_formula(getattr(result, name)) for name in _COLUMNS),
                 result.captured_at,
                 one.published_at,
                 *(getattr(result, name) for name in _FLAGS),
@@ -199,12 +206,7 @@ def _print_audit(found: "Iterable[Audited]", *, as_csv: bool, as_json: bool) -> 
     elif as_csv:
         writer = csv.writer(sys.stdout)
         writer.writerow(("at", "by", "command", "status", "payload"))
-        writer.writerows(tuple(map(_safe, row)) for row in rows)
+        writer.writerows(tuple(map(no_formula, row)) for row in rows)
     else:
         for row in rows:
             typer.echo("  ".join(str(value) for value in row))
-
-
-def _safe(value: object) -> object:
-    """Return a value that no spreadsheet takes for a formula: a serial may come from outside."""
-    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
