@@ -9,6 +9,9 @@ SECONDS_TO_SHOW ?=
 RTSP := gir1.2-gst-rtsp-server-1.0 python3-gi gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad
 # Every kind of training, judged in the tests' own process; all of `-m trains` would start the daemon again and again.
 TRAINS := tests/lab tests/detectors tests/engines tests/test_bundle.py
+# Where PyTorch comes from, if not from the ordinary index: `make TORCH_INDEX=https://download.pytorch.org/whl/cpu`.
+TORCH_INDEX ?=
+TORCH := $(shell grep -oE '"torch(vision)?[<>=][^"]*"' pyproject.toml)
 N ?= 1000
 SOAK_SECONDS ?= 3600
 DATA ?= ../shared/data/bottle
@@ -81,6 +84,12 @@ offline-bundle: $(VENV)/base
 	mkdir -p $(dir $(OUT))
 	PYTHON=$(abspath $(BIN))/python systemd/offline-bundle.sh $(OUT)
 
+# The constraints keep what follows from taking PyTorch from the ordinary index after all.
+ifdef TORCH_INDEX
+TAKE_TORCH = $(BIN)/pip install -q --no-deps --index-url $(TORCH_INDEX) $(TORCH) && $(BIN)/pip freeze | grep -E '^torch(vision)?==' >$(VENV)/torch.txt
+KEEP_TORCH = -c $(VENV)/torch.txt
+endif
+
 # What pip's opencv-python needs from the system, and a Python that can make a venv.
 $(VENV)/base: pyproject.toml
 	@ldconfig -p | grep -q libGL.so.1 && ldconfig -p | grep -q libglib-2.0.so.0 && $(PYTHON) -m venv --help >/dev/null \
@@ -89,7 +98,8 @@ $(VENV)/base: pyproject.toml
 	@touch $@
 
 $(VENV)/demo: $(VENV)/base
-	$(BIN)/pip install -q -e '.[demo]'
+	$(TAKE_TORCH)
+	$(BIN)/pip install -q $(KEEP_TORCH) -e '.[demo]'
 	@touch $@
 
 $(VENV)/test: $(VENV)/base
@@ -97,7 +107,8 @@ $(VENV)/test: $(VENV)/base
 	  || ( $(SUDO) apt-get update -qq && $(SUDO) apt-get install -qq -y --no-install-recommends mosquitto mosquitto-clients chromium fonts-dejavu-core )
 	@/usr/bin/python3 -c 'import gi; gi.require_version("GstRtspServer", "1.0")' 2>/dev/null \
 	  || ( $(SUDO) apt-get update -qq && $(SUDO) apt-get install -qq -y --no-install-recommends $(RTSP) ) || echo "no RTSP server: its tests are skipped"
-	$(BIN)/pip install -q -e '.[test]'
+	$(TAKE_TORCH)
+	$(BIN)/pip install -q $(KEEP_TORCH) -e '.[test]'
 	@touch $@ $(VENV)/demo
 
 # The dashboard is an extra: without Node the demo and the daemon do all the same.

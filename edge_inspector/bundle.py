@@ -115,7 +115,7 @@ class ExcludedImage(_Frozen):
 
 
 class Outlier(_Frozen):
-    """One of the most unusual good images: perhaps a bad part among the good ones."""
+    """One of the least typical good images: perhaps a bad part among the good ones."""
 
     image: str = Field(alias="picture")
     digest: str
@@ -137,7 +137,7 @@ class AreaPair(_Frozen):
 
 
 class CalibrationCard(_Frozen):
-    """Where the threshold comes from, and what it promises."""
+    """Where the threshold comes from, and the bounds on the false-reject rate."""
 
     id: str
     created: datetime
@@ -163,7 +163,7 @@ class CalibrationCard(_Frozen):
     images: tuple[ScoredImage, ...] = Field(default=(), alias="pictures")
     excluded: tuple[ExcludedImage, ...] = Field(default=(), alias="taken_out")
     outliers: tuple[Outlier, ...] = Field(default=(), alias="suspects")
-    """The most unusual of each set, worst first."""
+    """The least typical of each set, worst first."""
     area_pairs: tuple[AreaPair, ...] = ()
     ng_digests: tuple[str, ...] = ()
     """sha256 of the NG images that chose the minimum area; they must not be used again to judge the bundle."""
@@ -301,7 +301,9 @@ class Bundle:
         reference = cv2.imread(native_path(self.path / REFERENCE), flag)
         good = cv2.imread(native_path(self.path / GOOD), cv2.IMREAD_GRAYSCALE)
         if reference is None or good is None or good.shape[1] != MINIATURE_SIDE or good.shape[0] % MINIATURE_SIDE:
-            raise DataError(f"{self.path}: {REFERENCE} or {GOOD} is no image of the expected size; restore the bundle")
+            raise DataError(
+                f"{self.path}: {REFERENCE} or {GOOD} is not an image of the expected size; restore the bundle"
+            )
         shaped = np.ascontiguousarray(reference.reshape(*reference.shape[:2], self.recipe.channels)[..., ::-1])
         miniatures = good.reshape(-1, MINIATURE_SIDE, MINIATURE_SIDE)
         return make_gate(self.recipe.quality.without(off), shaped, tuple(miniatures))
@@ -312,7 +314,7 @@ def read_bundle(path: Path) -> Bundle:
 
     Raises:
         DataError: no bundle, of a newer format, incomplete, with a file too many, unreadable, changed by a single bit,
-            or at a path that is no UTF-8.
+            or at a path that is not UTF-8.
     """
     native_path(path)
     try:
@@ -324,7 +326,9 @@ def read_bundle(path: Path) -> Bundle:
 def _read_checked(path: Path) -> Bundle:
     file = path / MANIFEST
     if not file.is_file():
-        raise DataError(f"{path} is no bundle: expected a folder with {MANIFEST}, as `edge-inspector train` writes it")
+        raise DataError(
+            f"{path} is not a bundle: expected a folder with {MANIFEST}, as `edge-inspector train` writes it"
+        )
     raw = file.read_bytes()
     manifest = _parse(path, raw)
     _check_seal(path, raw)
@@ -409,7 +413,7 @@ def write_bundle(path: Path, manifest: Manifest, contents: Mapping[str, bytes]) 
         contents: bytes by file name.
 
     Raises:
-        DataError: `path` exists, or is no UTF-8.
+        DataError: `path` exists, or is not UTF-8.
     """
     native_path(path)
     files = {name: hashlib.sha256(content).hexdigest() for name, content in sorted(contents.items())}

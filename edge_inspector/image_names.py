@@ -10,6 +10,9 @@ UNREAD = frozenset(
 )
 """Endings, in lower case, of image formats that are not read: such a file is named, never passed over in silence."""
 
+_STARTS = ((b"\xff\xd8", ".jpg"), (b"\x89P", ".png"), (b"BM", ".bmp"), (b"II", ".tif"), (b"MM", ".tif"))
+"""What the files begin with, and the ending that such a file is given."""
+
 _BINS = frozenset(
     {
         *("$recycle.bin", "recycler", "system volume information"),
@@ -39,6 +42,13 @@ def ending_of(name: str) -> str:
     return os.path.splitext(name)[1].lower()  # noqa: PTH122 (asked for every file of a scan)
 
 
+def ending_for(content: bytes) -> str:
+    """Return the ending that belongs to a file of these bytes; empty where they are no image that is read."""
+    if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
+        return ".webp"
+    return next((ending for start, ending in _STARTS if content.startswith(start)), "")
+
+
 def in_words(name: str) -> str:
-    """Return a name as it can be written anywhere: bytes that are no UTF-8 become replacement characters."""
+    """Return a name as it can be written anywhere: bytes that are not UTF-8 become replacement characters."""
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")

@@ -1,4 +1,4 @@
-"""Paths for OpenVINO and OpenCV: inside either, a name that is no UTF-8 ends the process without a word."""
+"""Paths for OpenVINO and OpenCV: inside either, a name that is not UTF-8 ends the process without a word."""
 
 import os
 from pathlib import Path
@@ -10,7 +10,7 @@ def native_path(path: Path) -> str:
     """Return a path as text that a native library can take.
 
     Raises:
-        DataError: it is no UTF-8.
+        DataError: it is not UTF-8.
     """
     raw = os.fsencode(path)
     try:

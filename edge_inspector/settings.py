@@ -26,7 +26,7 @@ _HOST = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.%]+\])(?::\d+)?")
 _LEAST_SECRET = 4
 """Shorter values of a query are channels and sizes; to hide them would tear texts apart."""
 _TELLING = re.compile(r"[=;&]")
-"""What stands in a step of a path that is no name but a query: some cameras take the login there."""
+"""What stands in a step of a path that is not a name but a query: some cameras take the login there."""
 
 
 def _name(value: str) -> str:
@@ -131,7 +131,7 @@ class FolderSettings(_Section):
     path: Path
     """The watched folder; on a share too."""
     after: Literal["move", "delete", "keep"] = "move"
-    """What becomes of a judged image: `move` to `done`, `delete`, or `keep` (for read-only shares)."""
+    """What happens to a judged image: `move` to `done`, `delete`, or `keep` (for read-only shares)."""
     done: Path | None = None
     """Where judged images are moved; default `.done` inside `path`. On another file system they are copied."""
     done_days: int | None = Field(None, ge=1, le=36_500)
@@ -143,7 +143,7 @@ class FolderSettings(_Section):
     closed_ms: int = Field(100, ge=0, le=60_000)
     """So long a file must be still after its writer closed it; one that is renamed into the folder never waits."""
     unfinished_ms: int = Field(2000, ge=0, le=600_000)
-    """An image that is empty or ends too early must be still for so long: its sender may go on writing."""
+    """An image that is empty or truncated must be unchanged for so long: its sender may still be writing."""
     ignore: Annotated[tuple[str, ...], AfterValidator(_left_alone)] = ("*.tmp", "tmp_*", "*.part", "*.filepart", ".*")
     """Names of files and folders to leave alone, in any case: what senders write before they rename it."""
     scan_ms: int = Field(1000, ge=10, le=60_000)
@@ -194,7 +194,7 @@ class CaptureSettings(_Section):
     height: int | None = Field(None, ge=16, le=16384)
     """As width."""
     frozen: int = Field(3, ge=0, le=1000)
-    """So many images in a row that are equal bit by bit, and later ones, are INVALID; 0 is never."""
+    """Consecutive identical images from which on they are INVALID; 0 is never."""
     pixel_format: Annotated[str, Field(pattern=r"^[ -~]{4}$")] | None = None
     """FOURCC asked of the camera, such as `YUYV`; a camera that gives another one is not used."""
     exposure: float | None = None
@@ -309,9 +309,9 @@ class StationSettings(_Section):
     views_ms: int = Field(2000, ge=10, le=600_000)
     """From the first image of a part with views to the last; a view that does not come makes the part INVALID."""
     errors_to_restart: int = Field(10, ge=0, le=10_000)
-    """So many parts in a row that the program itself failed at: alarm, and it starts again; 0 is never."""
+    """Consecutive parts on which the program itself failed before it raises an alarm and restarts; 0 is never."""
     ng_in_a_row: int = Field(0, ge=0, le=10_000)
-    """So many NG in a row: an alarm that the process is to be looked at; 0 is never."""
+    """Consecutive NG parts before an alarm to look at the process; 0 is never."""
     ng_rate_percent: float = Field(0, ge=0, lt=100)
     """More NG than this among the last `ng_rate_parts`: the same alarm; 0 is never."""
     ng_rate_parts: int = Field(100, ge=2, le=10_000)
@@ -556,7 +556,7 @@ def _read(path: Path, kind: type[_Told]) -> _Told:
     except OSError as error:
         raise SettingsError(f"{path}: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
-        raise SettingsError(f"{path} is no TOML: {error}") from error
+        raise SettingsError(f"{path} is not TOML: {error}") from error
     unknown = sorted(set(values) - set(kind.model_fields))
     if unknown:  # pydantic-settings would take some, such as `_env_file`, for wishes to itself
         near = did_you_mean(unknown[0], kind.model_fields)
@@ -579,7 +579,7 @@ _FOREIGN = (f"{_PREFIX}UI_", f"{_PREFIX}SUBSCRIPTION", f"{_PREFIX}OFFLINE_BUNDLE
 
 
 def _check_environment(kind: type[_Told], environment: Mapping[str, str]) -> None:
-    """Raise for a variable that no setting knows, or that is no JSON where a whole section is told by it.
+    """Raise for a variable that no setting knows, or that is not JSON where a whole section is told by it.
 
     Raises:
         SettingsError: the message names the variable, and never shows a value.

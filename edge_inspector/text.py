@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _NO_TEXT = re.compile("[\ud800-\udfff]")
-"""How Python keeps the bytes of a file name that are no UTF-8, and halves of characters that JSON can hold."""
+"""How Python keeps the bytes of a file name that are not UTF-8, and halves of characters that JSON can hold."""
 _NEAR = 0.7
 """Share of letters that two names have in common; with less a suggestion misleads."""
 _UTF16 = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
@@ -20,7 +20,7 @@ def read_text(raw: bytes) -> str:
     """Return the text of bytes from outside, without the mark (BOM) in front and the NULs at the end.
 
     Raises:
-        ValueError: it is no UTF-8; the message says what it seems to be and what to do, and shows none of it.
+        ValueError: it is not UTF-8; the message says what it seems to be and what to do, and shows none of it.
     """
     encoding = next((name for mark, name in _UTF16.items() if raw.startswith(mark)), "utf-8-sig")
     try:
@@ -28,7 +28,7 @@ def read_text(raw: bytes) -> str:
     except UnicodeDecodeError as error:
         if encoding != "utf-8-sig":
             raise ValueError("it is UTF-16 that was cut off: save it as UTF-8") from error
-        raise ValueError(f"byte {error.start + 1} is no UTF-8: saved as ANSI? Save it as UTF-8") from error
+        raise ValueError(f"byte {error.start + 1} is not UTF-8: saved as ANSI? Save it as UTF-8") from error
     if "\0" in text:
         raise ValueError("it holds NULs: saved as UTF-16? Save it as UTF-8")
     return text
@@ -40,7 +40,7 @@ def composed(text: str) -> str:
 
 
 def shown(text: str) -> str:
-    """Return a name that any program may print: bytes that are no UTF-8 become replacement characters."""
+    """Return a name that any program may print: bytes that are not UTF-8 become replacement characters."""
     return _NO_TEXT.sub("\ufffd", text)
 
 

@@ -111,7 +111,7 @@ def _problem(fault: Mapping[str, Any], annotation: object, noun: str) -> Problem
         case "value_error":
             return Problem(keys, str(context["error"]))
         case "json_invalid":
-            return Problem(keys, f"it is no JSON: {context['error']}")
+            return Problem(keys, f"it is not JSON: {context['error']}")
         case _:
             return Problem(keys, f"{_expected(kind, context, fault['msg'])}{_found(fault)}")
 

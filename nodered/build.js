@@ -58,7 +58,7 @@ add('ei_commands', 'mqtt out', {
 add('ei_picture_request', 'http in', {
   z: TAB, name: 'picture', url: '/picture/:station/:id', method: 'get', upload: false, swaggerDoc: '', x: 110, y: 440, wires: [['ei_find_picture']],
 })
-addFunction('ei_find_picture', 'find picture', 1, 390, 440, [['ei_answer']])
+addFunction('ei_find_picture', 'find image', 1, 390, 440, [['ei_answer']])
 add('ei_root_request', 'http in', { z: TAB, name: 'start', url: '/', method: 'get', upload: false, swaggerDoc: '', x: 110, y: 500, wires: [['ei_redirect']] })
 add('ei_redirect', 'change', {
   z: TAB, name: 'to the line page', x: 390, y: 500, wires: [['ei_answer']], rules: [

@@ -35,9 +35,10 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from edge_inspector.inspection.overlays import thumbnail
 from edge_inspector.line.broker.link import ConnectionOptions, Inbox, Will
-from edge_inspector.line.broker.plc import Plc, Ready
+from edge_inspector.line.broker.plc import Plc
 from edge_inspector.line.broker.publisher import NewResults, Publisher
 from edge_inspector.line.broker.state import State, StateValue
+from edge_inspector.line.health.readiness import Ready
 from edge_inspector.line.ledger.ledger import Ledger, open_ledger
 from edge_inspector.line.ticks import Answered, Worker
 from edge_inspector.settings import SHIFTS, MqttSettings
@@ -96,19 +97,19 @@ def talk(name: str, folder: Path, port: int, stop: threading.Event) -> Talkers:
         return Worker(kind, stop, _Unread(), time.monotonic_ns)
 
     will, ready = Will(f"{base}/availability", "offline"), Will(f"{base}/plc/ready", "0")
-    dials = {
+    options = {
         "results": ConnectionOptions(settings, f"{name}-results", inboxes["results"]),
         "state": ConnectionOptions(settings, f"{name}-state", inboxes["state"], will, f"{base}/cmd/#"),
         "plc": ConnectionOptions(settings, f"{name}-plc", inboxes["plc"], ready, f"{base}/plc/cmd/#", 5),
     }
     commands: queue.SimpleQueue[object] = queue.SimpleQueue()
     runs = (
-        Publisher(base, dials["results"], worker("results"), opens, rng, 200_000_000).run,
+        Publisher(base, options["results"], worker("results"), opens, rng, 200_000_000).run,
         State(
-            *(base, dials["state"], worker("state"), opens, rng, time.time_ns, commands, inboxes["results"]),
+            *(base, options["state"], worker("state"), opens, rng, time.time_ns, commands, inboxes["results"]),
             *(None, SHIFTS, None),
         ).run,
-        Plc(base, dials["plc"], worker("plc"), opens, rng, commands, None).run,
+        Plc(base, options["plc"], worker("plc"), opens, rng, commands, None).run,
     )
     opens().__exit__()
     info = Info(version="0", host="load", station=name, source="folder", parts=("washer",))

@@ -232,7 +232,7 @@ def test_a_bundle_without_a_calibration_cannot_be_loaded(copy: Path) -> None:
 @pytest.mark.parametrize("name", [".", "no such folder"])
 def test_a_folder_that_is_no_bundle_is_refused(tmp_path: Path, name: str) -> None:
     """It says what a bundle looks like."""
-    with pytest.raises(DataError, match=r"is no bundle: expected a folder with manifest\.json"):
+    with pytest.raises(DataError, match=r"is not a bundle: expected a folder with manifest\.json"):
         read_bundle(tmp_path / name)
 
 

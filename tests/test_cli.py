@@ -45,7 +45,7 @@ def test_a_wrong_folder_is_one_line_and_exit_65(tmp_path: Path) -> None:
 
     assert found.returncode == 65
     assert found.stdout == ""
-    assert found.stderr.startswith(f"edge-inspector: {tmp_path / 'typo'} is no folder")
+    assert found.stderr.startswith(f"edge-inspector: {tmp_path / 'typo'} is not a folder")
     assert "Traceback" not in found.stderr
     assert list(tmp_path.iterdir()) == []
 
@@ -95,7 +95,7 @@ def test_a_folder_that_is_no_bundle_is_exit_65(
 ) -> None:
     """It says what a bundle is and what writes it."""
     assert status_of(monkeypatch, command, few, few / "part-0000.png") == 65
-    assert "is no bundle: expected a folder with manifest.json" in capsys.readouterr().err
+    assert "is not a bundle: expected a folder with manifest.json" in capsys.readouterr().err
 
 
 def test_a_bundle_with_one_changed_bit_is_exit_65(

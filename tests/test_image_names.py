@@ -2,7 +2,7 @@
 
 import pytest
 
-from edge_inspector.image_names import in_words, is_image, is_litter, is_unread_image
+from edge_inspector.image_names import ENDINGS, ending_for, in_words, is_image, is_litter, is_unread_image
 
 
 @pytest.mark.parametrize("name", ["1.jpg", "1.JPE", "1.jfif", "1.webp", "teil.TIFF", "a.b.png", "teil_\udce4.bmp"])
@@ -13,7 +13,7 @@ def test_every_ending_that_is_read_is_an_image_in_any_case(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["1.txt", "1.jpg.part", "jpg", "._1.jpg", ".hidden.png", "Thumbs.db", ""])
 def test_what_no_camera_wrote_is_no_image(name: str) -> None:
-    """A Mac's attribute copies end in .jpg and are no images."""
+    """A Mac's attribute copies end in .jpg and are not images."""
     assert not is_image(name)
 
 
@@ -34,3 +34,22 @@ def test_a_name_that_is_no_utf_8_can_be_written_down() -> None:
 def test_bins_and_hidden_folders_are_litter(name: str) -> None:
     """What lies in a bin was thrown away, and must not be trained on."""
     assert is_litter(name)
+
+
+@pytest.mark.parametrize(
+    ("start", "ending"),
+    [
+        (b"\xff\xd8\xff", ".jpg"),
+        (b"\x89PNG", ".png"),
+        (b"BM", ".bmp"),
+        (b"II*\x00", ".tif"),
+        (b"MM\x00*", ".tif"),
+        (b"RIFF\x10\x00\x00\x00WEBP", ".webp"),
+        (b"RIFF\x10\x00\x00\x00WAVE", ""),
+        (b"", ""),
+    ],
+)
+def test_a_kept_image_is_named_after_its_bytes(start: bytes, ending: str) -> None:
+    """Archive and collection keep the camera's bytes: whatever opens the file later must find them as what they are."""
+    assert ending_for(start) == ending
+    assert not ending or ending in ENDINGS

@@ -1,4 +1,4 @@
-"""Names that are no UTF-8 never reach OpenVINO or OpenCV, which end the process at them."""
+"""Names that are not UTF-8 never reach OpenVINO or OpenCV, which end the process at them."""
 
 import os
 import re

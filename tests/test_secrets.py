@@ -78,7 +78,9 @@ def station(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Iterato
                 topic = f"v1/st{number}/alarms"
                 until(lambda topic=topic: b'"source"' in b"".join(heard.payloads(topic)), "its camera's alarm")
             good = config.read_text()
-            config.write_text(good.replace(CAMERA_PASSWORD, f"{CAMERA_PASSWORD}-new"))
+            config.write_text(
+                good.replace(CAMERA_PASSWORD, f"{CAMERA_PASSWORD}-new").replace(f"port = {broker.port}", "port = 1")
+            )
             ready = daemon.told.count("READY=1")
             subprocess.run(["kill", "-HUP", str(daemon.pid)], check=True)
             until(lambda: daemon.told.count("READY=1") > ready, "the reload is refused")

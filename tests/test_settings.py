@@ -166,13 +166,13 @@ def test_a_file_that_windows_saved_is_read(tmp_path: Path, content: bytes) -> No
 
 @pytest.mark.parametrize(
     ("content", "words"),
-    [(STATION.encode("utf-16-le"), "UTF-16"), (b'name = "Geh\xe4use"', "byte 12 is no UTF-8: saved as ANSI")],
+    [(STATION.encode("utf-16-le"), "UTF-16"), (b'name = "Geh\xe4use"', "byte 12 is not UTF-8: saved as ANSI")],
 )
 def test_a_file_in_another_encoding_is_refused_by_name(tmp_path: Path, content: bytes, words: str) -> None:
     """Which code page it was nobody can know."""
     (tmp_path / "settings.toml").write_bytes(content)
 
-    with pytest.raises(SettingsError, match=f"settings.toml is no TOML: .*{words}"):
+    with pytest.raises(SettingsError, match=f"settings.toml is not TOML: .*{words}"):
         read_settings(tmp_path / "settings.toml")
 
 
@@ -218,7 +218,7 @@ def test_a_part_s_name_has_one_spelling(tmp_path: Path) -> None:
         (POOLED + "[mqtt]\nversion = 4\n", "needs mqtt.version = 5"),
         (POOLED + '[[station.part.view]]\nname = "a"\n[[station.part.view]]\nname = "b"\n', "views need a folder"),
         ("station = []\n", "station: "),
-        ("[[station\n", "is no TOML"),
+        ("[[station\n", "is not TOML"),
     ],
 )
 def test_what_is_wrong_is_named(tmp_path: Path, text: str, words: str) -> None:
@@ -237,7 +237,7 @@ def test_a_file_that_is_missing_or_no_text_is_refused(tmp_path: Path) -> None:
         read_settings(tmp_path / "none.toml")
     with pytest.raises(SettingsError, match="Is a directory"):
         read_settings(tmp_path)
-    with pytest.raises(SettingsError, match="is no TOML"):
+    with pytest.raises(SettingsError, match="is not TOML"):
         read_settings(tmp_path / "latin.toml")
 
 

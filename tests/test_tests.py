@@ -13,7 +13,7 @@ TREES = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in FIL
 CLOCKS = ("time.monotonic()", "time.perf_counter()", "time.time()", "time.monotonic_ns()", "time.perf_counter_ns()")
 MEASURES = ("benchmarks/", "load.py", "soak.py")
 """These measure, and decide no test of `make test`."""
-SLEEPERS = {"brokers.py", "line/test_stage.py", "simulation/scheduler.py"}
+SLEEPERS = {"brokers.py", "line/station/test_stage.py", "simulation/scheduler.py"}
 """`until`, a fake camera between two frames, and the simulated clock."""
 TRAINERS = {"train", "taught", "measure", "pretrain_backbone", "tune"}
 """Functions of the lab, and of the tests, that train."""
@@ -121,5 +121,7 @@ def test_who_trains_can_be_selected() -> None:
     }
     unmarked = {name for name in trainers if "mark.trains" not in FILES[name].read_text(encoding="utf-8")}
 
-    assert unmarked <= {"lab/test_train.py", "lab/test_resume.py"}, "one refuses, the other goes on from `bundle`"
-    assert {"lab/test_aligned.py", "detectors/test_kinds.py"} <= trainers
+    assert unmarked <= {"lab/test_train.py", "lab/training/test_resume.py"}, (
+        "one refuses, the other goes on from `bundle`"
+    )
+    assert {"lab/training/test_aligned.py", "detectors/test_kinds.py"} <= trainers

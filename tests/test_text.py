@@ -23,7 +23,7 @@ def test_big_endian_too() -> None:
 @pytest.mark.parametrize(
     ("raw", "words"),
     [
-        ("Gehäuse".encode("cp1252"), "byte 4 is no UTF-8: saved as ANSI"),
+        ("Gehäuse".encode("cp1252"), "byte 4 is not UTF-8: saved as ANSI"),
         ("Gehause".encode("utf-16-le"), "UTF-16"),
         ("Geh".encode("utf-16")[:-1], "UTF-16 that was cut off"),
         (b"disc\0left", "NULs"),
@@ -61,7 +61,7 @@ def test_nothing_is_near_where_nothing_is_known() -> None:
 
 
 def test_names_have_one_spelling_and_can_be_printed() -> None:
-    """NFC; bytes that are no UTF-8 and halves of characters become replacement characters."""
+    """NFC; bytes that are not UTF-8 and halves of characters become replacement characters."""
     assert composed("a\u0308") == "ä"
     assert shown("teil_\udce4.jpg") == "teil_\ufffd.jpg"
     assert shown("\ud83d").encode()

@@ -146,8 +146,8 @@ def _measure(
     imdecode, fsync = [], []
     with open_ledger(folder / "ledger.db", lambda: "bench", time.time_ns) as ledger, (folder / "raw").open("wb") as raw:
         for number, original in enumerate(itertools.islice(itertools.cycle(encoded), _ROUNDS + 5)):
-            (folder / "picture").write_bytes(original)
-            data, reading = _timed((folder / "picture").read_bytes)
+            (folder / "image").write_bytes(original)
+            data, reading = _timed((folder / "image").read_bytes)
             inspection = inspector.inspect(data)
             laps = {"read": reading, **dict(inspection.timing_ms)}
             evidence, blobs = inspection.evidence, inspection.judgement.blobs

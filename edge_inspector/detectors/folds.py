@@ -1,4 +1,4 @@
-"""Scores of good images by models that have not seen them: folds, and detectors that are fitted anew for each."""
+"""Scores of good images by models that have not seen them: folds, and detectors that are refitted for each."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -33,10 +33,10 @@ def assign_folds(lots: Sequence[int], count: int) -> NDArray[np.intp]:
 def held_out_maps(
     train_detector: Callable[[TrainingData], TrainedDetector], data: TrainingData, fitted: Fitted, deployed: Deployed
 ) -> Iterator[tuple[int, NDArray[np.float32]]]:
-    """Yield the place in `lesson.good` and the anomaly map of every good image, by a model that has not seen it.
+    """Yield the place in `data.good` and the anomaly map of every good image, by a model that has not seen it.
 
     Args:
-        train_detector: of a kind whose network does not depend on what it is trained from.
+        train_detector: of a kind whose network does not depend on what it is trained on.
         data: names the lots.
         fitted: what judges; kinds that score out of fold anyway have the maps already.
         deployed: the exported network.

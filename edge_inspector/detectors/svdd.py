@@ -51,7 +51,7 @@ class Sphere(CellResidual):
         return cells, offset.mean((2, 3), keepdim=True).square().sum(1, keepdim=True).sqrt()
 
     def distance(self, features: Tensor) -> Tensor:
-        """Return each cell's distance in units of what is usual, at least the whole part's."""
+        """Return each cell's distance in units of the typical distance, at least the whole part's."""
         cells, part = self.distances(features)
         return torch.maximum(cells / self.of_cells, part / self.of_parts)
 

@@ -1,4 +1,4 @@
-"""What a detector is trained from, and what comes out."""
+"""What a detector is trained on, and what comes out."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -56,7 +56,7 @@ class TrainingData:
     stopping: Callable[[], bool] = lambda: False
     """Whether somebody wants the training to end: then the best weights so far are kept."""
     weights: Mapping[str, NDArray[np.generic]] = field(default_factory=dict, repr=False)
-    """To go on from, by name; empty: from chance."""
+    """To go on from, by name; empty: random weights."""
 
     workers: Workers = ALONE
     """Who trains together, and on what."""
@@ -88,7 +88,7 @@ class TrainedDetector(Protocol):
         """Fit the residual graph on the deployed network.
 
         Raises:
-            DataError: nothing was learned: a loss that is no number, a constant map, a collapsed sphere.
+            DataError: nothing was learned: a loss that is not a number, a constant map, a collapsed sphere.
         """
         ...
 
@@ -102,4 +102,4 @@ class Fitted:
     """Of training altogether."""
     history: History = field(default_factory=History)
     held_out: Callable[[], Iterator[NDArray[np.float32]]] | None = None
-    """Anomaly maps of `Lesson.good` by models that have not seen each, where the fitting needed them anyway."""
+    """Anomaly maps of `TrainingData.good` by models that have not seen each, where the fitting needed them anyway."""

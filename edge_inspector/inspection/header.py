@@ -283,7 +283,7 @@ def _read_webp(data: bytes) -> Header:
 
 def _read_vp8(data: bytes, position: int) -> Header:
     if data[position] & 1 or data[position + 3 : position + 6] != b"\x9d\x01\x2a":
-        raise UnreadableImageError(Reason.NOT_AN_IMAGE, "a WebP file whose VP8 chunk is no image")
+        raise UnreadableImageError(Reason.NOT_AN_IMAGE, "a WebP file whose VP8 chunk is not an image")
     width, height = struct.unpack_from("<HH", data, position + 6)
     return Header(width & 0x3FFF, height & 0x3FFF)
 
@@ -291,7 +291,7 @@ def _read_vp8(data: bytes, position: int) -> Header:
 def _read_vp8l(data: bytes, position: int) -> Header:
     signature, bits = struct.unpack_from("<BI", data, position)
     if signature != 0x2F:
-        raise UnreadableImageError(Reason.NOT_AN_IMAGE, "a WebP file whose VP8L chunk is no image")
+        raise UnreadableImageError(Reason.NOT_AN_IMAGE, "a WebP file whose VP8L chunk is not an image")
     return Header((bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1)
 
 

@@ -26,7 +26,7 @@ def train(request: TrainingRequest) -> Bundle:
 
     Raises:
         DataError: too few images, one that cannot be read, images of mixed depth, a training that diverged, or an
-            `out` that exists or is no UTF-8.
+            `out` that exists or is not UTF-8.
         UsageError: a part's name that no line takes, a size that the detector cannot take, or a mask that is none.
     """
     native_path(request.out)  # hours of work would end in a bundle that nothing can open

@@ -257,13 +257,13 @@ class SourceHealth(BaseModel):
 
 
 class ChartHealth(BaseModel):
-    """The last subgroup of parts on one drift chart."""
+    """The last subgroup of parts on one control chart."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     chart: Literal["score", "brightness", "focus", "offset", "review"]
     value: float
-    """Mean normal score of the ranks among the trained parts, 0 is usual; for `review` the share of REVIEW parts."""
+    """Mean normal score of the ranks among the trained parts, 0 is typical; for `review` the share of REVIEW parts."""
     limit: float
     """That the value, or its amount, must not exceed."""
     drifted: bool

@@ -68,7 +68,7 @@ def encode(document: Document) -> bytes:
 
 
 def schema_of(topic: str) -> str:
-    """Return the name of the schema for a row of the topic table; empty where the payload is no JSON."""
+    """Return the name of the schema for a row of the topic table; empty where the payload is not JSON."""
     name = _SCHEMA_OF.get(topic, topic)
     return name if name in _SAID else ""
 

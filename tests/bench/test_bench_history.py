@@ -53,7 +53,7 @@ def test_a_history_that_is_none_is_refused_with_its_line(tmp_path: Path) -> None
 
 
 def test_what_is_wanted_is_met_up_to_its_limit() -> None:
-    """`At most` includes the limit; a figure that is no number is not met."""
+    """`At most` includes the limit; a figure that is not a number is not met."""
     assert Row("a", 0.7, 0.7).met
     assert not Row("a", 0.71, 0.7).met
     assert not Row("a", float("nan"), 0.7).met

@@ -80,7 +80,7 @@ def test_a_second_rollback_goes_one_further(tmp_path: Path, bundle: Bundle, twin
         (("approve", "{bundle}", "{link}", "--by", "x" * 65), 64, "--by"),
         (("approve", "{bundle}", "{link}"), 64, "--by"),
         (("approve", "{bundle}", "{folder}", "--by", "J"), 64, "expected a link"),
-        (("approve", "{folder}", "{link}", "--by", "J"), 65, "is no bundle"),
+        (("approve", "{folder}", "{link}", "--by", "J"), 65, "is not a bundle"),
         (("rollback", "{link}", "--by", "J"), 64, "nothing to go back to"),
     ],
 )

@@ -54,7 +54,7 @@ def test_a_settings_file_is_never_written_over(tmp_path: Path, bundle: Bundle, r
         (("--broker", "host:port"), 64, "expected HOST or HOST:PORT"),
         (("--broker", "host:99999"), 78, "mqtt.port"),
         (("--username", "me"), 64, "--username needs --password-file"),
-        (("--bundle", "/nowhere"), 65, "/nowhere is no bundle"),
+        (("--bundle", "/nowhere"), 65, "/nowhere is not a bundle"),
     ],
 )
 def test_a_wrong_answer_is_one_line_and_no_settings(
@@ -139,7 +139,7 @@ def test_a_name_that_leaves_the_folder_refuses_the_file(
     status, _, err = run("station", "import", archive, "--config", tmp_path / "new/press.toml")
 
     assert status == 65
-    assert "is no exported station" in err
+    assert "is not an exported station" in err
     assert not (tmp_path / "new").exists()
     assert not list(tmp_path.rglob("evil"))
 

@@ -182,7 +182,7 @@ def test_a_memory_that_holds_no_number_is_not_exported(good: Learned) -> None:
     """It would answer as if what is near it were usual."""
     spoiled = BlockMemory(torch.ones(2), torch.tensor([[1.0, torch.nan]]), torch.ones(1))
 
-    with pytest.raises(DataError, match="no numbers"):
+    with pytest.raises(DataError, match="not numbers"):
         to_onnx(spoiled, (torch.zeros(2, 1, 1),), ("grid",), "map")
     assert good.graph.state_dict()["mean"].isfinite().all()
 
@@ -198,9 +198,9 @@ def alike() -> Iterator[NDArray[np.float32]]:
         ([a_feature(seed) for seed in range(4)], "4 good images, at least 5"),
         (list(itertools.islice(alike(), 8)), "alike|no difference"),
         ([np.zeros((1, NUMBERS), np.float32)] * 8, "no difference"),
-        ([*(a_feature(seed) for seed in range(7)), a_feature(7) * np.float32(np.nan)], "no numbers"),
+        ([*(a_feature(seed) for seed in range(7)), a_feature(7) * np.float32(np.nan)], "not numbers"),
     ],
-    ids=["few", "the same image", "flat", "no numbers"],
+    ids=["few", "the same image", "flat", "not numbers"],
 )
 def test_what_says_nothing_of_good_parts_is_refused(features: list[NDArray[np.float32]], words: str) -> None:
     """In words that say what to do."""

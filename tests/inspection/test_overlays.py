@@ -70,7 +70,7 @@ def test_a_box_is_drawn_where_the_blob_is() -> None:
 
 
 def test_the_colours_of_a_heat_map_mean_the_same_for_every_part() -> None:
-    """A place at the limit has one colour, whatever else is in the map; what is no number is shown as worst."""
+    """A place at the limit has one colour, whatever else is in the map; what is not a number is shown as worst."""
     calm, wild = np.zeros((4, 4), np.float32), np.full((4, 4), 9, np.float32)
     calm[1, 1] = wild[1, 1] = 0.5
     calm[2, 2] = np.nan

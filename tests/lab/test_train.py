@@ -56,8 +56,8 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ({"part": "bracket left"}, UsageError, "--part 'bracket left': expected 1 to 64 characters, no space"),
         ({"part": "a/b"}, UsageError, "--part 'a/b': expected"),
         ({"part": "teil_\udce4"}, UsageError, "--part .*: expected"),
-        ({"images": Path("/no such folder")}, DataError, "is no folder"),
-        ({"group": "("}, UsageError, "no regular expression"),
+        ({"images": Path("/no such folder")}, DataError, "is not a folder"),
+        ({"group": "("}, UsageError, "not a regular expression"),
         ({"group": "part"}, DataError, "32 good images of 1 different parts, at least 30"),
         ({"mask": Path("/no mask.png")}, UsageError, "expected a mask, got no image"),
         (

@@ -24,6 +24,8 @@ from edge_inspector.lab.training.recipe_draft import RegionRequest
 from edge_inspector.lab.training.target import Target
 from edge_inspector.lab.training.train_part import TrainingRequest
 
+pytestmark = pytest.mark.trains
+
 SMALL = MemorySettings(backbone="random", allow_random=True, items=100, patches=1000, folds=3)
 
 

@@ -20,9 +20,9 @@ from edge_inspector.inspection.inspector import Features, Inspector
 from edge_inspector.inspection.model import AnomalyMap, ModelInput
 from edge_inspector.line.environment import Environment
 from edge_inspector.line.ledger.ledger import Ledger, open_ledger
+from edge_inspector.line.station.signs import Restart, Signs
 from edge_inspector.line.station.stage import PartLine
 from edge_inspector.line.station.station import Station
-from edge_inspector.line.station.supervisor import Restart, Signs
 from edge_inspector.settings import Settings
 
 

@@ -111,7 +111,7 @@ class _Story:
         self._settings = self._make_settings(where)
 
     def _make_settings(self, where: Path) -> Settings:
-        still = {"settle_ms": 20, "unfinished_ms": 20}  # the simulated images are no image files
+        still = {"settle_ms": 20, "unfinished_ms": 20}  # the simulated images are not image files
         source: dict[str, Any] = {"kind": "folder", "path": self.inbox, "scan_ms": 200, **still}
         if self.cell.triggered:
             source = {"kind": "capture", "device": "0", "trigger": "mqtt", "frozen": 0}
@@ -155,7 +155,7 @@ class _Story:
             stack.enter_context(patch.object(station, "FolderSource", Folder))
             camera = partial(Reader, capture=camera_of(self.cell))
             stack.enter_context(patch.object(capture, "Reader", camera))
-            stack.enter_context(patch.object(link, "_client", lambda dial: Socket(self.broker, dial)))
+            stack.enter_context(patch.object(link, "_client", lambda options: Socket(self.broker, options)))
             stack.callback(logging.disable, logging.root.manager.disable)
             logging.disable(logging.CRITICAL)
             yield

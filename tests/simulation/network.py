@@ -85,10 +85,10 @@ class Broker:
 class Socket:
     """One connection and the paho client on it, as link.py uses it."""
 
-    def __init__(self, broker: Broker, dial: ConnectionOptions) -> None:
-        self.client_id = dial.client_id
-        self.will = dial.will
-        self.keepalive_s = dial.keepalive_s
+    def __init__(self, broker: Broker, options: ConnectionOptions) -> None:
+        self.client_id = options.client_id
+        self.will = options.will
+        self.keepalive_s = options.keepalive_s
         self.process = broker.scheduler.current().process
         self.broken = True
         self._broker = broker

@@ -23,7 +23,7 @@ FIRST_LOOK, LOOK_EVERY = 0.4, 1 / 10
 """Shares of the training at which synthetic defects are looked for: not before the network has learned anything."""
 WARM_UP = 0.1
 LACK_COUNTS = 0.5
-"""Of a residual below what is usual, against one above it."""
+"""Of a residual below the typical one, against one above it."""
 
 
 class ReconstructionNetwork(nn.Module):
@@ -40,7 +40,7 @@ class ReconstructionNetwork(nn.Module):
 
 
 class ReconstructionResidual(nn.Module):
-    """Image and reconstruction to the anomaly map: residual, smoothed, beyond what is usual at each place."""
+    """Image and reconstruction to the anomaly map: residual, smoothed, beyond the typical variation at each place."""
 
     def __init__(self, kind: str, smoothing: float, mean: Tensor, spread: Tensor) -> None:
         super().__init__()
@@ -64,7 +64,7 @@ class ReconstructionResidual(nn.Module):
         return self.excess(self.raw(image, reconstruction))[0, 0]
 
     def excess(self, raw: Tensor) -> Tensor:
-        """Return how far raw residuals are from what is usual, in units of the tolerance; the shape of `raw`.
+        """Return how far raw residuals are from the typical value, in units of the tolerance; the shape of `raw`.
 
         Either way: a residual too low is structure that good parts have and this one lacks, such as a filled hole; it
         counts half, since good parts vary to that side too. Without a tolerance the residual stands as it is.
@@ -132,14 +132,14 @@ def fit_network(
     quality: Callable[[], float],
     rng: np.random.Generator,
 ) -> Iterator[Step]:
-    """Train within the training data's budget and keep the weights of the highest quality.
+    """Train within the budget and keep the weights of the highest quality.
 
     The quality is the detection of synthetic defects, not the loss: a network of low loss has learned to copy defects
     (ARCHITECTURE, decision 5). When the generator ends, or is closed, the network holds the best weights.
     Weights to go on from are looked at first, so that going on makes nothing worse.
 
     Raises:
-        DataError: the loss is no number any more.
+        DataError: the loss is not a number any more.
     """
     workers = data.workers
     network.to(workers.device)

@@ -236,7 +236,7 @@ def _read_weights(path: Path, sha256: str | None = None) -> Mapping[str, Tensor]
     if not path.is_file():
         raise DataError(f"{path}: no such file of weights")
     if sha256 is not None and hashlib.sha256(path.read_bytes()).hexdigest() != sha256:
-        raise DataError(f"{path} is not the file of weights that this program was tested with: install it anew")
+        raise DataError(f"{path} is not the file of weights that this program was tested with: reinstall it")
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
@@ -267,7 +267,7 @@ def _fill(trunk: nn.Module, weights: Mapping[str, Tensor], name: str) -> None:
         )
     spoiled = [key for key in wanted if not torch.isfinite(weights[key].float()).all()]
     if spoiled:
-        raise DataError(f"the weights of {name} are damaged: {spoiled[0]} has values that are no numbers")
+        raise DataError(f"the weights of {name} are damaged: {spoiled[0]} has values that are not numbers")
     trunk.load_state_dict({key: weights[key] for key in wanted})
 
 
@@ -282,7 +282,7 @@ def _from_rotation(path: Path, neighbourhood: int) -> Backbone:
         backbone = build(architecture, neighbourhood)
         _fill(backbone.trunk, load_file(path), str(path))
     except SafetensorError as error:
-        raise DataError(f"{path} is no file that `edge-inspector pretrain` wrote: {error}") from error
+        raise DataError(f"{path} is not a file that `edge-inspector pretrain` wrote: {error}") from error
     return backbone.eval()
 
 

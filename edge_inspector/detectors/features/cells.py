@@ -24,7 +24,7 @@ def train_on_cells(
     rate: float,
     data: TrainingData,
 ) -> History:
-    """Train until the training data's budget ends, or somebody wants it to; return the loss of each step.
+    """Train until the budget ends, or somebody wants it to; return the loss of each step.
 
     Args:
         network: trained in place, left in evaluation mode.
@@ -34,7 +34,7 @@ def train_on_cells(
         data: for its budget, seed and report.
 
     Raises:
-        DataError: the loss is no number any more.
+        DataError: the loss is not a number any more.
     """
     cells = torch.from_numpy(np.ascontiguousarray(features.transpose(0, 2, 3, 1))).reshape(-1, features.shape[1], 1, 1)
     generator = torch.Generator().manual_seed(data.seed)

@@ -59,7 +59,7 @@ def good_features(data: TrainingData, deployed: Deployed) -> NDArray[np.float32]
     """
     found = np.concatenate(list(_trained_from(data, deployed)))
     if not np.isfinite(found).all():
-        raise DataError("the backbone gives values that are no numbers: its weights are damaged")
+        raise DataError("the backbone gives values that are not numbers: its weights are damaged")
     if len(found) > 1 and (found == found[0]).all():
         raise DataError("the backbone sees no difference between the good images: are they all the same image?")
     return found

@@ -1,4 +1,4 @@
-"""Train a backbone one's own parts by letting it guess how an image was turned (Gidaris et al. 2018, system 003)."""
+"""Train a backbone one's own parts by rotation prediction (Gidaris et al. 2018, system 003)."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -18,12 +18,12 @@ from edge_inspector.errors import DataError, UsageError
 QUARTER_TURNS = 4
 DEFAULT_EPOCHS = 10
 _BATCH = 4
-"""Images, each in all four turns."""
+"""Images, each in all four rotations."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pretraining:
-    """Square images of good parts, and for how long they are turned."""
+    """Square images of good parts, and for how long they are rotated."""
 
     fit: Images
     judge: Images
@@ -37,15 +37,15 @@ class Pretraining:
 
 
 def pretrain(backbone: Backbone, pretraining: Pretraining) -> float:
-    """Train `backbone` in place to tell 0, 90, 180 and 270 degrees; return the share of unseen turns that it tells.
+    """Train `backbone` in place to tell 0, 90, 180 and 270 degrees; return the share that it predicts of unseen images.
 
     Raises:
         UsageError: the images are not square.
-        DataError: the loss is no number any more.
+        DataError: the loss is not a number any more.
     """
     height, width = pretraining.fit.shape[1:3]
     if height != width:
-        raise UsageError(f"images are turned, so they must be square, got {width}x{height}: give --size N")
+        raise UsageError(f"images are rotated, so they must be square, got {width}x{height}: give --size N")
     torch.manual_seed(pretraining.seed)
     rng, budget = np.random.default_rng(pretraining.seed), pretraining.budget
     guess = nn.Linear(_pooled(backbone, pretraining.fit[:1]).shape[1], QUARTER_TURNS)
@@ -82,7 +82,7 @@ def to_file(backbone: Backbone, architecture: str, seen: Sequence[str]) -> bytes
 
 
 def _turned(images: Images) -> Tensor:
-    """Return images in four turns, (4 * count, height, width, channels): all at 0 degrees first, then 90."""
+    """Return images in four rotations, (4 * count, height, width, channels): all at 0 degrees first, then 90."""
     return torch.from_numpy(np.concatenate([np.rot90(images, turn, (1, 2)) for turn in range(QUARTER_TURNS)]).copy())
 
 

@@ -101,7 +101,7 @@ class MemoryResidual(nn.Module):
         distances = torch.cat([cell_map(grid) for cell_map, grid in zip(self.maps, grids, strict=True)], 1)
         located = (distances - self.mean) / self.spread
         amap, whole = self.joined(located, self.whole(statistics_of(grids[WHOLE_BLOCKS])))
-        # A clamp makes 0 of what is no number, and nothing would be unusual: so it must come through beside it.
+        # A clamp makes 0 of what is not a number, and nothing would be unusual: so it must come through beside it.
         finite = features.sum() * 0
         return amap + finite, (whole + finite).view(1), *parts_of(located)
 

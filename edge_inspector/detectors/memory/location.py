@@ -1,4 +1,4 @@
-"""What is usual at each place: parts that lie still get sharp limits, parts that turn get none; nobody chooses.
+"""The typical value at each place: parts that lie still get sharp limits, parts that turn get none; nobody chooses.
 
 The mean and variance of a cell are drawn towards those of all cells by how little of the variance the place explains.
 """
@@ -25,7 +25,7 @@ class Usual:
     spread: NDArray[np.float32]
 
     def unusual(self, amap: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return how far a map is above what is usual, in spreads."""
+        """Return how far a map is above the typical value, in spreads."""
         return (amap - self.mean) / self.spread
 
 
@@ -40,7 +40,7 @@ class Located:
 
 
 def locate(maps: Maps) -> Located:
-    """Return what is usual at each place of the good images' out-of-fold maps, and each image beside the others.
+    """Return the typical value at each place of the good images' out-of-fold maps, and each image beside the others.
 
     Raises:
         DataError: the maps do not vary.

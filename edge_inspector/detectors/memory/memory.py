@@ -83,7 +83,7 @@ def learn(
         settings: of the detector.
         size: height and width of the anomaly map.
         levels: anomaly maps to levels.
-        seed: of all chance.
+        seed: the random seed.
         report: called with what is being done and its share.
 
     Raises:
@@ -120,7 +120,7 @@ def _sample(
     statistics = []
     for packed in features:
         if not np.isfinite(packed).all():
-            raise DataError("the backbone gives values that are no numbers: its weights are damaged")
+            raise DataError("the backbone gives values that are not numbers: its weights are damaged")
         grids = layout.unpack(torch.from_numpy(packed))
         statistics.append(statistics_of(grids[WHOLE_BLOCKS]).double().numpy())
         for kept, grid, shape in zip(cells, grids, layout.shapes, strict=True):

@@ -81,7 +81,7 @@ def calibrate(
         choice: where NG images chose the minimum area.
 
     Raises:
-        DataError: images that the detector was trained from, too few of them, or `out` exists.
+        DataError: images that the detector was trained on, too few of them, or `out` exists.
         UsageError: a review rate that is not above the rate of NG.
     """
     good = sets.calibrate

@@ -53,7 +53,7 @@ def _allowed(card: CalibrationCard) -> str:
 def _counted(card: CalibrationCard) -> str:
     above = sum(level >= card.threshold for level in card.levels)
     elsewhere = card.groups - len(card.levels)
-    return f"{above} are" + (f", {elsewhere} more are INVALID or taken out" if elsewhere else "")
+    return f"{above} are" + (f", {elsewhere} more are INVALID or excluded" if elsewhere else "")
 
 
 def _ticks(top: float) -> tuple[float, ...]:

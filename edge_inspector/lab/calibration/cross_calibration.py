@@ -61,7 +61,7 @@ def estimate_limits(groups: Groups, target: Target, min_area: float) -> Estimate
 
 def _check(groups: Groups, levels: NDArray[np.float64], rate: float, target: Target) -> None:
     if not np.isfinite(levels).all():
-        raise DataError("a good image has no finite score: the network is damaged, train the part anew")
+        raise DataError("a good image has no finite score: the network is damaged, retrain the part")
     if len(levels) < LEAST_PARTS:
         raise DataError(f"{len(levels)} good parts have a score, at least {LEAST_PARTS} are needed: add images")
     if levels.min() == levels.max():

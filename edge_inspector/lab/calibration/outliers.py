@@ -1,4 +1,4 @@
-"""The most unusual good images: a bad part among the good ones is the commonest fault of a training set."""
+"""The least typical good images: a bad part among the good ones is the commonest fault of a training set."""
 
 import math
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ def rank_outliers(
     levels: Sequence[float | None],
     threshold: float,
 ) -> tuple[Outlier, ...]:
-    """Return the most unusual images of one set, INVALID ones (without a level) first."""
+    """Return the least typical images of one set, INVALID ones (without a level) first."""
     ranked = sorted(zip(levels, images, strict=True), key=lambda one: -math.inf if one[0] is None else -one[0])
     return tuple(
         Outlier(

@@ -46,13 +46,13 @@ class CalibrationRequest:
 def recalibrate(bundle: Bundle, request: CalibrationRequest) -> Bundle:
     """Write a bundle with the same graphs and another threshold.
 
-    An image of the old card that is not in the folder any more was taken out after it was scored: it counts as an
-    exceedance, as one does that is taken out by name, unless somebody marked it defective. Else one could delete
+    An image of the old card that is not in the folder any more was removed after it was scored: it counts as an
+    exceedance, as one does that is excluded by name, unless somebody marked it defective. Else one could delete
     the worst images until any rate is shown.
 
     Raises:
         DataError: images that trained the detector, too few of them, the folder that trained the bundle is another, or
-            an `out` that is no UTF-8.
+            an `out` that is not UTF-8.
         UsageError: an image to take out that is not there, or options that contradict each other.
     """
     _check(request)
@@ -128,7 +128,7 @@ def _choose(request: CalibrationRequest, model: TrainedModel, sets: Split) -> tu
 def _excluded(
     request: CalibrationRequest, card: CalibrationCard, good: Sequence[GoodImage]
 ) -> tuple[ExcludedImage, ...]:
-    """Return what the old card had and is gone, what it had taken out already, and what is named now."""
+    """Return what the old card had and is gone, what it had excluded already, and what is named now."""
     present = {image.digest: image for image in good}
     before = _of_the_card(card) if set(card.digests) & set(present) else {}
     named = _named(request, {**before, **{image.digest: _entry(image) for image in good}})

@@ -70,7 +70,7 @@ def set_threshold(levels: Sequence[float], target: Target, counted: int = 0) -> 
     Args:
         levels: of the groups that have one.
         target: the rate; its review rate is not looked at.
-        counted: further groups that count as exceedances at any threshold (INVALID, or taken out by nobody's leave).
+        counted: further groups that count as exceedances at any threshold (INVALID, or excluded with nobody's name).
 
     Raises:
         DataError: too few groups for the target, all levels equal, or a level that is not finite.
@@ -124,7 +124,7 @@ def _allowed(groups: int, target: Target, counted: int) -> tuple[float, int]:
 
 def _too_many_counted(groups: int, rate: float, confidence: float, allowed: int, counted: int) -> str:
     return (
-        f"{counted} of {groups} good parts are INVALID, or were taken out and nobody marked them defective; for a "
+        f"{counted} of {groups} good parts are INVALID, or were excluded without being marked defective; for a "
         f"rate of {rate:.1%} at {confidence:.0%} confidence {allowed} may be so. Look at them; add "
         f"{groups_needed(rate, confidence, counted) - groups} good parts, ask for --false-reject "
         f"{math.ceil(1000 * supported_rate(groups, counted, confidence)) / 1000:g}, "
@@ -141,7 +141,7 @@ class Groups:
     invalid_levels: tuple[float, ...]
     """The highest level of each part with an INVALID image, 0 where it has none."""
     excluded: int
-    """Parts taken out that nobody marked defective."""
+    """Excluded parts that nobody marked defective."""
 
     @property
     def invalid(self) -> int:

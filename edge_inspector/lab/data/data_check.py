@@ -88,7 +88,7 @@ def check_data(folder: Path, group: str | None, report: Callable[[str, float], N
 
     Raises:
         DataError: another layout, or no images.
-        UsageError: `group` is no regular expression.
+        UsageError: `group` is not a regular expression.
     """
     good_folder, has_test = _layout(folder)
     name_of = namer(good_folder, group)
@@ -125,7 +125,7 @@ def check_data(folder: Path, group: str | None, report: Callable[[str, float], N
 def _layout(folder: Path) -> tuple[Path, bool]:
     """Return where the good images are, and whether there are test images."""
     if not folder.is_dir():
-        raise DataError(f"{folder} is no folder: {_EXPECTED}")
+        raise DataError(f"{folder} is not a folder: {_EXPECTED}")
     found = [path.name for path in class_folders(folder)]
     shown = ", ".join(found) or "no folders"
     if "train" in found:

@@ -71,10 +71,10 @@ def find_images(folder: Path) -> tuple[Path, ...]:
     """Return the image files below `folder`, sorted by name; what is passed over is a warning that counts it.
 
     Raises:
-        DataError: no such folder, no image in it, or a name that is no UTF-8.
+        DataError: no such folder, no image in it, or a name that is not UTF-8.
     """
     if not folder.is_dir():
-        raise DataError(f"{folder} is no folder: expected a folder of images ({', '.join(sorted(ENDINGS))})")
+        raise DataError(f"{folder} is not a folder: expected a folder of images ({', '.join(sorted(ENDINGS))})")
     listing = list_images(folder)
     if not listing.images:
         passed = f"; passed over: {', '.join(listing.passed_over)}" if listing.passed_over else ""
@@ -88,7 +88,7 @@ def read_image(path: Path, channels: int) -> Image:
     """Return the pixels of an image file.
 
     Raises:
-        DataError: the file cannot be read or is no image.
+        DataError: the file cannot be read or is not an image.
     """
     try:
         return decode(path.read_bytes(), channels)
@@ -106,7 +106,7 @@ def find_good(folder: Path, pattern: str | None) -> tuple[GoodImage, ...]:
     are called, and without a pattern nearly equal ones too: the second shot of a part says nothing new about the next.
 
     Raises:
-        UsageError: the pattern is no regular expression.
+        UsageError: the pattern is not a regular expression.
         DataError: no images, one that cannot be read, or one that the pattern does not match.
     """
     paths = find_images(folder)
@@ -209,7 +209,7 @@ def namer(folder: Path, pattern: str | None) -> Callable[[Path], str]:
     try:
         expression = re.compile(pattern)
     except re.error as error:
-        raise UsageError(f"--group {pattern!r} is no regular expression: {error}") from error
+        raise UsageError(f"--group {pattern!r} is not a regular expression: {error}") from error
 
     def name_of(path: Path) -> str:
         match = expression.search(path.relative_to(folder).as_posix())

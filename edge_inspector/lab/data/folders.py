@@ -38,7 +38,7 @@ def list_images(folder: Path) -> Listing:
     """Return the images below a folder, in sub-folders and behind links too, each folder looked at once.
 
     Raises:
-        DataError: a name that is no UTF-8, which no card, report or JSON could say.
+        DataError: a name that is not UTF-8, which no card, report or JSON could say.
     """
     found = _Found()
     seen: set[tuple[int, int]] = set()
@@ -95,7 +95,7 @@ def _refuse_names(paths: Sequence[Path]) -> None:
     odd = [path for path in paths if in_words(str(path)) != str(path)]
     if odd:
         raise DataError(
-            f"{len(odd)} of {len(paths)} images have names that are no UTF-8 (for instance {in_words(str(odd[0]))}), "
+            f"{len(odd)} of {len(paths)} images have names that are not UTF-8 (for instance {in_words(str(odd[0]))}), "
             "which cards and reports cannot say: rename them, for instance with "
             "`convmv -r --notest -f cp1252 -t utf8 FOLDER`"
         )

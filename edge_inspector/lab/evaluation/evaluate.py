@@ -21,7 +21,7 @@ from edge_inspector.lab.evaluation.rules import CALIBRATED, Score, prior_rule
 logger = logging.getLogger(__name__)
 
 UNREADABLE = frozenset({Reason.EMPTY, Reason.NOT_AN_IMAGE, Reason.TRUNCATED, Reason.TOO_LARGE})
-"""The file is no whole image: that says nothing of the detector."""
+"""The file is not a whole image: that says nothing of the detector."""
 
 
 def evaluate(
@@ -93,7 +93,7 @@ def _refuse_equal(judged: Sequence[Judged], rule: str) -> None:
     scores = {part.score for part in judged}
     if scores == {np.inf}:
         raise DataError(
-            f"none of {len(judged)} test images could be judged: they are not what the part was trained from"
+            f"none of {len(judged)} test images could be judged: they are not like the images the part was trained on"
         )
     if rule == CALIBRATED and len(scores) == 1:
         raise DataError(

@@ -45,7 +45,7 @@ class Evaluation:
     aupro: float | None = None
     """Mean overlap with each region over false-positive rates up to 0.3; None where there are no masks."""
     unreadable: tuple[TestImage, ...] = ()
-    """Files that are no whole image: nobody saw a part in them, so they are neither found nor missed."""
+    """Files that are not a whole image: nobody saw a part in them, so they are neither found nor missed."""
 
     @property
     def good(self) -> tuple[Judged, ...]:

@@ -8,6 +8,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 from edge_inspector.bundle import Bundle, open_inspector, read_bundle
 from edge_inspector.errors import DataError
@@ -125,16 +126,16 @@ def _read(log: Path, bundle: Bundle, folder: Path) -> dict[str, ReinspectedImage
         log.write_bytes(kept)
     try:
         head, *rest = [json.loads(line) for line in kept.splitlines()] or [{}]
-        done = {one.image: one for one in (_read_line(**line) for line in rest)}
-    except (ValueError, TypeError) as error:
+        done = {one.image: one for one in (_read_line(line) for line in rest)}
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise DataError(f"{log}: expected what `reinspect` wrote, {error}: name another file with --log") from error
     if kept and head != _head(bundle, folder):
         raise DataError(f"{log} is of bundle {head.get('bundle')} and {head.get('folder')}: name another with --log")
     return done
 
 
-def _read_line(*, picture: str, before: str, after: str, score: float | None, reason: str) -> ReinspectedImage:
-    return ReinspectedImage(picture, before, after, score, reason)
+def _read_line(line: dict[str, Any]) -> ReinspectedImage:
+    return ReinspectedImage(image=line.pop("picture"), **line)
 
 
 def _judged(folder: Path, bundle: Bundle, paths: Sequence[str], workers: int) -> Iterator[ReinspectedImage]:

@@ -66,7 +66,7 @@ def images_section(bundle: Bundle, inspector: Inspector, evaluation: Evaluation)
         "scale, so that two parts can be compared.",
         tag(
             "p",
-            "usual",
+            "typical",
             tag("span", class_="scale"),
             "twice the limit and more; the limit is the red in the middle",
             class_="lead",

@@ -40,7 +40,7 @@ def calibration_section(bundle: Bundle) -> Markup:
                     ("threshold", f"{decision.threshold:.6g}"),
                     ("smallest blob", f"{decision.min_area:.4g} camera pixels, {bundle.recipe.min_area_px} of the map"),
                     ("good parts (groups)", card.groups),
-                    ("pictures", len(card.digests)),
+                    ("images", len(card.digests)),
                     ("above the limit" if card.estimated else "allowed above the threshold", card.exceedances),
                     ("confidence", f"{card.confidence:.0%}"),
                     ("calibrated", _minute(card.created)),
@@ -69,7 +69,7 @@ def _synthetic_table(card: CalibrationCard) -> Iterator[Markup]:
             *(row(kind, [one for one in card.synthetic if one.kind == kind]) for kind in kinds),
             row("all", card.synthetic),
         ],
-        class_="planted",
+        class_="synthetic",
     )
 
 
@@ -91,7 +91,7 @@ def training_section(bundle: Bundle) -> Markup:
     is drawn beside `<quantity>`.
 
     Raises:
-        DataError: the history holds what is no number.
+        DataError: the history holds what is not a number.
     """
     if HISTORY not in bundle.manifest.files:
         return Markup("")
@@ -132,13 +132,13 @@ def provenance_section(bundle: Bundle, evaluation: Evaluation, data: Path, now: 
         ("part", recipe.part),
         ("bundle", join([tag("code", bundle.id), f" in {bundle.path}"])),
         ("detector", f"{manifest.detector.kind}: {settings}"),
-        ("picture", f"{recipe.width}x{recipe.height}, {recipe.channels} channel(s), normalise {recipe.normalise}"),
+        ("image", f"{recipe.width}x{recipe.height}, {recipe.channels} channel(s), normalise {recipe.normalise}"),
         *(_looked_at(recipe)),
         ("precision, engine", f"{manifest.detector.precision_in_words()}; {manifest.detector.engine}"),
-        ("taught", f"{_minute(made.created)} in {made.seconds:.0f} s, {made.steps} steps, seed {made.seed}"),
+        ("trained", f"{_minute(made.created)} in {made.seconds:.0f} s, {made.steps} steps, seed {made.seed}"),
         ("trained by", f"{made.program}; {', '.join(f'{name} {version}' for name, version in made.libraries.items())}"),
         ("trained on", made.processor),
-        ("pictures", f"{len(made.fit_digests)} fit, {len(made.tune_digests)} tune, {calibrate} calibrate"),
+        ("images", f"{len(made.fit_digests)} fit, {len(made.tune_digests)} tune, {calibrate} calibrate"),
         ("evaluated", f"{_minute(now)} by edge-inspector {__version__}, {ENGINE}, rule {evaluation.rule}"),
         ("evaluated on", processor()),
         ("test images", f"{len(evaluation.judged)} in {data}; none of them trained or calibrated the bundle"),
@@ -160,7 +160,10 @@ def _looked_at(recipe: Recipe) -> Iterator[tuple[str, Content]]:
             f"{align.kind}, turn up to {align.max_rotation:g} degrees, correlation {align.least:g} or more",
         )
     for unit in recipe.units:
-        yield "region", f"{unit.region}, smallest blob {unit.min_area:g} camera pixels, usual level {unit.typical:.4g}"
+        yield (
+            "region",
+            f"{unit.region}, smallest blob {unit.min_area:g} camera pixels, typical level {unit.typical:.4g}",
+        )
 
 
 def _files(files: Mapping[str, str]) -> Sequence[Sequence[Content]]:

@@ -61,7 +61,7 @@ def verdict(bundle: Bundle, evaluation: Evaluation) -> Iterator[Markup]:
         yield tag(
             "p",
             f"{promise}; these images contradict it ({_bounds(false_reject)}). Light, camera or parts have changed "
-            "since: calibrate anew.",
+            "since: recalibrate.",
             class_="warning",
         )
     else:

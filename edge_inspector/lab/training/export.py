@@ -27,7 +27,7 @@ def to_onnx(module: nn.Module, inputs: tuple[Tensor, ...], names: tuple[str, ...
     """
     for name, value in module.state_dict().items():
         if value.is_floating_point() and not torch.isfinite(value).all():
-            raise DataError(f"the trained detector holds values that are no numbers ({name}): train the part anew")
+            raise DataError(f"the trained detector holds values that are not numbers ({name}): retrain the part")
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter warns of its own deprecated calls

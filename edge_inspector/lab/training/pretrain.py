@@ -24,7 +24,7 @@ class Pretrained:
     file: Path
     images: int
     told: float
-    """Share of the turns of unseen images that it tells; chance is 0.25."""
+    """Share of unseen images whose rotation it predicts; guessing gives 0.25."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ _MASK = np.array((180, 60, 180), np.float32)
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """One image, and what becomes of it."""
+    """One image, and how it would be judged."""
 
     image: Path
     placement: Placement | None

@@ -29,7 +29,7 @@ _NOT_WHITE = 127
 LEAST_CORRELATION = 0.2
 """Below it, a place has nothing in common with the reference; `train` learns a higher one."""
 MAX_ROTATION = 20.0
-"""Degrees that a part may be turned where the user names none."""
+"""Degrees that a part may be rotated where the user names none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,14 +66,14 @@ def open_preparation(recipe: Recipe, reference: Path) -> Preparation:
     found, trained = image.shape[1::-1], (recipe.camera_width, recipe.camera_height)
     if found != trained:
         raise DataError(
-            f"{reference} is no reference for this part: it has {found[0]}x{found[1]} pixels, the others have "
+            f"{reference} is not a reference for this part: it has {found[0]}x{found[1]} pixels, the others have "
             f"{trained[0]}x{trained[1]}"
         )
     try:
         small = reduce(image, reference_size(recipe), recipe.window)
         return Preparation(recipe, make_aligner(recipe, small), small)
     except (UnreadableImageError, ValueError) as error:
-        raise DataError(f"{reference} is no reference for this part: {error}") from error
+        raise DataError(f"{reference} is not a reference for this part: {error}") from error
 
 
 def prepare_all(preparation: Preparation, images: Sequence[GoodImage]) -> tuple[NDArray[np.uint8], tuple[float, ...]]:

@@ -151,13 +151,13 @@ def train_part(
     *,
     cross_validate: bool = False,
 ) -> TrainedModel:
-    """Fit on the first images, stop and measure the usual by the second; no other image is looked at.
+    """Fit on the first images, stop and measure the typical variation by the second; no other image is looked at.
 
     With `cross_validate` the material holds the score of each image by a model that has not seen it.
 
     Raises:
         DataError: an image that cannot be read, images of mixed depth, or a training that diverged.
-        UsageError: a size that the detector cannot take, or a mask that is no image.
+        UsageError: a size that the detector cannot take, or a mask that is not an image.
     """
     images = [traits_of(read_image(image.path, request.channels)) for image in (*fitting, *tuning)]
     preparation = open_preparation(draft_recipe(_recipe_draft(request), request.images, images), _reference(request))
@@ -211,7 +211,7 @@ def train_part(
 def _held_out_levels(
     request: TrainingRequest, data: TrainingData, deployed: "_Deployed", recipe: Recipe, ignore: IgnoreMask | None
 ) -> list[tuple[float, ...]]:
-    """Return for each image of `lesson.good` the level of each unit, by a model that has not seen it."""
+    """Return for each image of `data.good` the level of each unit, by a model that has not seen it."""
     found: list[tuple[float, ...]] = [()] * len(data.good)
     maps = held_out_maps(
         lambda part: train_detector(request.detector, part),
@@ -402,7 +402,7 @@ def _provenance(
 
 
 def _seen_before(request: TrainingRequest) -> tuple[str, ...]:
-    """Return the digests of what the weights to begin with were trained from."""
+    """Return the digests of what the initial weights were trained on."""
     if request.resume:
         return read_bundle(request.resume).manifest.provenance.fit_digests
     return seen_by(request.detector) if isinstance(request.detector, FeatureSettings) else ()

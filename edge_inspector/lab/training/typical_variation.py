@@ -1,4 +1,4 @@
-"""What is usual in each region that has a minimum area of its own, so that one threshold serves all."""
+"""The typical level of each region that has a minimum area of its own, so that one threshold serves all."""
 
 from collections.abc import Sequence
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import cv2
 
 from edge_inspector.atomic import write_unsynced
+from edge_inspector.image_names import ending_for
 from edge_inspector.inspection import overlays as images
 from edge_inspector.inspection.inspector import Evidence
 from edge_inspector.inspection.model import Image, Judgement, Verdict
@@ -27,7 +28,6 @@ PINNED = "PINNED"
 ORDER = (Verdict.OK, Verdict.INVALID, Verdict.ERROR, Verdict.REVIEW, Verdict.NG, PINNED)
 """Which images go first when there is no room."""
 _OVERLAY = "-overlay.jpg"
-_SUFFIXES = {b"\xff\xd8": ".jpg", b"\x89P": ".png", b"BM": ".bmp", b"II": ".tif", b"MM": ".tif"}
 _DAY_NS = 86_400_000_000_000
 _TIDY_NS = 60_000_000_000
 _JUDGED_NS = 600_000_000_000
@@ -263,7 +263,7 @@ def _files(archived_image: ArchivedImage, *, overlay: bool) -> Iterator[tuple[st
     """Yield endings and contents: the original as it came (camera pixels without loss), and the overlay."""
     image = archived_image.image
     if isinstance(image, bytes):
-        yield _SUFFIXES.get(image[:2], ".bin"), image
+        yield ending_for(image) or ".bin", image
     else:
         yield ".png", cv2.imencode(".png", image, [cv2.IMWRITE_PNG_COMPRESSION, 1])[1].tobytes()
     if overlay and archived_image.evidence is not None:

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 AckStatus: TypeAlias = Literal["accepted", "done", "rejected", "duplicate", "expired"]
+Answer: TypeAlias = tuple[AckStatus, str]
+"""A status and its reason."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,7 +44,7 @@ LACKS_RETAIN = (
 )
 LACKS_QOS = "the broker takes QoS 0 only (max_qos 0?): verdicts could be lost; the contract needs QoS 1"
 _SHORT_NS, _FIGHTS = 5_000_000_000, 3
-"""So many connections in a row that the broker ended so soon mean the same: mosquitto 2.0.11 gives no reason code."""
+"""So many consecutive connections ended so soon mean the same: mosquitto 2.0.11 gives no reason code."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,7 +233,7 @@ class Link:
         _drop(self._client)
 
 
-def links(dial: ConnectionOptions, worker: Worker, rng: Random, while_away: Callable[[], object]) -> Generator[Link]:
+def links(options: ConnectionOptions, worker: Worker, rng: Random, while_away: Callable[[], object]) -> Generator[Link]:
     """Yield one connected link after another until the worker is stopped, waiting longer and longer between failures.
 
     The consumer works with a link until its inbox says `ConnectionLost`, then asks for the next. `while_away` empties
@@ -243,11 +243,11 @@ def links(dial: ConnectionOptions, worker: Worker, rng: Random, while_away: Call
     why = ""
     short = 0
     while not worker.stopping():
-        link = connect(dial)
+        link = connect(options)
         if isinstance(link, Link):
             wait, why = _FIRST_WAIT_S, ""
             worker.say(f"{worker.name} connected")
-            if dial.will:
+            if options.will:
                 worker.reports.put(Fault("broker_lacks", LACKS_RETAIN, active=not link.retains))
             begun = worker.monotonic_ns()
             try:
@@ -261,7 +261,7 @@ def links(dial: ConnectionOptions, worker: Worker, rng: Random, while_away: Call
             code = 0 if link.ends.empty() else link.ends.get()
             short = short + 1 if code and worker.monotonic_ns() - begun < _SHORT_NS else 0
             if code == _TAKEN_OVER or short >= _FIGHTS:
-                worker.reports.put(_why_taken_over(dial))
+                worker.reports.put(_why_taken_over(options))
                 wait = _LONGEST_WAIT_S  # whoever fights for a name at full speed leaves it to nobody
         elif link != why:
             why = link
@@ -273,12 +273,12 @@ def links(dial: ConnectionOptions, worker: Worker, rng: Random, while_away: Call
         wait = min(_LONGEST_WAIT_S, 2 * wait)
 
 
-def _why_taken_over(dial: ConnectionOptions) -> Fault:
-    if forces_client_ids(dial):
+def _why_taken_over(options: ConnectionOptions) -> Fault:
+    if forces_client_ids(options):
         return Fault("client_ids", FORCES_CLIENT_IDS)
     return Fault(
         "taken_over",
-        f"the broker ends the connection {dial.client_id} again and again: another client uses this name; "
+        f"the broker ends the connection {options.client_id} again and again: another client uses this name; "
         "two daemons have the same station name, rename one or stop it",
     )
 
@@ -289,14 +289,14 @@ FORCES_CLIENT_IDS = (
 )
 
 
-def forces_client_ids(dial: ConnectionOptions) -> bool:
+def forces_client_ids(options: ConnectionOptions) -> bool:
     """Say whether the broker takes two clients of different names for one: the second ends the first."""
     inboxes: tuple[Inbox, Inbox] = (queue.SimpleQueue(), queue.SimpleQueue())
-    dials = [ConnectionOptions(dial.mqtt, f"{dial.client_id}-{n}", inbox) for n, inbox in enumerate(inboxes)]
-    first = connect(dials[0])
+    probes = [ConnectionOptions(options.mqtt, f"{options.client_id}-{n}", inbox) for n, inbox in enumerate(inboxes)]
+    first = connect(probes[0])
     if not isinstance(first, Link):
         return False
-    second = connect(dials[1])
+    second = connect(probes[1])
     try:
         return isinstance(second, Link) and isinstance(inboxes[0].get(timeout=_GOODBYE_S), ConnectionLost)
     except queue.Empty:
@@ -307,15 +307,15 @@ def forces_client_ids(dial: ConnectionOptions) -> bool:
             second.close()
 
 
-def connect(dial: ConnectionOptions) -> "Link | str":
+def connect(options: ConnectionOptions) -> "Link | str":
     """Return a link whose CONNACK has come, or why there is none; the caller closes it.
 
     Where the broker keeps no retained messages the link says so: its will is not retained, and nothing else.
     """
-    found = _connect(dial)
-    if isinstance(found, Link) or dial.will is None or not found.may_be_retain:
+    found = _connect(options)
+    if isinstance(found, Link) or options.will is None or not found.may_be_retain:
         return found if isinstance(found, Link) else found.why
-    without = _connect(replace(dial, retain=False))
+    without = _connect(replace(options, retain=False))
     if not isinstance(without, Link):
         return found.why
     without.retains = False
@@ -331,14 +331,14 @@ class _NoLink:
     """Whether a will that is not retained may be what the broker takes."""
 
 
-def _connect(dial: ConnectionOptions) -> "Link | _NoLink":
+def _connect(options: ConnectionOptions) -> "Link | _NoLink":
     answers: queue.SimpleQueue[_NoLink | None] = queue.SimpleQueue()
     granted: queue.SimpleQueue[object] = queue.SimpleQueue()
     try:
-        client = _client(dial)
+        client = _client(options)
     except (OSError, SettingsError) as error:
         return _NoLink(str(error))  # a password or certificate file that is gone may come back
-    link = Link(client, dial.mqtt.version)
+    link = Link(client, options.mqtt.version)
 
     def on_connect(_c: mqtt.Client, _u: object, _flags: object, code: Any, properties: object) -> None:  # noqa: ANN401
         granted.put(properties)
@@ -347,18 +347,18 @@ def _connect(dial: ConnectionOptions) -> "Link | _NoLink":
     def on_disconnect(_c: mqtt.Client, _u: object, _flags: object, code: Any, _p: object) -> None:  # noqa: ANN401
         answers.put(_NoLink(str(code), may_be_retain=True))
         link.ends.put(code.value)
-        dial.inbox.put(ConnectionLost(link, str(code)))
+        options.inbox.put(ConnectionLost(link, str(code)))
 
     def on_publish(_c: mqtt.Client, _u: object, mid: int, code: Any, _p: object) -> None:  # noqa: ANN401
-        dial.inbox.put(Acknowledged(link, mid, str(code) if code.is_failure else ""))
+        options.inbox.put(Acknowledged(link, mid, str(code) if code.is_failure else ""))
 
     def on_message(_c: mqtt.Client, _u: object, message: mqtt.MQTTMessage) -> None:
         properties = message.properties
-        dial.inbox.put(
+        options.inbox.put(
             Incoming(
                 link,
                 message.topic,
-                bytes(message.payload[: dial.most_heard]),
+                bytes(message.payload[: options.most_heard]),
                 message.retain,
                 getattr(properties, "ResponseTopic", ""),
                 getattr(properties, "CorrelationData", b""),
@@ -371,14 +371,14 @@ def _connect(dial: ConnectionOptions) -> "Link | _NoLink":
 
     def on_subscribe(_c: mqtt.Client, _u: object, mid: int, codes: Any, _p: object) -> None:  # noqa: ANN401
         refused = next((str(code) for code in codes if code.is_failure), "")
-        dial.inbox.put(Acknowledged(link, mid, refused))
+        options.inbox.put(Acknowledged(link, mid, refused))
 
     client.on_connect, client.on_disconnect = on_connect, on_disconnect
     client.on_publish, client.on_message = on_publish, on_message
     client.on_subscribe = on_subscribe
     client.on_socket_open = _without_delay
     try:
-        client.connect(dial.mqtt.host, dial.mqtt.port, dial.keepalive_s, **_session(dial))
+        client.connect(options.mqtt.host, options.mqtt.port, options.keepalive_s, **_session(options))
         client.loop_start()
         refused = answers.get(timeout=_CONNECT_TIMEOUT_S)
     except (OSError, ValueError, queue.Empty) as error:
@@ -387,8 +387,8 @@ def _connect(dial: ConnectionOptions) -> "Link | _NoLink":
     if refused:
         _drop(client)
         return refused
-    if dial.subscribe:
-        link.subscribe(dial.subscribe)
+    if options.subscribe:
+        link.subscribe(options.subscribe)
     return link
 
 
@@ -408,15 +408,15 @@ def _drop(client: mqtt.Client) -> None:
     client.on_publish = client.on_message = client.on_subscribe = None
 
 
-def _client(dial: ConnectionOptions) -> mqtt.Client:
-    settings = dial.mqtt
+def _client(options: ConnectionOptions) -> mqtt.Client:
+    settings = options.mqtt
     client = mqtt.Client(
         CallbackAPIVersion.VERSION2,
-        client_id=dial.client_id,
+        client_id=options.client_id,
         protocol=MQTTProtocolVersion(settings.version),
         reconnect_on_failure=False,
         clean_session=True if settings.version == 4 else None,
-        manual_ack=dial.session is not None,
+        manual_ack=options.session is not None,
     )
     client.connect_timeout = _CONNECT_TIMEOUT_S
     client.max_queued_messages_set(_QUEUED)
@@ -424,17 +424,17 @@ def _client(dial: ConnectionOptions) -> mqtt.Client:
         client.username_pw_set(settings.username, _password(settings.password_file))
     if settings.tls:
         client.tls_set_context(_tls_context(settings.tls))
-    if dial.will:
-        client.will_set(dial.will.topic, dial.will.payload, 1, dial.retain)
+    if options.will:
+        client.will_set(options.will.topic, options.will.payload, 1, options.retain)
     return client
 
 
-def _session(dial: ConnectionOptions) -> dict[str, Any]:
-    if dial.session is None:
-        return {"clean_start": True} if dial.mqtt.version == 5 else {}
+def _session(options: ConnectionOptions) -> dict[str, Any]:
+    if options.session is None:
+        return {"clean_start": True} if options.mqtt.version == 5 else {}
     properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
-    properties.SessionExpiryInterval = dial.session.expiry_s
-    properties.ReceiveMaximum = dial.session.receive_maximum
+    properties.SessionExpiryInterval = options.session.expiry_s
+    properties.ReceiveMaximum = options.session.receive_maximum
     return {"clean_start": False, "properties": properties}
 
 

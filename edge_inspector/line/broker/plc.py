@@ -20,6 +20,7 @@ from edge_inspector.line.broker.link import (
     Link,
     links,
 )
+from edge_inspector.line.health.readiness import Ready
 from edge_inspector.line.ledger.ledger import Ledger
 from edge_inspector.line.sources.triggers import TriggerRouter
 from edge_inspector.line.ticks import Answered, Fault, Worker, refusal_fault
@@ -32,22 +33,7 @@ logger = logging.getLogger(__name__)
 
 _HEARTBEAT_NS = 1_000_000_000
 _RETRY_S = 1.0
-_MAX_WISH = 256
-
-
-@dataclass(frozen=True, slots=True)
-class Ready:
-    """Whether the PLC may send parts, and the station's PackML state."""
-
-    ready: bool
-    packml: int
-    withheld: bool = False
-    """Not ready only because nobody may act on verdicts: a trigger gets its image, and no OK."""
-
-    @property
-    def takes_triggers(self) -> bool:
-        """Whether an image is taken when one is asked for."""
-        return self.ready or self.withheld
+_MAX_REQUEST = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +41,12 @@ class Plc:
     """Publishes word, ready, heartbeat and the display values; nothing is ever replayed."""
 
     base: str
-    dial: ConnectionOptions
+    options: ConnectionOptions
     worker: Worker
     open_ledger: Callable[[], Ledger] = field(repr=False)
     rng: Random = field(repr=False)
     commands: "queue.SimpleQueue[AcceptedCommand]" = field(repr=False)
-    """Where wishes go that the supervisor carries out."""
+    """Where requests go that the supervisor carries out."""
     triggers: TriggerRouter | None = field(repr=False)
     """None where images come by themselves."""
 
@@ -69,7 +55,7 @@ class Plc:
         with self.open_ledger() as ledger:
             numbers = _Numbers(ledger)
             newest = _Newest(Ready(ready=False, packml=3))
-            for link in links(self.dial, self.worker, self.rng, partial(newest.clear, self.inbox)):
+            for link in links(self.options, self.worker, self.rng, partial(newest.clear, self.inbox)):
                 if not newest.clear(self.inbox, link):
                     self._serve(_Session(self, ledger, link, numbers, newest))
 
@@ -86,7 +72,7 @@ class Plc:
     @property
     def inbox(self) -> Inbox:
         """Where answers and readiness go."""
-        return self.dial.inbox
+        return self.options.inbox
 
 
 class _Newest:
@@ -96,20 +82,20 @@ class _Newest:
         self.ready = ready
 
     def clear(self, inbox: Inbox, link: Link | None = None) -> bool:
-        """Forget answers from before the connection: their time is over; keep the newest readiness, and new wishes.
+        """Forget answers from before the connection: their time is over; keep the newest readiness, and new requests.
 
         Says whether the new connection was lost in the meantime.
         """
-        lost, wishes = False, []
+        lost, requests = False, []
         with contextlib.suppress(queue.Empty):
             while True:
                 message = inbox.get_nowait()
                 if isinstance(message, Ready):
                     self.ready = message
                 if isinstance(message, Incoming) and message.link is link:
-                    wishes.append(message)
+                    requests.append(message)
                 lost |= isinstance(message, ConnectionLost) and message.link is link
-        for request in wishes:
+        for request in requests:
             inbox.put(request)
         return lost
 
@@ -214,9 +200,9 @@ class _Session:
         return answer_word(seq, result.trigger_id, verdict, code, defects, result.score, result.serial)
 
     def _hear_wish(self, message: Incoming) -> None:
-        """Take a wish of the PLC's into the audit trail and carry it out, unless it is retained: that one is old."""
+        """Take a request of the PLC's into the audit trail and carry it out, unless it is retained: that one is old."""
         request = message.topic.removeprefix(f"{self._plc.base}/plc/cmd/")
-        text = _text_of(message.payload[:_MAX_WISH])
+        text = _text_of(message.payload[:_MAX_REQUEST])
         status = "rejected" if message.retained else "accepted"
         try:
             self._ledger.audit.record(f"plc/{request}"[:64], "plc", status, text)
@@ -232,7 +218,7 @@ class _Session:
             self._refuse(text)
 
     def _obey(self, request: str, text: str) -> None:
-        """Carry a wish out; what is no number, or comes at a bad time, gets no image and so no acceptance."""
+        """Carry a request out; what is no number, or comes at a bad time, gets no image and so no acceptance."""
         match request:
             case "trigger":
                 self._trigger(text)

@@ -151,11 +151,13 @@ def _connection_of(topic: Topic) -> str:
     return "plc" if topic.name.startswith("plc/") else _CONNECTION_OF.get(topic.name, "state")
 
 
-def _try(dial: ConnectionOptions, messages: Mapping[str, tuple[Topic, bytes]], monotonic_ns: Now) -> Iterator[Refused]:
+def _try(
+    options: ConnectionOptions, messages: Mapping[str, tuple[Topic, bytes]], monotonic_ns: Now
+) -> Iterator[Refused]:
     """Publish each message over one connection and yield those that do not come back."""
-    link, inbox = connect(dial), dial.inbox
+    link, inbox = connect(options), options.inbox
     if not isinstance(link, Link):
-        yield Refused(f"connection {dial.client_id}", link)
+        yield Refused(f"connection {options.client_id}", link)
         return
     if not link.retains:
         link.close()

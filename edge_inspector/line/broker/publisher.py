@@ -20,7 +20,7 @@ from edge_inspector.line.broker.link import (
     links,
 )
 from edge_inspector.line.ledger.ledger import Ledger
-from edge_inspector.line.ledger.outbox import LedgerEntry
+from edge_inspector.line.ledger.outbox import OutboxEntry
 from edge_inspector.line.ticks import Fault, Worker, refusal_fault
 from edge_inspector.wire.messages import Result
 from edge_inspector.wire.topics import topic_of
@@ -49,7 +49,7 @@ class NewResults:
 
 @dataclass(frozen=True, slots=True)
 class Resend:
-    """A wish to get results again."""
+    """Asks for results to be sent again."""
 
     first: int
     last: int
@@ -60,7 +60,7 @@ class Publisher:
     """Follows the ledger by its cursor, which moves on a successful PUBACK only."""
 
     base: str
-    dial: ConnectionOptions
+    options: ConnectionOptions
     worker: Worker
     open_ledger: Callable[[], Ledger] = field(repr=False)
     rng: Random = field(repr=False)
@@ -75,7 +75,7 @@ class Publisher:
         """Publish until stopped, over any number of connections."""
         again: deque[Resend] = deque()
         with self.open_ledger() as ledger:
-            for link in links(self.dial, self.worker, self.rng, partial(self._wait, ledger, again)):
+            for link in links(self.options, self.worker, self.rng, partial(self._wait, ledger, again)):
                 self._pass_over(ledger)
                 _Session(self, ledger, link, again).run()
 
@@ -101,7 +101,7 @@ class Publisher:
     @property
     def inbox(self) -> Inbox:
         """Where to say that something was committed."""
-        return self.dial.inbox
+        return self.options.inbox
 
 
 class _Session:
@@ -139,7 +139,7 @@ class _Session:
             mids = {mid for mid in sent if mid is not None}
             self._under_way.append(_UnderWay(entry.n, self._publisher.worker.monotonic_ns(), mids))
 
-    def _publish(self, entry: LedgerEntry) -> int | None:
+    def _publish(self, entry: OutboxEntry) -> int | None:
         topic = topic_of(entry.topic)
         whole = f"{self._publisher.base}/{topic.name}"
         mid = self._link.publish(whole, entry.payload, topic.qos, retain=topic.retain, name=entry.id)
@@ -148,7 +148,7 @@ class _Session:
             self._say_too_large(topic.name, len(entry.payload))
         return mid
 
-    def _publish_thumb(self, entry: LedgerEntry) -> int | None:
+    def _publish_thumb(self, entry: OutboxEntry) -> int | None:
         if entry.thumb is None:
             return None
         topic = topic_of("image/thumb")

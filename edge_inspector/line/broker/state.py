@@ -25,11 +25,11 @@ from edge_inspector.line.broker.link import (
     links,
 )
 from edge_inspector.line.broker.peers import Peers
-from edge_inspector.line.broker.plc import Ready
 from edge_inspector.line.broker.publisher import Resend
 from edge_inspector.line.broker.shifts import turn_at, turns_between
 from edge_inspector.line.broker.throttle import Throttle
 from edge_inspector.line.environment import Now
+from edge_inspector.line.health.readiness import Ready
 from edge_inspector.line.ledger.ledger import Ledger
 from edge_inspector.line.sources.triggers import TriggerRouter
 from edge_inspector.line.ticks import Answered, Fault, Worker, refusal_fault
@@ -65,7 +65,7 @@ class State:
     """Publishes state topics and answers commands. Nothing is handed to the client while it is not connected."""
 
     base: str
-    dial: ConnectionOptions
+    options: ConnectionOptions
     worker: Worker
     open_ledger: Callable[[], Ledger] = field(repr=False)
     rng: Random = field(repr=False)
@@ -86,18 +86,18 @@ class State:
     def run(self) -> None:
         """Serve until stopped, over any number of connections."""
         with self.open_ledger() as ledger:
-            desk = _TriggerState(self, ledger)
-            desk.count()
-            for link in links(self.dial, self.worker, self.rng, desk.catch_up):
-                desk.serve(link)
+            remembered = _Remembered(self, ledger)
+            remembered.count()
+            for link in links(self.options, self.worker, self.rng, remembered.catch_up):
+                remembered.serve(link)
 
     @property
     def inbox(self) -> Inbox:
         """Where values and answers go."""
-        return self.dial.inbox
+        return self.options.inbox
 
 
-class _TriggerState:
+class _Remembered:
     """What outlives a connection: the newest values, the commands that were answered."""
 
     def __init__(self, state: State, ledger: Ledger) -> None:

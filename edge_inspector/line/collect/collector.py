@@ -67,16 +67,16 @@ class Collector:
     """Publishes the topic `collection`."""
     shots: "queue.Queue[Shot]" = field(repr=False)
     """Bounded: images are large."""
-    orders: "queue.SimpleQueue[CollectionRequest]" = field(default_factory=queue.SimpleQueue, repr=False)
+    requests: "queue.SimpleQueue[CollectionRequest]" = field(default_factory=queue.SimpleQueue, repr=False)
     busy: threading.Event = field(default_factory=threading.Event, repr=False)
     missed: "queue.SimpleQueue[None]" = field(default_factory=queue.SimpleQueue, repr=False)
     """One for each part that found no room."""
 
-    def take_order(self, request: CollectionRequest) -> str:
+    def accept(self, request: CollectionRequest) -> str:
         """Begin or end a collection, and return why not; the supervisor calls this."""
         if request.count and self.busy.is_set():
             return "images are being collected already; end that first (count 0)"
-        self.orders.put(request)
+        self.requests.put(request)
         if request.count:
             self.busy.set()
         return ""
@@ -103,8 +103,8 @@ class Collector:
                 shot = self.shots.get(timeout=0.25)
             except queue.Empty:
                 shot = None
-            while not self.orders.empty():
-                going = self._turn(going, self.orders.get())
+            while not self.requests.empty():
+                going = self._turn(going, self.requests.get())
             if going is not None and shot is not None:
                 self._take(going, shot)
             going = self._going_on(going)
@@ -112,7 +112,7 @@ class Collector:
             self._end(going, "the program ends")
 
     def _turn(self, going: _RunningCollection | None, request: CollectionRequest) -> _RunningCollection | None:
-        """Return what is going on after an order: the collection that it begins, or the one that it ends."""
+        """Return what is going on after a request: the collection that it begins, or the one that it ends."""
         if request.count:
             moment = datetime.fromtimestamp(request.since_ns // 1_000_000_000, UTC)
             folder = self.folder / f"{request.part}-{moment:%Y%m%d-%H%M%S}"

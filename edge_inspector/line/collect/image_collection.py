@@ -9,6 +9,7 @@ import numpy as np
 
 from edge_inspector.atomic import write_unsynced
 from edge_inspector.errors import DataError
+from edge_inspector.image_names import ending_for
 from edge_inspector.inspection.model import Identity, Image
 from edge_inspector.inspection.preprocess import as_image
 from edge_inspector.line.sources.naming import printable
@@ -18,7 +19,6 @@ _MUCH = 0.02
 """Share of an image's pixels that may be black or white; more is lost for good."""
 _BLUNT = 0.6
 """Of the sharpest image so far."""
-_ENDINGS = ((b"\xff\xd8", ".jpg"), (b"\x89PNG", ".png"), (b"BM", ".bmp"))
 
 
 class Flaw(StrEnum):
@@ -105,7 +105,7 @@ class ImageCollection:
         """Write one image, what a camera gave as PNG, and say how it came out.
 
         Raises:
-            UnreadableImageError: it is no image.
+            UnreadableImageError: it is not an image.
             DataError: its names cannot name a file.
             OSError: the disk is full, read-only or gone.
         """
@@ -119,7 +119,7 @@ class ImageCollection:
 
     def _write(self, identity: Identity, image: bytes | Image) -> Path:
         if isinstance(image, bytes):
-            content, ending = image, next((ending for magic, ending in _ENDINGS if image.startswith(magic)), ".tif")
+            content, ending = image, ending_for(image) or ".tif"
         else:
             content, ending = bytes(cv2.imencode(".png", image)[1]), ".png"
         place = self._folder.joinpath(*(file_name(step) for step in (identity.view, identity.group) if step))

@@ -1,6 +1,6 @@
 """What a collection of images to train from is asked to be."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from edge_inspector.errors import DataError, SettingsError
@@ -35,8 +35,8 @@ class CollectionRequest:
         return len(self.parts) > 1
 
 
-def order_for(
-    by: str, args: Mapping[str, object], *, active: str, known: Mapping[str, object], now_ns: int, monotonic_ns: int
+def request_for(
+    by: str, args: Mapping[str, object], *, active: str, known: Collection[str], now_ns: int, monotonic_ns: int
 ) -> CollectionRequest:
     """Return what `cmd/collect` asks for.
 

@@ -53,7 +53,7 @@ def normal_scores(count: int) -> NDArray[np.float64]:
 def set_limit(count: int, false_alarms: float, rng: np.random.Generator, subgroup: int = SUBGROUP) -> float:
     """Return the limit of a subgroup's mean normal score for a rate of false alarms a subgroup, by simulation.
 
-    The trained sample is itself chance: with few parts in it, a line that gives the very same parts lies beside it for
+    The trained sample is itself random: with few parts in it, a line that gives the very same parts lies beside it for
     ever. So trained samples are drawn - the gaps between ordered uniform values, Dirichlet(1, ..., 1) - each gives the
     true mean and deviation of the scores, and the limit is where the chance of a subgroup beyond it, averaged over
     them, is `false_alarms`. No distribution of the values is assumed; that parts follow each other independently is.
@@ -105,7 +105,7 @@ def make_charts(recipe: Recipe, levels: Sequence[float], parts_per_hour: float, 
     """Return a part's charts, for at most one false alarm a month at the station's rate.
 
     Args:
-        recipe: its threshold, its review limit, and what was usual of the tune images.
+        recipe: its threshold, its review limit, and what was typical of the tune images.
         levels: of the good parts that set the threshold.
         parts_per_hour: that the station judges.
         rng: seeded: the same bundle has the same limits after a restart.
@@ -199,6 +199,6 @@ def _measured(quality: Mapping[str, float]) -> dict[str, float]:
 
 def _in_words(point: ChartHealth) -> str:
     if point.chart == "review":
-        return f"{point.value:.0%} of the last {SUBGROUP} parts are REVIEW, usual is at most {point.limit:.0%}"
+        return f"{point.value:.0%} of the last {SUBGROUP} parts are REVIEW, expected is at most {point.limit:.0%}"
     way = "up" if point.value > 0 else "down"
-    return f"{point.chart} has gone {way} ({point.value:+.2f}, usual is within {point.limit:.2f})"
+    return f"{point.chart} has gone {way} ({point.value:+.2f}, expected is within {point.limit:.2f})"

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from edge_inspector.errors import DiskError
 from edge_inspector.line.ledger.challenge import NEVER, Challenged, overdue
-from edge_inspector.line.ledger.ledger import Ledger
 from edge_inspector.line.ledger.monitor import PRODUCTION, UNREADABLE, Monitor
+from edge_inspector.line.ledger.station_state import StationState
 from edge_inspector.line.ticks import Fault
 from edge_inspector.settings import StationSettings
 from edge_inspector.wire.messages import ChallengeHealth, MonitorHealth, utc
@@ -51,16 +51,16 @@ class VerdictHold:
         )
 
 
-def standing_of(ledger: Ledger, station: StationSettings, part: str, shift_ns: int, now_ns: int) -> VerdictHold:
-    """Return how the active part stands; what cannot be read is not production."""
+def read_hold(state: StationState, station: StationSettings, part: str, shift_ns: int, now_ns: int) -> VerdictHold:
+    """Return whether verdicts on the active part may be acted on; what cannot be read is not production."""
     try:
-        monitor = ledger.state.monitor()
-        last = ledger.state.challenged(part)
+        monitor = state.monitor()
+        last = state.challenged(part)
         return VerdictHold(
             monitor if monitor.is_on(now_ns) else PRODUCTION,
             last,
             overdue(last, station, shift_ns, now_ns),
-            ledger.state.announced_challenge(),
+            state.announced_challenge(),
         )
     except DiskError:
         return VerdictHold()

@@ -54,13 +54,13 @@ class VerdictRuns:
         limit = self._settings.errors_to_restart
         if not limit or self._errors < limit:
             return ""
-        return f"{self._errors} parts in a row could not be judged: the program starts again"
+        return f"{self._errors} consecutive parts could not be judged: the program restarts"
 
     def _rejects_in_a_row(self) -> str:
         limit = self._settings.ng_in_a_row
         if not limit or self._rejects < limit:
             return ""
-        return f"{self._rejects} parts in a row are NG: look at the process, the light and the camera"
+        return f"{self._rejects} consecutive parts are NG: check the process, the light and the camera"
 
     def _too_many_rejects(self) -> str:
         limit, parts = self._settings.ng_rate_percent, self._settings.ng_rate_parts

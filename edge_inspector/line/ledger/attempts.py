@@ -1,4 +1,4 @@
-"""What was being judged: an image that ends the process is known at the next start."""
+"""What waited or was being judged when the process ended: the next start answers it, or knows what killed it."""
 
 import json
 from dataclasses import asdict
@@ -8,22 +8,22 @@ from edge_inspector.line.ledger.connection import Connection, with_reserve
 
 
 class Attempts:
-    """What was being judged: an image that ends the process is known at the next start."""
+    """The images that have no answer yet: those that only the memory holds, and those that are being judged."""
 
     def __init__(self, connection: Connection) -> None:
         self._db = connection
 
     @with_reserve
-    def hold(self, identity: Identity) -> None:
+    def note_waiting(self, identity: Identity) -> None:
         """Note an image that only the memory holds: if the process dies now, the next start answers it.
 
-        Not synced, as `begin_attempt`.
+        Not synced, as `begin`.
         """
         with self._db.unsynced(), self._db.commit():
             row = (identity.id, json.dumps(asdict(identity), ensure_ascii=False))
             self._db.execute("INSERT OR REPLACE INTO attempt(id, begun, identity) VALUES(?, 0, ?)", row)
 
-    def held(self) -> tuple[Identity, ...]:
+    def waiting(self) -> tuple[Identity, ...]:
         """Return the images that the memory held when the process ended, oldest first; they are gone."""
         rows = self._db.rows("SELECT identity FROM attempt WHERE identity <> '' ORDER BY rowid")
         return tuple(Identity(**json.loads(row[0])) for row in rows)

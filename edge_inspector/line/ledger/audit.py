@@ -7,7 +7,7 @@ from edge_inspector.line.ledger.results import Results
 
 
 class AuditTrail:
-    """Who asked for what, what became of it, and what operators said of verdicts."""
+    """Commands and feedback; what is recorded here is chained as the results are."""
 
     def __init__(self, connection: Connection, results: Results) -> None:
         self._db = connection
@@ -25,7 +25,7 @@ class AuditTrail:
 
     def last(self, command: str) -> str:
         """Return the newest payload of a command in the audit trail; empty when there is none."""
-        row = self._db.one("SELECT payload, 0 FROM audit WHERE command = ? ORDER BY n DESC LIMIT 1", command)
+        row = self._db.one("SELECT payload FROM audit WHERE command = ? ORDER BY n DESC LIMIT 1", command)
         return "" if row is None else str(row[0])
 
     @with_reserve
@@ -41,7 +41,11 @@ class AuditTrail:
 
     @with_reserve
     def retire(self, before_ns: int, keep_rows: int, most: int = 500) -> int:
-        """Remove the oldest of the audit trail by the same rules, with what operators said and what came late."""
+        """Remove the oldest commands that are too old or too many, at most `most`, and return how many.
+
+        What operators said, answers that came late and counters of shifts go with their age. The chain goes on from an
+        anchor.
+        """
         rows = self._db.rows("SELECT n, recorded_ns, chain FROM audit ORDER BY n LIMIT ?", most)
         excess = self._db.newest_row("audit") - keep_rows
         going = tuple(itertools.takewhile(lambda row: row[0] <= excess or row[1] < before_ns, rows))

@@ -13,7 +13,7 @@ from edge_inspector.line.ledger.reserve import Reserve
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
-_Room = TypeVar("_Room")
+_Table = TypeVar("_Table")
 _FULL = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE, sqlite3.SQLITE_IOERR_FSYNC)
 _DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
@@ -23,22 +23,22 @@ class _RoomMadeError(DiskError):
 
 
 def with_reserve(
-    write: "Callable[Concatenate[_Room, _P], _T]",
-) -> "Callable[Concatenate[_Room, _P], _T]":
+    write: "Callable[Concatenate[_Table, _P], _T]",
+) -> "Callable[Concatenate[_Table, _P], _T]":
     """Try a commit a second time when the reserve made room for it."""
 
     @functools.wraps(write)
-    def again(room: "_Room", /, *values: _P.args, **named: _P.kwargs) -> _T:
+    def again(table: "_Table", /, *values: _P.args, **named: _P.kwargs) -> _T:
         try:
-            return write(room, *values, **named)
+            return write(table, *values, **named)
         except _RoomMadeError:
-            return write(room, *values, **named)
+            return write(table, *values, **named)
 
     return again
 
 
 class Connection:
-    """One thread's connection; what is stored is the business of the rooms that share it."""
+    """One thread's connection; the tables of a ledger share it, so that what they write together is one commit."""
 
     def __init__(
         self, connection: sqlite3.Connection, now_ns: Callable[[], int], high_water: HighWater, reserve: Reserve
@@ -71,13 +71,16 @@ class Connection:
         """Change a value that the ledger keeps one of; inside `commit`."""
         self._connection.execute("UPDATE meta SET value = ? WHERE key = ?", (value, key))
 
-    def one(self, query: str, *values: object) -> tuple[int, int] | None:
-        """Return the first row of what a query finds."""
-        row: tuple[int, int] | None = next(iter(self.rows(query, *values)), None)
-        return row
+    def one(self, query: str, *values: object) -> tuple[Any, ...] | None:
+        """Return the first row of what a query finds; None when it finds nothing.
 
-    def rows(self, query: str, *values: object) -> list[Any]:
-        """Return what a query finds.
+        Raises:
+            DiskError: as `rows`.
+        """
+        return next(iter(self.rows(query, *values)), None)
+
+    def rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:
+        """Return all rows of what a query finds.
 
         Raises:
             DiskError: the database cannot be read, a page of it may be damaged.
@@ -129,8 +132,8 @@ class Connection:
 
     def newest_row(self, records: str) -> int:
         """Return the number of the newest record that was ever given out."""
-        row = self.one("SELECT seq, 0 FROM sqlite_sequence WHERE name = ?", records)
-        return 0 if row is None else row[0]
+        row = self.one("SELECT seq FROM sqlite_sequence WHERE name = ?", records)
+        return 0 if row is None else int(row[0])
 
     def _fault(self, done: str, error: sqlite3.Error) -> DiskError:
         """Return what a failure of the database means; a full disk frees the reserve."""

@@ -1,4 +1,4 @@
-"""The store: rooms over one connection, so that a result, its thumbnail and its counters are one commit."""
+"""The store of a station, by what is kept: results, outbox, triggers, attempts, audit trail, counters, state."""
 
 import sqlite3
 from collections.abc import Callable, Mapping

@@ -7,8 +7,8 @@ from edge_inspector.line.ledger.connection import Connection, with_reserve
 
 
 @dataclass(frozen=True, slots=True)
-class LedgerEntry:
-    """One line of the ledger as the broker gets it."""
+class OutboxEntry:
+    """A result or an event as the broker gets it."""
 
     n: int
     topic: str
@@ -31,12 +31,12 @@ class Backlog:
 
 
 class Outbox:
-    """What the broker has yet to acknowledge: the results connection reads it through a cursor."""
+    """Results and events in their order, and the cursor up to which the broker has acknowledged them."""
 
     def __init__(self, connection: Connection) -> None:
         self._db = connection
 
-    def entries_after(self, n: int, most: int) -> tuple[LedgerEntry, ...]:
+    def entries_after(self, n: int, most: int) -> tuple[OutboxEntry, ...]:
         """Return the next lines for the broker, oldest first."""
         rows = self._db.rows(
             "SELECT entry.n, topic, payload, coalesce(entry.id, ''), jpeg FROM entry LEFT JOIN thumb USING(n) "
@@ -44,7 +44,7 @@ class Outbox:
             n,
             most,
         )
-        return tuple(LedgerEntry(row[0], row[1], row[2].encode(), row[3], row[4]) for row in rows)
+        return tuple(OutboxEntry(row[0], row[1], row[2].encode(), row[3], row[4]) for row in rows)
 
     def newest(self) -> int:
         """Return the newest line for the broker."""
@@ -66,14 +66,14 @@ class Outbox:
     def pass_over(self, most: int) -> int:
         """Commit that all but the newest `most` waiting lines are not sent, and return how many results those were.
 
-        They stay in the ledger, `results_between` finds them.
+        They stay in the ledger, `Results.between` finds them.
         """
         newest = self._db.newest_row("entry")
         first, last = self.cursor(), newest - most
         if last <= first:
             return 0
         with self._db.commit():
-            row = self._db.one("SELECT count(seq), 0 FROM entry WHERE n > ? AND n <= ?", first, last)
+            row = self._db.one("SELECT count(seq) FROM entry WHERE n > ? AND n <= ?", first, last)
             passed = row[0] if row else 0
             self._db.set_meta("passed_over", str(int(self._db.meta("passed_over")) + passed))
             self._db.set_meta("cursor", str(last))
@@ -90,7 +90,7 @@ class Outbox:
     def backlog(self) -> Backlog:
         """Return how much the broker has not acknowledged."""
         row = self._db.one("SELECT count(*), min(recorded_ns) FROM entry WHERE n > ?", self.cursor())
-        dead = self._db.one("SELECT count(*), 0 FROM dead")
+        dead = self._db.one("SELECT count(*) FROM dead")
         passed_over = int(self._db.meta("passed_over"))
         return Backlog(row[0], row[1], dead[0], passed_over) if row and dead else Backlog(0, None)
 

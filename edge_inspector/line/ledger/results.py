@@ -1,4 +1,4 @@
-"""The answers: a result, its thumbnail and its counters are one commit."""
+"""What parts were answered, and the events between: each is committed before anybody hears of it."""
 
 from collections.abc import Callable
 
@@ -40,26 +40,9 @@ class Results:
                 self._db.execute("INSERT INTO late VALUES(?, ?, ?)", (result.id, now, payload))
                 self._db.execute("DELETE FROM attempt WHERE id = ?", (result.id,))
                 return None
-            if seq > self._seq_mark:
-                self._seq_mark = self._db.high_water.rise(seq=seq + BLOCK).seq
-            inserted = self._db.execute(
-                "INSERT INTO entry(topic, seq, id, verdict, recorded_ns, payload, part, serial, lot, chain) "
-                "VALUES('result', ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (
-                    *(seq, result.id, result.verdict, now, payload, result.part, result.serial, result.lot),
-                    self._db.chain("entry", "result", seq, result.id, now, payload),
-                ),
-            )
-            if thumb is not None:
-                self._db.execute("INSERT INTO thumb VALUES(?, ?, ?)", (inserted.lastrowid, result.id, thumb))
-            self._db.execute(
-                "INSERT INTO tally VALUES(?, ?, ?, 1) ON CONFLICT DO UPDATE SET parts = parts + 1",
-                (result.part, counted_as(result), result.replayed),
-            )
-            self._db.execute(
-                "INSERT INTO shift_tally VALUES(?, ?, ?, ?, 1) ON CONFLICT DO UPDATE SET parts = parts + 1",
-                (self._shift_ns(now), result.part, counted_as(result), result.replayed),
-            )
+            self._raise_mark(seq)
+            self._insert(result, payload, thumb, now)
+            self._count(result, now)
             if result.challenge:
                 self._note_challenge(result, now)
             self._db.execute("DELETE FROM attempt WHERE id = ?", (result.id,))
@@ -88,7 +71,7 @@ class Results:
     def last_answer(self, part: str, serial: str, within_ns: int) -> str | None:
         """Return the newest result of that serial as it was published, if it is no older than that."""
         row = self._db.one(
-            "SELECT payload, 0 FROM entry WHERE n > (SELECT max(n) FROM entry) - 500 AND topic = 'result' AND "
+            "SELECT payload FROM entry WHERE n > (SELECT max(n) FROM entry) - 500 AND topic = 'result' AND "
             "recorded_ns > ? AND json_extract(payload, '$.part') = ? AND json_extract(payload, '$.serial') = ? "
             "ORDER BY n DESC LIMIT 1",
             self._db.now_ns() - within_ns,
@@ -109,11 +92,36 @@ class Results:
 
     def _flagged(self, result: Result, now_ns: int) -> Result:
         """Return a result with what forbids to act on it: every answer passes here, whoever gives it."""
-        challenge = self._db.one("SELECT 1, 0 FROM challenge WHERE id = ?", result.id) is not None
+        challenge = self._db.one("SELECT 1 FROM challenge WHERE id = ?", result.id) is not None
         monitored = self._state.monitor().is_on(now_ns)
         if not (challenge or monitored):
             return result
         return result.model_copy(update={"challenge": challenge, "monitored": monitored, "accept": False})
+
+    def _raise_mark(self, seq: int) -> None:
+        """See that a ledger begun after this one goes on above its numbers."""
+        if seq > self._seq_mark:
+            self._seq_mark = self._db.high_water.rise(seq=seq + BLOCK).seq
+
+    def _insert(self, result: Result, payload: str, thumb: bytes | None, now_ns: int) -> None:
+        inserted = self._db.execute(
+            "INSERT INTO entry(topic, seq, id, verdict, recorded_ns, payload, part, serial, lot, chain) "
+            "VALUES('result', ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                *(result.seq, result.id, result.verdict, now_ns, payload, result.part, result.serial, result.lot),
+                self._db.chain("entry", "result", result.seq, result.id, now_ns, payload),
+            ),
+        )
+        if thumb is not None:
+            self._db.execute("INSERT INTO thumb VALUES(?, ?, ?)", (inserted.lastrowid, result.id, thumb))
+
+    def _count(self, result: Result, now_ns: int) -> None:
+        row = (result.part, counted_as(result), result.replayed)
+        self._db.execute("INSERT INTO tally VALUES(?, ?, ?, 1) ON CONFLICT DO UPDATE SET parts = parts + 1", row)
+        self._db.execute(
+            "INSERT INTO shift_tally VALUES(?, ?, ?, ?, 1) ON CONFLICT DO UPDATE SET parts = parts + 1",
+            (self._shift_ns(now_ns), *row),
+        )
 
     def _note_challenge(self, result: Result, now_ns: int) -> None:
         stands = after(self._state.challenged(result.part), result, now_ns)

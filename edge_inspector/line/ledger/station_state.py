@@ -9,7 +9,7 @@ _PLC_BLOCK = 1000
 
 
 class StationState:
-    """What a station must remember: the active part, monitor mode, challenge parts, PLC numbers."""
+    """Single values, each changed in a commit of its own; some of them outlive the ledger, too."""
 
     def __init__(self, connection: Connection) -> None:
         self._db = connection

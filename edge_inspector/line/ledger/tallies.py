@@ -9,7 +9,7 @@ _CHALLENGE, _MONITORED = "challenge", "monitored"
 
 
 class Tallies:
-    """Counters of results, since a reset and by shift."""
+    """Counts are made with each result, in its commit; here they are read and reset."""
 
     def __init__(self, connection: Connection) -> None:
         self._db = connection

@@ -5,7 +5,7 @@ from edge_inspector.line.ledger.station_state import StationState
 
 
 class TriggerLog:
-    """Requests for an image, committed before the exposure."""
+    """The triggers of one ledger."""
 
     def __init__(self, connection: Connection, state: StationState) -> None:
         self._db = connection
@@ -27,7 +27,7 @@ class TriggerLog:
         """Return the arrival that a trigger id led to not long ago: the same id is the same request."""
         now = self._db.now_ns()  # a clock that was set back must not make old requests recent
         row = self._db.one(
-            "SELECT id, 0 FROM accepted_trigger WHERE trigger_id = ? AND accepted_ns BETWEEN ? AND ? "
+            "SELECT id FROM accepted_trigger WHERE trigger_id = ? AND accepted_ns BETWEEN ? AND ? "
             "ORDER BY accepted_ns DESC",
             trigger_id,
             now - within_ns,
@@ -41,7 +41,7 @@ class TriggerLog:
             "SELECT id, trigger_id, part, accepted_ns FROM accepted_trigger AS t "
             "WHERE NOT EXISTS (SELECT 1 FROM entry WHERE entry.id = t.id) ORDER BY accepted_ns"
         )
-        return tuple(rows)
+        return tuple((row[0], row[1], row[2], row[3]) for row in rows)
 
     @with_reserve
     def retire(self, before_ns: int, most: int = 500) -> int:

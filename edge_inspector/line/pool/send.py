@@ -50,7 +50,7 @@ def send_images(settings: CameraSettings, environment: Environment, tell: Callab
         if judged is not None:
             stages.append(Housekeeper(judged, settings.state_dir, worker, environment.now_ns).run)
         stages.append(Intake(images, room, inbox, worker).run)
-        threads = [threading.Thread(target=stage, name="pictures", daemon=True) for stage in stages]
+        threads = [threading.Thread(target=stage, name="images", daemon=True) for stage in stages]
         for thread in threads:
             thread.start()
         tell("READY=1", "STATUS=running")

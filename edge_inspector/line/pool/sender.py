@@ -126,10 +126,10 @@ class Sender:
     def run(self) -> None:
         """Send until stopped, over any number of connections."""
         gone = Will(f"{self._topic}/availability", "offline")
-        dial = ConnectionOptions(
+        options = ConnectionOptions(
             self._settings.mqtt, f"camera-{self._settings.name}", self._inbox, gone, subscribe=f"{self._topic}/result"
         )
-        for link in links(dial, self._worker, self._rng, self._while_away):
+        for link in links(options, self._worker, self._rng, self._while_away):
             link.publish(gone.topic, "online", 1, retain=True)
             self._on_its_way = None
             self._serve(link)

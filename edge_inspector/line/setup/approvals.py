@@ -48,7 +48,7 @@ def approve(source: Path, link: Path, by: str, note: str, now: datetime, prove: 
     """Copy a bundle beside `link`, write down who approved it, and only then let `link` be it.
 
     Raises:
-        UsageError: `link` is a folder, or already this bundle; no name, or one that is no single line.
+        UsageError: `link` is a folder, or already this bundle; no name, or one that is not a single line.
         DataError: the bundle is damaged, judges differently on this machine, or is another part's.
         DiskError: the disk is full or closed; `link` is what it was.
     """

@@ -81,7 +81,7 @@ def import_station(archive: Path, config: Path, name: str | None) -> Imported:
     """Set up the station of an exported file: bundles beside `config`, then the settings, then the camera folders.
 
     Args:
-        archive: what `export_station` wrote; every name in it is checked, nothing is unpacked by its own wish.
+        archive: what `export_station` wrote; every name in it is checked, nothing is unpacked to where it says itself.
         config: the settings file to write.
         name: another name for its only station; topics go by it, so two PCs at one broker need two.
 
@@ -139,7 +139,9 @@ def _unpacked(path: Path) -> dict[str, bytes]:
             names = [entry.filename for entry in entries]
             wrong = [name for name in names if not _MEMBER.fullmatch(name)]
             if wrong or len(set(names)) < len(names) or _SETTINGS not in names:
-                raise DataError(f"{path} is no exported station: unexpected, double or missing {(wrong or names)[:3]}")
+                raise DataError(
+                    f"{path} is not an exported station: unexpected, double or missing {(wrong or names)[:3]}"
+                )
             size = sum(entry.file_size for entry in entries)
             if len(entries) > _MOST_MEMBERS or size > _MOST_BYTES:
                 raise DataError(f"{path} claims {len(entries)} files of {size:,} bytes: too many for a station")
@@ -156,7 +158,7 @@ def _parsed(path: Path, text: bytes) -> dict[str, Any]:
             raise DataError(f"{path}: settings of {len(text):,} bytes")
         table = read_toml(text)
     except (ValueError, RecursionError) as error:
-        raise DataError(f"{path}: its settings are no TOML: {error}") from error
+        raise DataError(f"{path}: its settings are not TOML: {error}") from error
     stations = table.get("station")
     if not isinstance(stations, list) or not all(isinstance(station, dict) for station in stations):
         raise DataError(f"{path}: its settings have no [[station]]")

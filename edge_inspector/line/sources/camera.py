@@ -88,8 +88,8 @@ class Reader:
 
     settings: CaptureSettings
     every: bool
-    """Whether every frame is wanted; otherwise those that `wishes` ask for."""
-    wishes: "queue.SimpleQueue[int]" = field(repr=False)
+    """Whether every frame is wanted; otherwise those that `requests` ask for."""
+    requests: "queue.SimpleQueue[int]" = field(repr=False)
     """Monotonic times; the first frame exposed then or later is wanted."""
     say: Callable[[Started | Grabbed | Ended], None] = field(repr=False)
     waiting: Callable[[], int] = field(repr=False)
@@ -119,8 +119,8 @@ class Reader:
         for exposed in self._exposures(camera):
             if self.stop.is_set():
                 return "it hung and is opened again"
-            while not self.wishes.empty():
-                wanted_from.append(self.wishes.get())
+            while not self.requests.empty():
+                wanted_from.append(self.requests.get())
             asked = self.every or any(exposed >= since for since in wanted_from)
             if not asked or self.waiting() > _MOST_WAITING:
                 self.say(Grabbed(exposed, None))
@@ -155,7 +155,7 @@ def open_camera(camera: cv2.VideoCapture, settings: CaptureSettings) -> str:
     device = settings.device
     index = int(device) if device.isdecimal() else device
     limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, _TIMEOUT_MS, cv2.CAP_PROP_READ_TIMEOUT_MSEC, _TIMEOUT_MS]
-    is_stream = not device.isdecimal() and not os.path.exists(device)  # noqa: PTH110 - a URL is no path
+    is_stream = not device.isdecimal() and not os.path.exists(device)  # noqa: PTH110 - a URL is not a path
     camera.open(index, *((cv2.CAP_FFMPEG, limits) if is_stream else (cv2.CAP_ANY,)))
     if not camera.isOpened():
         return "check cable, power and address, and whether another program holds it"
@@ -238,7 +238,7 @@ def described(camera: cv2.VideoCapture, settings: CaptureSettings) -> str:
 
 
 def what_is_wrong_with(image: NDArray[Any] | None, region: tuple[int, int, int, int] | None) -> str:
-    """Return why a frame is no image, or one without the region that is watched; empty when all is well."""
+    """Return why a frame is not an image, or one without the region that is watched; empty when all is well."""
     if image is None or not image.size:
         return "a frame of zero size"
     if (

@@ -66,7 +66,7 @@ class CaptureSource:
         self._waiting: list[Trigger] = []
         self._last: Image | None = None
         self._equal = 1
-        """How many images in a row, the last one included, were equal bit by bit."""
+        """How many consecutive images, the last one included, were identical."""
         self._due_ns = 0
         self._presence = _presence(settings)
         self._shape: tuple[int, ...] = ()
@@ -91,8 +91,8 @@ class CaptureSource:
     def _session(self, wanted: Callable[[], bool]) -> Generator[SourceEvent]:
         """Yield what happens from one opening to its end; a reader that hangs is waited for, with its alarm said."""
         stop = threading.Event()
-        wishes: queue.SimpleQueue[int] = queue.SimpleQueue()
-        reader = self._reader(wishes, stop)
+        requests: queue.SimpleQueue[int] = queue.SimpleQueue()
+        reader = self._reader(requests, stop)
         thread = threading.Thread(target=reader.run, name=f"{self._station} camera", daemon=True)
         thread.start()
         heard = said = self._monotonic_ns()
@@ -109,13 +109,13 @@ class CaptureSource:
                     yield from self._refuse()
                 elif isinstance(news, Started):
                     heard, limit = now, max(_LEAST_AGE_NS, _PERIODS * news.period_ns)
-                    self._begin(wishes, now)
+                    self._begin(requests, now)
                     yield Opened(news.detail, news.warning)
                 elif isinstance(news, Grabbed):
                     heard = now
-                    yield from self._take(news, wishes, wanted)
+                    yield from self._take(news, requests, wanted)
                 elif isinstance(news, Trigger):
-                    wishes.put(self._ready_ns(news))
+                    requests.put(self._ready_ns(news))
                 if not stop.is_set() and now - heard > limit and self._inbox.empty():
                     stop.set()
                     yield Trouble(f"{self._settings.shown} gives no image: none for {(now - heard) / 1e9:.1f} s")
@@ -127,13 +127,13 @@ class CaptureSource:
             stop.set()
             thread.join(_JOIN_S)
 
-    def _reader(self, wishes: "queue.SimpleQueue[int]", stop: threading.Event) -> Reader | SnapshotReader:
+    def _reader(self, requests: "queue.SimpleQueue[int]", stop: threading.Event) -> Reader | SnapshotReader:
         if self._settings.mode == "snapshot":
-            return SnapshotReader(self._settings, wishes, self._inbox.put, stop, self._monotonic_ns)
+            return SnapshotReader(self._settings, requests, self._inbox.put, stop, self._monotonic_ns)
         return Reader(
             settings=self._settings,
             every=self._settings.trigger in ("every_frame", "presence"),
-            wishes=wishes,
+            requests=requests,
             say=self._inbox.put,
             waiting=self._inbox.qsize,
             stop=stop,
@@ -141,13 +141,13 @@ class CaptureSource:
             wait=self._wait,
         )
 
-    def _begin(self, wishes: "queue.SimpleQueue[int]", now: int) -> None:
+    def _begin(self, requests: "queue.SimpleQueue[int]", now: int) -> None:
         """Ask for what is due: the triggers that came while the camera was opened, and the first image."""
         for trigger in self._waiting:
-            wishes.put(self._ready_ns(trigger))
+            requests.put(self._ready_ns(trigger))
         if self._settings.trigger == "interval":
             self._due_ns = now
-            wishes.put(now)
+            requests.put(now)
         self._presence = _presence(self._settings)
         self._shape = ()
 
@@ -162,7 +162,7 @@ class CaptureSource:
         return news
 
     def _take(
-        self, grabbed: Grabbed, wishes: "queue.SimpleQueue[int]", wanted: Callable[[], bool]
+        self, grabbed: Grabbed, requests: "queue.SimpleQueue[int]", wanted: Callable[[], bool]
     ) -> Iterator[SourceEvent]:
         """Yield what one frame answers."""
         image = grabbed.image
@@ -172,7 +172,7 @@ class CaptureSource:
             return
         if not isinstance(image, Damaged):
             self._note_shape(image)
-        due, chosen = self._answered_by(grabbed), self._chosen(grabbed.exposed_ns, image, wishes)
+        due, chosen = self._answered_by(grabbed), self._chosen(grabbed.exposed_ns, image, requests)
         if chosen is not None and not wanted():
             chosen = None
         looked_at = image if chosen is None else chosen
@@ -185,14 +185,14 @@ class CaptureSource:
             yield Accepted(self._arrival(identity, chosen, frozen=frozen), grabbed.exposed_ns)
 
     def _chosen(
-        self, exposed_ns: int, image: Image | Damaged, wishes: "queue.SimpleQueue[int]"
+        self, exposed_ns: int, image: Image | Damaged, requests: "queue.SimpleQueue[int]"
     ) -> Image | Damaged | None:
         """Return the image that a frame makes by itself, None where it makes none."""
         match self._settings.trigger:
             case "interval" if exposed_ns >= self._due_ns:
                 period = self._settings.interval_ms * 1_000_000
                 self._due_ns = max(self._due_ns + period, exposed_ns)
-                wishes.put(self._due_ns)
+                requests.put(self._due_ns)
                 return image
             case "every_frame":
                 return image
@@ -258,7 +258,7 @@ class CaptureSource:
         if isinstance(image, Damaged):
             return Unreadable(identity, image.reason, image.detail)
         if frozen:
-            return Unreadable(identity, Reason.FROZEN, f"{self._equal} images in a row are equal bit by bit")
+            return Unreadable(identity, Reason.FROZEN, f"{self._equal} consecutive images are identical")
         return Frame(identity, image)
 
 

@@ -145,7 +145,7 @@ class Claims:
             if self.after == "delete" and not stat.S_ISDIR(mode):
                 path.unlink()
                 return
-            # What is no file cannot be copied, should `done` lie on another file system.
+            # What is not a file cannot be copied, should `done` lie on another file system.
             folder = self._day_folder(path, self.done if stat.S_ISREG(mode) else self.inbox / DONE)
             folder /= path.parent.relative_to(self._folder)
             folder.mkdir(parents=True, exist_ok=True)
@@ -195,7 +195,7 @@ def _files_below(folder: Path) -> tuple[Path, ...]:
 
 def _is_image(name: str) -> bool:
     """Say whether a claimed file was taken as an image: it was, though its cut-off name may look hidden now."""
-    return os.path.splitext(f"_{name}")[1].lower() in ENDINGS  # noqa: PTH122 - the name may hold bytes that are no text
+    return os.path.splitext(f"_{name}")[1].lower() in ENDINGS  # noqa: PTH122 - the name may hold bytes that are not text
 
 
 def _claim_name(claim: str, name: str) -> str:

@@ -362,7 +362,7 @@ def _content(path: Path, identity: Identity, fault: str) -> Frame | Unreadable:
 
 
 def _is_whole(path: Path) -> bool:
-    """Say whether a file is an image to its end; what is no file, or is not read anyway, need not be waited for."""
+    """Say whether a file is an image to its end; what is not a file, or is not read anyway, need not be waited for."""
     try:
         status = path.lstat()
         if stat.S_ISREG(status.st_mode) and status.st_size <= MAX_BYTES:

@@ -106,7 +106,7 @@ class Listing:
     def _images(self, folder: str, depth: int) -> Iterator[Found]:
         with os.scandir(self._root / folder) as entries:
             for entry in entries:
-                name = os.path.join(folder, entry.name)  # noqa: PTH118 - the name may hold bytes that are no text
+                name = os.path.join(folder, entry.name)  # noqa: PTH118 - the name may hold bytes that are not text
                 try:
                     if self._is_left_alone(entry, name):
                         continue
@@ -165,7 +165,7 @@ class Listing:
             yield Odd(folder, error.strerror or "cannot be looked at") if depth > self._levels else None
             return
         for entry in entries:
-            name = os.path.join(folder, entry.name)  # noqa: PTH118 - the name may hold bytes that are no text
+            name = os.path.join(folder, entry.name)  # noqa: PTH118 - the name may hold bytes that are not text
             if is_litter(entry.name) or self._is_ignored(entry.name) or self._is_done(name):
                 continue
             if _is_folder(entry) and not is_image(entry.name):

@@ -48,7 +48,7 @@ def read_names(path: str, sidecar: bytes | None, settings: FolderSettings) -> Na
     What does not fit the settings, or may not become a topic or a path, is a `fault`: the part is not to be judged.
     """
     folder, file = os.path.split(path)
-    stem = printable(os.path.splitext(file)[0])  # noqa: PTH122 - the name may hold bytes that are no text
+    stem = printable(os.path.splitext(file)[0])  # noqa: PTH122 - the name may hold bytes that are not text
     try:
         found = dict(_from_folders(folder, settings.subfolders))
         found |= _from_stem(stem, settings.name_pattern)
@@ -89,7 +89,7 @@ def _decoded(content: bytes) -> str:
 
 
 def printable(text: str) -> str:
-    """Return a name that can be published: bytes that are no UTF-8 and control characters become `_`.
+    """Return a name that can be published: bytes that are not UTF-8 and control characters become `_`.
 
     Composed, as everything that is compared: a Mac writes a and two dots where Windows writes ä.
     """

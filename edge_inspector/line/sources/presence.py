@@ -24,7 +24,7 @@ _CENTRED = 0.1
 _AWAY = 0.05
 """A part whose middle is so much further than it was is leaving; less is noise."""
 _BLIND_FRAMES = _STILL_FRAMES
-"""In so many damaged frames in a row a part may have come and gone."""
+"""In so many consecutive damaged frames a part may have come and gone."""
 _FORGET_FRAMES = 1500
 """A change that lies still for so many frames (a minute at 25 a second) is the new background."""
 

@@ -36,7 +36,7 @@ def fetch(settings: CaptureSettings, monotonic_ns: Now) -> Image | Damaged:
     """Return the image that a camera gives now; damaged where its answer ends early or is no image's bytes.
 
     Raises:
-        NoSnapshotError: no connection, too slow, a refused login, or an answer that is no image.
+        NoSnapshotError: no connection, too slow, a refused login, or an answer that is not an image.
     """
     data = _answer_of(settings, monotonic_ns)
     if isinstance(data, Damaged):
@@ -121,10 +121,10 @@ def _address_and_login(device: str) -> tuple[str, str, str]:
 
 @dataclass(frozen=True, slots=True)
 class SnapshotReader:
-    """Stands where a stream's reader does: fetches an image for each wish, none without."""
+    """Stands where a stream's reader does: fetches an image for each request, none without."""
 
     settings: CaptureSettings
-    wishes: "queue.SimpleQueue[int]" = field(repr=False)
+    requests: "queue.SimpleQueue[int]" = field(repr=False)
     """Monotonic times; a request made then or later answers."""
     say: Callable[[Started | Grabbed | Ended], None] = field(repr=False)
     stop: threading.Event = field(repr=False)
@@ -143,9 +143,9 @@ class SnapshotReader:
         self.say(Ended(f"{self.settings.shown} is left"))
 
     def _next(self) -> Grabbed:
-        """Return the image of the next wish whose time has come; none, as a sign of life, while there is no such."""
+        """Return the image of the next request whose time has come; none, as a sign of life, while there is no such."""
         try:
-            due = self.wishes.get(timeout=_KNOCK_S)
+            due = self.requests.get(timeout=_KNOCK_S)
         except queue.Empty:
             return Grabbed(self.monotonic_ns(), None)
         while (left := due - self.monotonic_ns()) > 0:

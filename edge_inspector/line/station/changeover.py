@@ -2,10 +2,11 @@
 
 import contextlib
 import queue
-from dataclasses import dataclass, field
-from typing import TypeAlias
+from collections.abc import Collection
 
-Reply: TypeAlias = "queue.SimpleQueue[GoldenOutcome]"
+from edge_inspector.errors import DiskError
+from edge_inspector.line.broker.commands import AcceptedCommand
+from edge_inspector.line.ledger.station_state import StationState
 
 
 class ActivePart:
@@ -27,18 +28,31 @@ class ActivePart:
         return self._part
 
 
-@dataclass(frozen=True, slots=True)
-class GoldenCheck:
-    """A wish to see a part's golden images judged now, by the thread that judges."""
+class CurrentPart:
+    """The active part as the supervisor has it, and the parts that it may change over to; for its thread alone."""
 
-    part: str
-    reply: Reply = field(repr=False)
+    def __init__(
+        self, name: str, known: Collection[str], listeners: tuple[ActivePart, ...], state: StationState
+    ) -> None:
+        self.name = name
+        self.known = known
+        self._listeners = listeners
+        self._state = state
 
+    def meant_by(self, asked: AcceptedCommand) -> str:
+        """Return the part that a command is about: a self check's is the active one."""
+        return self.name if asked.name == "self_check" else str(asked.args.get("part", ""))
 
-@dataclass(frozen=True, slots=True)
-class GoldenOutcome:
-    """What came of a golden check."""
+    def change(self, part: str) -> str:
+        """Take another part, and return why a restart would not know of it; empty where it will."""
+        before, self.name = self.name, part
+        try:
+            self._state.set_active_part(part)
+        except DiskError as error:
+            return f"part {part} is on, but after a restart it would be {before} again: {error}"
+        return ""
 
-    part: str
-    problems: tuple[str, ...]
-    """Empty is good."""
+    def announce(self) -> None:
+        """Tell all listeners."""
+        for listener in self._listeners:
+            listener.say(self.name)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from edge_inspector.line.environment import Now
+from edge_inspector.line.station.signs import Come, Gone, Restart, Signs
 from edge_inspector.line.station.station import Station
-from edge_inspector.line.station.supervisor import Come, Gone, Restart, Signs
 
 logger = logging.getLogger(__name__)
 

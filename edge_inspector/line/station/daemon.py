@@ -25,9 +25,9 @@ from edge_inspector.line.ledger.ledger_file import prepare_ledger
 from edge_inspector.line.process import SOFTWARE, crash_watch, ended_by_signals, locked, new_arrival_id
 from edge_inspector.line.station.crew import Crew, MakeStation
 from edge_inspector.line.station.reload import JudgingSetup, Opening, Reload
+from edge_inspector.line.station.signs import Come, Gone, Heartbeat, Restart, Signs
 from edge_inspector.line.station.stage import PartLine
 from edge_inspector.line.station.station import Station, state_folder
-from edge_inspector.line.station.supervisor import Come, Gone, Heartbeat, Restart, Signs
 from edge_inspector.line.station.systemd import notify, watchdog_seconds
 from edge_inspector.settings import PartSettings, Settings, StationSettings
 from edge_inspector.wire.messages import BundleMessage

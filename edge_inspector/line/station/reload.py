@@ -44,7 +44,7 @@ class _Plan:
     settings: Settings
     judging: Mapping[str, JudgingSetup]
     leaving: tuple[str, ...]
-    """Stations that end: taken out of the settings, or wired in another way."""
+    """Stations that end: removed from the settings, or wired in another way."""
     added: Mapping[str, MakeStation]
 
     @property
@@ -64,7 +64,7 @@ class Reload:
     """The thread that waits for SIGHUP; while it works, everything is judged as before."""
 
     asked: "queue.SimpleQueue[bool]" = field(repr=False)
-    """True is a wish to reload, False is the end."""
+    """True asks for a reload, False is the end."""
     read: Callable[[], Settings] = field(repr=False)
     """Reads the settings file again."""
     opening: Opening = field(repr=False)
@@ -93,7 +93,7 @@ class Reload:
             self.tell("READY=1", f"STATUS=reloaded: {_in_words(judging)}")
 
     def _is_asked(self) -> bool:
-        """Wait for a wish; several that came meanwhile are one."""
+        """Wait for a request; several that came meanwhile are one."""
         wanted = self.asked.get()
         while wanted and not self.asked.empty():
             wanted = self.asked.get()
@@ -211,13 +211,12 @@ def check_changeable(running: Settings, wanted: Settings) -> None:
 def _check_active_part(station: StationSettings, active: str) -> None:
     if active not in {part.name for part in station.part}:
         raise SettingsError(
-            f"station {station.name}: part {active} is active, it cannot be taken out: "
-            "change over to another part first"
+            f"station {station.name}: part {active} is active, it cannot be removed: change over to another part first"
         )
 
 
 def changed_stations(running: Settings, wanted: Settings) -> tuple[str, ...]:
-    """Return the running stations that must end: those that are taken out, and those that differ in more than parts."""
+    """Return the running stations that must end: those that are removed, and those that differ in more than parts."""
     new = {station.name: station for station in wanted.station}
     return tuple(
         station.name

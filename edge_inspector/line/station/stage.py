@@ -20,7 +20,7 @@ from edge_inspector.line.ledger.ledger import Ledger
 from edge_inspector.line.sources.source import Accepted, Idle, Last, NotPutAway, Opened, PassedOver, Source, Trouble
 from edge_inspector.line.sources.triggers import Trigger, identity_of
 from edge_inspector.line.sources.views import Assembly
-from edge_inspector.line.station.changeover import GoldenCheck, GoldenOutcome
+from edge_inspector.line.station.golden_checks import GoldenCheck, GoldenOutcome
 from edge_inspector.line.ticks import Answered, Fault, SourceState, Worker, ledger_fault
 from edge_inspector.wire.messages import BundleMessage, ImageMessage, Result, Trace, result_of
 
@@ -130,7 +130,7 @@ class Intake:
     def _answer_open_images(self, ledger: Ledger) -> None:
         """Answer the images that waited in memory when the program ended: they are gone with it."""
         died_with = ledger.attempts.begun()
-        for identity in ledger.attempts.held():
+        for identity in ledger.attempts.waiting():
             crashed = identity.id in died_with
             judgement = (
                 Judgement(Reason.CRASHED, "the program ended while it judged this image")
@@ -181,7 +181,7 @@ class Intake:
     def _note(self, ledger: Ledger, identity: Identity) -> None:
         """Note an image that is nowhere but in memory; the answer itself waits for the disk, this does not."""
         try:
-            ledger.attempts.hold(identity)
+            ledger.attempts.note_waiting(identity)
         except DiskError as error:
             self.worker.reports.put(ledger_fault(error))
 
@@ -251,7 +251,7 @@ class Answering:
     checks: "queue.SimpleQueue[GoldenCheck]" = field(default_factory=queue.SimpleQueue)
     show: Callable[[Evidence, Judgement], tuple[bytes, ...]] = lambda _evidence, _judgement: ()
     """Further images for who wants them (the prior system's topics)."""
-    keep: Callable[[ArchivedImage], None] = lambda _keepsake: None
+    keep: Callable[[ArchivedImage], None] = lambda _image: None
     """Takes a judged image for the archive, without waiting."""
     renewals: "queue.SimpleQueue[NewParts]" = field(default_factory=queue.SimpleQueue)
     offer: Callable[[Shot], None] = lambda _shot: None
@@ -360,7 +360,7 @@ class Answering:
         logger.info("%s %s %s %.0f ms", result.id, result.part, result.verdict, result.timing_ms["total"])
         self.offer(Shot(accepted, result.verdict, result.challenge))
         if deciding is not None:
-            self.keep(_keepsake(deciding, looked.inspection, part))
+            self.keep(_archived(deciding, looked.inspection, part))
 
     def _guarded(self, part: PartLine | None, arrival: Arrival, died_with: frozenset[str]) -> _Looked:
         """Judge, and draw what is shown of it; whatever goes wrong in either is an answer too."""
@@ -420,7 +420,7 @@ def _deciding(arrival: Arrival, view: str) -> Frame | None:
     return next((one for one in frames if isinstance(one, Frame) and one.identity.view == view), None)
 
 
-def _keepsake(frame: Frame, inspection: Inspection, part: PartLine | None) -> ArchivedImage:
+def _archived(frame: Frame, inspection: Inspection, part: PartLine | None) -> ArchivedImage:
     inspector = part.inspector if part else None
     return ArchivedImage(
         id=frame.identity.id,

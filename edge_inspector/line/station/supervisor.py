@@ -1,190 +1,129 @@
 """Watches over a station's stages and tells the world how it is; runs in the station's own thread."""
 
-import contextlib
 import json
 import logging
 import queue
-import shutil
-import socket
 import threading
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeAlias, assert_never
+from typing import assert_never
 
-from edge_inspector import __version__
-from edge_inspector.engines.openvino import ENGINE
 from edge_inspector.errors import DiskError
-from edge_inspector.line.broker.commands import AcceptedCommand, AckStatus, CommandOutcome
-from edge_inspector.line.broker.link import Inbox
-from edge_inspector.line.broker.plc import Ready
+from edge_inspector.line.broker.commands import AcceptedCommand, CommandOutcome
 from edge_inspector.line.broker.publisher import NewResults
 from edge_inspector.line.broker.shifts import ShiftTurn, turn_at
 from edge_inspector.line.broker.state import StateValue
-from edge_inspector.line.collect.request import CollectionRequest, order_for
+from edge_inspector.line.collect.request import CollectionRequest
 from edge_inspector.line.environment import Now
-from edge_inspector.line.health.control_charts import SUBGROUP, Charts, ControlCharts
-from edge_inspector.line.health.health import PACKML, Alarm, HealthState, StateName
-from edge_inspector.line.health.verdict_hold import VerdictHold, standing_of
+from edge_inspector.line.health.alarm_board import AlarmBoard
+from edge_inspector.line.health.control_charts import SUBGROUP, ControlCharts
+from edge_inspector.line.health.health import HealthState
+from edge_inspector.line.health.health_report import HealthReports, info_of
+from edge_inspector.line.health.readiness import Readiness
+from edge_inspector.line.health.verdict_hold import VerdictHold, read_hold
 from edge_inspector.line.health.verdict_runs import Concern, VerdictRuns
 from edge_inspector.line.ledger.ledger import Ledger
 from edge_inspector.line.ledger.ledger_file import mark_damaged
-from edge_inspector.line.ledger.monitor import monitor_for
-from edge_inspector.line.station.changeover import ActivePart, GoldenCheck, GoldenOutcome, Reply
-from edge_inspector.line.station.renewal import Refusal, Renewal, Renewals
+from edge_inspector.line.station.changeover import ActivePart, CurrentPart
+from edge_inspector.line.station.commands import Commands
+from edge_inspector.line.station.golden_checks import RELOAD, SHIFT, FinishedCheck, GoldenChecks, is_our_own
+from edge_inspector.line.station.queues import StationQueues
+from edge_inspector.line.station.renewal import Refusal, Renewal, StationParts
+from edge_inspector.line.station.signs import Heartbeat, Restart, Signs
 from edge_inspector.line.station.stage import NewParts
-from edge_inspector.line.ticks import Answered, Fault, Report, Reports, Tick, ledger_fault
-from edge_inspector.settings import PoolSettings, StationSettings
-from edge_inspector.wire.messages import (
-    Alarms,
-    ArchiveHealth,
-    AvailablePart,
-    Event,
-    Health,
-    Info,
-    RecipeMessage,
-    Result,
-    SourceHealth,
-    Undelivered,
-    utc,
-)
+from edge_inspector.line.ticks import Answered, Fault, Report, Tick, ledger_fault
+from edge_inspector.settings import PoolSettings
+from edge_inspector.wire.messages import Event, Health, RecipeMessage, Result
 
 logger = logging.getLogger(__name__)
 
-_HEALTH_EVERY_NS = 10_000_000_000
 _STAGE_LIMIT_NS = 15_000_000_000
 """A stage's loop turns at least once a second; slower than this and it hangs."""
 _KNOCK_S = 0.25
 _LOOK_NS = 250_000_000
 """So often it is asked whether verdicts may be acted on, besides after each answer and command."""
-_SHIFT = "shift change"
-"""Who asks for the golden check that begins a shift."""
-_RELOAD = "reload"
-"""Who changes parts and bundles, in the audit trail, and asks for the golden check after it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Heartbeat:
-    """A station's sign of life: every stage of it turns."""
-
-    station: str
-    status: str
-
-
-@dataclass(frozen=True, slots=True)
-class Restart:
-    """A station's wish for a new start: what is wrong with the process may be cured by it."""
-
-    station: str
-    why: str
-
-
-@dataclass(frozen=True, slots=True)
-class Come:
-    """A station is served from now on; whoever hears this ends it with the process."""
-
-    station: str
-    stop: threading.Event = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Gone:
-    """A station is being closed: no sign of life is to be expected."""
-
-    station: str
-
-
-Sign: TypeAlias = Heartbeat | Restart | Come | Gone
-Signs: TypeAlias = "queue.SimpleQueue[Sign]"
 
 
 @dataclass(frozen=True, slots=True)
 class StationChannels:
-    """What a supervisor knows of its station, and the queues that it reads and writes."""
+    """Where a supervisor reads, writes and calls."""
 
-    station: StationSettings
+    queues: StationQueues = field(repr=False)
+    ledger: Ledger = field(repr=False)
+    folder: Path
     active_part: str
     """At the start."""
     listeners: tuple[ActivePart, ...] = field(repr=False)
     """Who must hear of a changeover."""
-    why_not: Mapping[str, str]
-    """By part: empty, or why it cannot be judged."""
-    checks: "queue.SimpleQueue[GoldenCheck]" = field(repr=False)
-    available: tuple[AvailablePart, ...]
-    configuration: str
-    """The settings and bundles that this run begins with, as JSON that may be shown."""
-    ledger: Ledger = field(repr=False)
-    folder: Path
-    reports: Reports = field(repr=False)
-    commands: "queue.SimpleQueue[AcceptedCommand]" = field(repr=False)
-    inboxes: Mapping[str, Inbox] = field(repr=False)
-    paused: threading.Event = field(repr=False)
-    queue_full: Callable[[], bool] = field(repr=False)
-    charts: Mapping[str, Charts] = field(repr=False)
-    """By part."""
     stop: threading.Event = field(repr=False)
-    closing: threading.Event = field(repr=False)
-    """Set when the station alone is to end, once all that it took in is answered."""
-    emptied: threading.Event = field(repr=False)
-    """Set when it is."""
     signs: Signs = field(repr=False)
     show: Callable[[Health], None] = field(repr=False)
     """Hears every health report, too."""
     collect: Callable[[CollectionRequest], str] = field(repr=False)
     """Begins or ends a collection of images, and says why not."""
     is_collecting: Callable[[], bool] = field(repr=False)
-    renewals: Renewals = field(repr=False)
-    new_parts: "queue.SimpleQueue[NewParts]" = field(repr=False)
-    """Where the judging thread hears of them."""
     now_ns: Now = field(repr=False)
     monotonic_ns: Now = field(repr=False)
 
 
 class Supervisor:
-    """Takes in what the stages report; says state, health, alarms and readiness; obeys pause and resume."""
+    """Takes in what the stages report, publishes how the station is, and has commands and reloads carried out."""
 
-    def __init__(self, desk: StationChannels, stages: tuple[str, ...]) -> None:
-        self._channels = desk
-        self._health_state = HealthState(stages, _STAGE_LIMIT_NS, desk.why_not[desk.active_part], desk.monotonic_ns())
-        self._verdict_runs = VerdictRuns(desk.station)
+    def __init__(self, channels: StationChannels, parts: StationParts, stages: tuple[str, ...]) -> None:
+        self._channels = channels
+        self._queues = channels.queues
+        self._ledger = channels.ledger
+        self._parts = parts
+        part = channels.active_part
+        self._current = CurrentPart(part, parts.lines, channels.listeners, channels.ledger.state)
+        self._golden_checks = GoldenChecks(self._current, channels.queues.checks)
+        self._commands = self._make_commands()
+        self._health = HealthState(stages, _STAGE_LIMIT_NS, parts.why_not(part), channels.monotonic_ns())
+        self._reports = HealthReports(channels.folder, channels.ledger.outbox, self._health, channels.now_ns)
+        self._alarm_board = AlarmBoard()
+        self._readiness = Readiness()
+        self._verdict_runs = VerdictRuns(parts.station)
         self._concern = Concern()
-        self._restarting = False
-        self._active = desk.active_part
-        self._control_charts = ControlCharts(desk.charts)
-        self._turn = self._turn_now()
+        self._control_charts = ControlCharts(parts.charts)
         self._hold = VerdictHold()
-        self._look_ns = desk.monotonic_ns()
+        self._look_ns = channels.monotonic_ns()
         """When to look at it next."""
-        self._pending: AcceptedCommand | None = None
-        self._next: AcceptedCommand | None = None
-        """What waits for a golden check of our own to end: nobody shall be turned away for that."""
+        self._shift = self._shift_now()
+        self._restarting = False
         self._refused = ""
         """Why the last reload changed nothing."""
-        self._golden: Reply = queue.SimpleQueue()
-        self._state: StateName = "STARTING"
-        self._since_ns = desk.now_ns()
-        self._said: tuple[object, ...] = ()
-        self._said_ns = 0
-        self._said_ready = Ready(ready=False, packml=0)
-        self._alarms: dict[str, tuple[Alarm, str]] = {}
+
+    def _make_commands(self) -> Commands:
+        channels = self._channels
+        return Commands(
+            state=self._ledger.state,
+            current=self._current,
+            paused=self._queues.paused,
+            reset_alarms=self._reset_alarms,
+            begin_check=self._golden_checks.begin,
+            collect=channels.collect,
+            is_pool=isinstance(self._parts.station.source, PoolSettings),
+            now_ns=channels.now_ns,
+            monotonic_ns=channels.monotonic_ns,
+        )
 
     def run(self) -> None:
         """Supervise until the stop signal, or until a station that is being closed has answered what it took in."""
         self._audit_configuration("start")
-        self._say("info", self._info().encode())
-        self._say_recipe()
+        self._say_info_and_recipe()
         self._say_alarms()
-        self._remember_drift()
-        while not (self._channels.stop.is_set() or self._channels.emptied.is_set()):
+        self._resume_charts()
+        while not (self._channels.stop.is_set() or self._queues.emptied.is_set()):
             self._hear()
             self._obey()
             self._renew()
             self._judge_the_run()
             now = self._channels.monotonic_ns()
             self._look(now)
-            self._publish(now, stopping=self._channels.closing.is_set())
-            if self._health_state.alive(now):
-                self._channels.signs.put(Heartbeat(self._name, f"{self._name} {self._state}{self._refused}"))
+            self._publish(now, stopping=self._queues.closing.is_set())
+            if self._health.alive(now):
+                self._channels.signs.put(Heartbeat(self._name, f"{self._name} {self._reports.state}{self._refused}"))
 
     def say_stopping(self) -> None:
         """Tell the world that the station is about to go."""
@@ -196,15 +135,15 @@ class Supervisor:
         is_news = False
         try:
             while not is_news and (left := end - self._channels.monotonic_ns()) > 0:
-                is_news = self._take(self._channels.reports.get(timeout=left / 1e9))
+                is_news = self._take(self._queues.reports.get(timeout=left / 1e9))
             while True:
-                self._take(self._channels.reports.get_nowait())
+                self._take(self._queues.reports.get_nowait())
         except queue.Empty:
             return
 
     def _take(self, report: Report) -> bool:
         """Take in a report, and say whether it is more than a sign of life."""
-        self._health_state.take(report, self._channels.monotonic_ns())
+        self._health.take(report, self._channels.monotonic_ns())
         match report:
             case Answered(result=result):
                 self._look_ns = 0
@@ -223,28 +162,35 @@ class Supervisor:
             return
         self._look_ns = now + _LOOK_NS
         self._check_at_shift_change()
-        self._look_at_standing()
+        self._look_at_hold()
 
-    def _look_at_standing(self) -> None:
+    def _check_at_shift_change(self) -> None:
+        """Have the golden images of the active part judged when a shift begins; nobody waits for an answer."""
+        shift = self._shift_now()
+        if shift != self._shift and self._golden_checks.is_idle:
+            self._shift = shift
+            self._golden_checks.begin(AcceptedCommand("self_check", SHIFT))
+
+    def _shift_now(self) -> ShiftTurn:
+        return turn_at(self._channels.now_ns(), self._parts.station.shift, None)
+
+    def _look_at_hold(self) -> None:
         """See whether verdicts may be acted on; said at every look, since a reset of alarms must not end it."""
-        desk = self._channels
-        self._hold = standing_of(desk.ledger, desk.station, self._active, self._turn_now().start_ns, desk.now_ns())
-        for fault in (*self._hold.faults(), self._unready_parts()):
+        part, now_ns = self._current.name, self._channels.now_ns()
+        self._hold = read_hold(self._ledger.state, self._parts.station, part, self._shift_now().start_ns, now_ns)
+        for fault in self._hold.faults():
             self._take(fault)
-
-    def _unready_parts(self) -> Fault:
-        """Return which other parts could not be changed over to; of the one that is on, the alarm `bundle` tells."""
-        others = [f"part {part}: {why}" for part, why in self._channels.why_not.items() if why and part != self._active]
-        return Fault("part_not_ready", "; ".join(others), active=bool(others))
+        unready = self._parts.unready_besides(part)
+        self._take(Fault("part_not_ready", unready, active=bool(unready)))
 
     def _say_drift(self) -> None:
         alarm = self._control_charts.alarm
-        self._health_state.take(Fault("drift", alarm, active=bool(alarm)), self._channels.monotonic_ns())
+        self._take(Fault("drift", alarm, active=bool(alarm)))
 
-    def _remember_drift(self) -> None:
-        """Take up the charts where an earlier run left them."""
+    def _resume_charts(self) -> None:
+        """Take up the control charts where an earlier run left them."""
         try:
-            for payload in self._channels.ledger.results.newest(2 * SUBGROUP):
+            for payload in self._ledger.results.newest(2 * SUBGROUP):
                 self._control_charts.take(Result.model_validate_json(payload))
         except DiskError as error:
             logger.warning("the control charts begin anew: %s", error)
@@ -275,312 +221,152 @@ class Supervisor:
 
     def _renew(self) -> None:
         """Take up a reload; a golden check that is under way comes to its end first."""
-        while self._pending is None and not self._channels.renewals.empty():
-            news = self._channels.renewals.get()
+        while self._golden_checks.is_idle and not self._queues.renewals.empty():
+            news = self._queues.renewals.get()
             match news:
                 case Renewal():
                     self._go_on_with(news)
                 case Refusal(why=why):
                     self._refused = f", reload refused: {why}"
                     self._take(Fault("reload", why))
-                    self._audit("reload", _RELOAD, "rejected", why)
+                    self._audit("reload", RELOAD, "rejected", why)
                 case _:
                     assert_never(news)
 
     def _go_on_with(self, renewal: Renewal) -> None:
         self._look_ns = 0
-        self._channels = replace(
-            self._channels,
-            station=renewal.station,
-            why_not={name: line.why_not for name, line in renewal.parts.lines.items()},
-            available=renewal.available,
-            configuration=renewal.configuration,
-            charts=renewal.charts,
-        )
-        self._audit_configuration(_RELOAD)
-        self._channels.new_parts.put(renewal.parts)
+        self._parts = renewal.parts
+        self._current.known = renewal.parts.lines
+        self._audit_configuration(RELOAD)
+        self._queues.new_parts.put(NewParts(renewal.parts.lines, renewal.taken))
         self._refused = ""
         self._take(Fault("reload", "", active=False))
         self._verdict_runs.forget()
-        self._control_charts = ControlCharts(renewal.charts)
+        self._control_charts = ControlCharts(renewal.parts.charts)
         self._say_drift()
-        self._say("info", self._info().encode())
-        self._say_recipe()
-        status, reason = self._begin_check(AcceptedCommand("self_check", _RELOAD))
+        self._say_info_and_recipe()
+        status, reason = self._golden_checks.begin(AcceptedCommand("self_check", RELOAD))
         if status == "rejected":
-            self._health_state.set_part(reason)  # the active part is gone: whatever comes is ERROR
+            self._health.set_part(reason)  # the active part is gone: whatever comes is ERROR
 
     def _audit(self, command: str, by: str, status: str, payload: str) -> None:
         try:
-            self._channels.ledger.audit.record(command, by, status, payload)
+            self._ledger.audit.record(command, by, status, payload)
         except DiskError as error:
             self._take(ledger_fault(error))
 
     def _audit_configuration(self, by: str) -> None:
         """Keep what this run begins with or goes on with, where it is not what stood before."""
         try:
-            if self._channels.ledger.audit.last("settings") != self._channels.configuration:
-                self._channels.ledger.audit.record("settings", by, "changed", self._channels.configuration)
+            if self._ledger.audit.last("settings") != self._parts.configuration:
+                self._ledger.audit.record("settings", by, "changed", self._parts.configuration)
         except DiskError as error:
             self._take(ledger_fault(error))
 
     def _obey(self) -> None:
         """Carry out what was asked; a golden check takes a moment, its answer is looked for at every turn."""
-        while not self._channels.commands.empty():
-            asked = self._channels.commands.get()
+        while not self._queues.commands.empty():
+            asked = self._queues.commands.get()
             self._look_ns = 0
             logger.info("command %s by %s", asked.name, asked.by)
-            status, reason = self._carry_out(asked)
+            status, reason = self._commands.carry_out(asked)
             if asked.name == "part" and status == "rejected":
                 self._stay_with_the_part(asked, reason)
-            self._channels.inboxes["state"].put(CommandOutcome(asked, status, reason))
-        while not self._golden.empty():
-            self._conclude(self._golden.get())
+            self._queues.for_state.put(CommandOutcome(asked, status, reason))
+        for check in self._golden_checks.finished():
+            self._conclude(check)
 
-    def _carry_out(self, asked: AcceptedCommand) -> tuple[AckStatus, str]:
-        match asked.name:
-            case "pause":
-                self._channels.paused.set()
-            case "resume":
-                self._channels.paused.clear()
-            case "reset_alarms":
-                self._health_state.forget_faults()
-                self._refused = ""
-                self._verdict_runs.forget()
-            case "challenge":
-                return self._announce_challenge(asked)
-            case "monitor":
-                return self._set_monitor(asked)
-            case "collect":
-                return self._collect(asked)
-            case "self_check" | "part":
-                return self._begin_check(asked)
-            case _:
-                return "rejected", f"nobody here does {asked.name}"
-        return "done", ""
+    def _reset_alarms(self) -> None:
+        self._health.forget_faults()
+        self._refused = ""
+        self._verdict_runs.forget()
 
-    def _announce_challenge(self, asked: AcceptedCommand) -> tuple[AckStatus, str]:
-        """Commit that the next part is a challenge before anybody is told so."""
-        cancel = asked.args.get("cancel", False)
-        if not isinstance(cancel, bool):
-            return "rejected", "expected args cancel (true or false), or none"
-        try:
-            self._channels.ledger.state.announce_challenge("" if cancel else asked.by)
-        except DiskError as error:
-            return "rejected", str(error)
-        return "done", "" if cancel else "the next part is the challenge"
-
-    def _set_monitor(self, asked: AcceptedCommand) -> tuple[AckStatus, str]:
-        try:
-            monitor = monitor_for(asked.by, asked.args.get("minutes"), self._channels.now_ns())
-            self._channels.ledger.state.set_monitor(monitor)
-        except (ValueError, DiskError) as error:
-            return "rejected", str(error)
-        return "done", f"until {utc(monitor.until_ns)}" if monitor.until_ns else ""
-
-    def _collect(self, asked: AcceptedCommand) -> tuple[AckStatus, str]:
-        desk = self._channels
-        if isinstance(desk.station.source, PoolSettings):
-            return "rejected", "this station has a share of the images only: collect them where the camera is"
-        moment = {"now_ns": desk.now_ns(), "monotonic_ns": desk.monotonic_ns()}
-        try:
-            request = order_for(asked.by, asked.args, active=self._active, known=desk.why_not, **moment)
-        except ValueError as error:
-            return "rejected", str(error)
-        refused = desk.collect(request)
-        return ("rejected", refused) if refused else ("done", "")
-
-    def _turn_now(self) -> ShiftTurn:
-        return turn_at(self._channels.now_ns(), self._channels.station.shift, None)
-
-    def _check_at_shift_change(self) -> None:
-        """Have the golden images of the active part judged when a shift begins; nobody waits for an answer."""
-        turn = self._turn_now()
-        if turn != self._turn and self._pending is None:
-            self._turn = turn
-            self._begin_check(AcceptedCommand("self_check", _SHIFT))
-
-    def _begin_check(self, asked: AcceptedCommand) -> tuple[AckStatus, str]:
-        """Have the golden images judged: of the active part, or of the one to change over to."""
-        part = self._active if asked.name == "self_check" else str(asked.args.get("part", ""))
-        if part not in self._channels.why_not:
-            return "rejected", f"unknown part {part[:64]!r}; known are {', '.join(self._channels.why_not)}"
-        if self._pending is not None and _is_our_own(self._pending) and self._next is None:
-            self._next = asked
-            return "accepted", ""
-        if self._pending is not None:
-            return "rejected", f"{self._pending.name} is still going on"
-        self._pending = asked
-        self._channels.checks.put(GoldenCheck(part, self._golden))
-        return "accepted", ""
-
-    def _conclude(self, outcome: GoldenOutcome) -> None:
+    def _conclude(self, check: FinishedCheck) -> None:
         """Take the result of a golden check: a changeover happens only to a part that passed."""
         self._look_ns = 0  # each part has challenges of its own
-        asked, self._pending = self._pending, None
-        if asked is None:
-            return
-        problem = "; ".join(outcome.problems[:3])
+        asked, problem = check.asked, check.problem
         if asked.name == "part":
-            self._audit_changeover(asked.by, outcome.part, problem)
-        if asked.name == "part" and problem:
-            self._stay_with_the_part(asked, problem)
-        elif asked.name == "part":
-            self._change_over(outcome.part)
+            self._conclude_changeover(check)
         if asked.name == "self_check" or not problem:
-            self._health_state.set_part(problem)
+            self._health.set_part(problem)
             self._verdict_runs.forget()
-        if not _is_our_own(asked):
+        if not is_our_own(asked):
             finished = CommandOutcome(asked, "rejected", problem) if problem else CommandOutcome(asked, "done")
-            self._channels.inboxes["state"].put(finished)
-        if self._next is not None:
-            waiting, self._next = self._next, None
-            self._begin_check(waiting)
+            self._queues.for_state.put(finished)
 
-    def _audit_changeover(self, by: str, part: str, problem: str) -> None:
-        said = json.dumps({"from": self._active, "to": part, "problem": problem}, ensure_ascii=False)
-        self._audit("changeover", by, "rejected" if problem else "done", said)
+    def _conclude_changeover(self, check: FinishedCheck) -> None:
+        said = {"from": self._current.name, "to": check.part, "problem": check.problem}
+        status = "rejected" if check.problem else "done"
+        self._audit("changeover", check.asked.by, status, json.dumps(said, ensure_ascii=False))
+        if check.problem:
+            self._stay_with_the_part(check.asked, check.problem)
+        else:
+            self._change_over(check.part)
 
     def _stay_with_the_part(self, asked: AcceptedCommand, why: str) -> None:
         """Raise the alarm: whoever asked for another part may send it, and it would be judged as the one of before."""
-        wanted = str(asked.args.get("part", ""))[:64]
-        words = f"part {wanted!r}, wanted by {asked.by}, was refused ({why}): the station goes on with {self._active}"
-        self._take(Fault("changeover", words))
+        wanted = self._current.meant_by(asked)[:64]
+        kept = f"the station goes on with {self._current.name}"
+        self._take(Fault("changeover", f"part {wanted!r}, wanted by {asked.by}, was refused ({why}): {kept}"))
 
     def _change_over(self, part: str) -> None:
         self._verdict_runs.forget()
-        forgotten = ""
-        try:
-            self._channels.ledger.state.set_active_part(part)
-        except DiskError as error:
-            forgotten = f"part {part} is on, but after a restart it would be {self._active} again: {error}"
+        forgotten = self._current.change(part)
         self._take(Fault("changeover", forgotten, active=bool(forgotten)))
-        self._active = part
         if self._channels.is_collecting():
-            self._collect(AcceptedCommand("collect", "a change of part", {"count": 0}))
-        for listener in self._channels.listeners:
-            listener.say(part)
+            self._commands.end_collection("a change of part")
+        self._current.announce()
+        self._say_recipe()
+
+    def _publish(self, now: int, *, stopping: bool = False) -> None:
+        """Tell whoever must know what has changed: the PLC first."""
+        state = self._health.state(now, paused=self._queues.paused.is_set(), stopping=stopping)
+        if state != self._reports.state:
+            logger.warning("station %s: %s -> %s %s", self._name, self._reports.state, state, self._health.last_error)
+            self._reports.enter(state)
+        ready = self._readiness.change(state, blocked=self._is_blocked(), withheld=self._hold.withholds)
+        if ready is not None:
+            self._queues.for_plc.put(ready)
+            self._queues.for_state.put(ready)
+        self._raise_and_clear(now)
+        health = self._reports.due(now, self._hold, self._control_charts.points)
+        if health is not None:
+            self._say("health", health.encode())
+            self._channels.show(health)
+
+    def _is_blocked(self) -> bool:
+        """Say whether no further part can be taken for now."""
+        stopped_by_rejects = bool(self._concern.rejects) and self._parts.station.ng_stops
+        return self._queues.arrivals.full() or self._golden_checks.is_changing or stopped_by_rejects
+
+    def _raise_and_clear(self, now: int) -> None:
+        events = self._alarm_board.update(self._health.alarms(now), self._channels.now_ns())
+        for event in events:
+            self._record(event)
+        if events:
+            self._say_alarms()
+
+    def _record(self, event: Event) -> None:
+        try:
+            self._ledger.results.record_event(event.encode())
+        except DiskError as error:
+            logger.warning("event %s could not be recorded: %s", event.code, error)  # the alarm itself is published
+        self._queues.for_results.put(NewResults())
+
+    def _say_alarms(self) -> None:
+        self._say("alarms", self._alarm_board.message().encode())
+
+    def _say_info_and_recipe(self) -> None:
+        self._say("info", info_of(self._parts.station).encode())
         self._say_recipe()
 
     def _say_recipe(self) -> None:
-        recipe = RecipeMessage(active=self._active, available=self._channels.available)
+        recipe = RecipeMessage(active=self._current.name, available=self._parts.available)
         self._say("recipe", recipe.encode())
 
-    def _publish(self, now: int, *, stopping: bool = False) -> None:
-        state = self._health_state.state(now, paused=self._channels.paused.is_set(), stopping=stopping)
-        if state != self._state:
-            logger.warning("station %s: %s -> %s %s", self._name, self._state, state, self._health_state.last_error)
-            self._state, self._since_ns = state, self._channels.now_ns()
-        self._say_ready(state)
-        self._raise_and_clear(now)
-        news = (
-            *(state, self._health_state.connected("results"), self._health_state.source, self._health_state.last_error),
-            self._hold,
-        )
-        if news != self._said or now - self._said_ns >= _HEALTH_EVERY_NS:
-            self._said, self._said_ns = news, now
-            health = self._health(now)
-            self._say("health", health.encode())
-            self._leave(health.encode())
-            self._channels.show(health)
-
-    def _leave(self, health: bytes) -> None:
-        """Leave the newest health beside the ledger, for `diagnose`; not synced, and not missed on a full disk."""
-        part = self._channels.folder / "health.json.part"
-        with contextlib.suppress(OSError):
-            part.write_bytes(health)
-            part.replace(self._channels.folder / "health.json")
-
-    def _say_ready(self, state: StateName) -> None:
-        """Tell the PLC's thread of a change only: it ticks at every message, and every tick would bring one back."""
-        able = (
-            state in ("READY", "RUNNING")
-            and not self._channels.queue_full()
-            and not self._changing
-            and not (self._concern.rejects and self._channels.station.ng_stops)
-        )
-        withholds = self._hold.withholds
-        ready = Ready(ready=able and not withholds, packml=PACKML[state], withheld=able and withholds)
-        if ready != self._said_ready:
-            self._said_ready = ready
-            self._channels.inboxes["plc"].put(ready)
-            self._channels.inboxes["state"].put(ready)
-
-    @property
-    def _changing(self) -> bool:
-        """Whether a changeover is under way: the PLC waits until the new part has passed its golden check."""
-        return self._pending is not None and self._pending.name == "part"
-
-    def _raise_and_clear(self, now: int) -> None:
-        current = {alarm.code: alarm for alarm in self._health_state.alarms(now)}
-        raised = [alarm for code, alarm in current.items() if code not in self._alarms]
-        cleared = [self._alarms[code][0] for code in self._alarms if code not in current]
-        since = utc(self._channels.now_ns())
-        for alarm in raised:
-            self._alarms[alarm.code] = (alarm, since)
-            self._say_event(alarm, since, active=True)
-        for alarm in cleared:
-            _, began = self._alarms.pop(alarm.code)
-            self._say_event(alarm, began, active=False)
-        if raised or cleared:
-            self._say_alarms()
-
-    def _say_event(self, alarm: Alarm, since: str, *, active: bool) -> None:
-        event = Event(code=alarm.code, severity=alarm.severity, active=active, message=alarm.message, since=since)
-        try:
-            self._channels.ledger.results.record_event(event.encode())
-        except DiskError as error:
-            logger.warning("event %s could not be recorded: %s", alarm.code, error)  # the alarm itself is published
-        self._channels.inboxes["results"].put(NewResults())
-
-    def _say_alarms(self) -> None:
-        self._say("alarms", Alarms(active=tuple(sorted(self._alarms))).encode())
-
     def _say(self, name: str, payload: bytes) -> None:
-        self._channels.inboxes["state"].put(StateValue(name, payload))
-
-    def _health(self, now: int) -> Health:
-        backlog = self._channels.ledger.outbox.backlog()
-        oldest_s = 0.0 if backlog.oldest_ns is None else max(0.0, (self._channels.now_ns() - backlog.oldest_ns) / 1e9)
-        source = self._health_state.source
-        return Health(
-            state=self._state,
-            since=utc(self._since_ns),
-            stages=self._health_state.ages(now),
-            broker="connected" if self._health_state.connected("results") else "disconnected",
-            undelivered=Undelivered(
-                count=backlog.count,
-                oldest_s=round(oldest_s, 1),
-                refused=backlog.refused,
-                passed_over=backlog.passed_over,
-            ),
-            disk_free_mb=shutil.disk_usage(self._channels.folder).free // 1_000_000,
-            engine=ENGINE,
-            source=SourceHealth(open=source.open, detail=source.detail),
-            archive=ArchiveHealth(
-                size_mb=self._health_state.archived.size // 1_000_000, dropped=self._health_state.archived.dropped
-            ),
-            last_error=self._health_state.last_error,
-            drift=self._control_charts.points,
-            monitor=self._hold.monitor_health(),
-            challenge=self._hold.challenge_health(),
-        )
-
-    def _info(self) -> Info:
-        station = self._channels.station
-        return Info(
-            version=__version__,
-            host=socket.gethostname(),
-            station=station.name,
-            source=station.source.kind,
-            parts=tuple(part.name for part in station.part),
-        )
+        self._queues.for_state.put(StateValue(name, payload))
 
     @property
     def _name(self) -> str:
-        return self._channels.station.name
-
-
-def _is_our_own(asked: AcceptedCommand) -> bool:
-    """Say whether nobody waits for the answer."""
-    return asked.by in (_SHIFT, _RELOAD) and not asked.correlation_id
+        return self._parts.station.name

@@ -101,7 +101,7 @@ def test_the_training_ends_when_epochs_or_time_do(budget: Budget, steps: int) ->
 
 
 def test_a_training_that_diverges_is_refused() -> None:
-    """A loss that is no number ends it, with what to try next."""
+    """A loss that is not a number ends it, with what to try next."""
     network = a_network()
     with torch.no_grad():
         next(network.parameters()).fill_(torch.nan)

@@ -96,13 +96,13 @@ def test_a_file_that_holds_no_weights_is_refused(tmp_path: Path, content: bytes,
 
 
 def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
-    """They name the first tensor that is missing; so do values that are no numbers, and a missing file."""
+    """They name the first tensor that is missing; so do values that are not numbers, and a missing file."""
     torch.save({"layer": torch.zeros(3)}, tmp_path / "other.pth")
     weights = build("resnet18").trunk.state_dict()
     weights["conv1.weight"][0] = torch.nan
     torch.save(weights, tmp_path / "nan.pth")
 
-    for name, words in (("other", "missing or of another shape"), ("nan", "no numbers"), ("none", "no such file")):
+    for name, words in (("other", "missing or of another shape"), ("nan", "not numbers"), ("none", "no such file")):
         with pytest.raises(DataError, match=words):
             load_backbone(PadimSettings(backbone="resnet18", weights=str(tmp_path / f"{name}.pth")), 0)
 

@@ -175,7 +175,7 @@ def test_a_collapsed_sphere_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(
     ("features", "words"),
-    [(np.full_like(FEATURES, np.nan), "no numbers"), (np.ones_like(FEATURES), "no difference")],
+    [(np.full_like(FEATURES, np.nan), "not numbers"), (np.ones_like(FEATURES), "no difference")],
     ids=["no numbers", "all equal"],
 )
 def test_a_backbone_that_sees_nothing_is_refused(features: NDArray[np.float32], words: str) -> None:

@@ -313,7 +313,7 @@ def test_an_image_taken_out_counts_until_somebody_marks_it_defective(tmp_path: P
     assert marked.recipe.decision.threshold == pytest.approx(97 / 64 * 1.01)
     assert marked.manifest.calibration.excluded[0].marked_by == "M. Curie"
     assert one.digest in marked.manifest.calibration.digests
-    with pytest.raises(DataError, match=r"taken out and nobody marked them defective.*--exclude IMAGE --by NAME"):
+    with pytest.raises(DataError, match=r"excluded without being marked defective.*--exclude IMAGE --by NAME"):
         calibrated(a_material(), good[:-1], tmp_path / "c", excluded=[one])
 
 

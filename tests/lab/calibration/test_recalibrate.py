@@ -141,7 +141,7 @@ def test_a_deleted_image_can_be_marked_afterwards(calibrated: Bundle, known: Pat
         ({"again": True, "min_area": 1e6}, UsageError, "--min-area 1e.06 is larger"),
         ({"ng": Path("ng")}, UsageError, "--ng .* give --again"),
         ({"again": True, "ng": Path("ng"), "min_area": 9}, UsageError, "either --ng or --min-area"),
-        ({"again": True, "ng": Path("/no such folder")}, DataError, "is no folder"),
+        ({"again": True, "ng": Path("/no such folder")}, DataError, "is not a folder"),
     ],
     ids=["seen", "no such image", "by nobody", "area", "ng without again", "ng and area", "no ng folder"],
 )

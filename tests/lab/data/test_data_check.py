@@ -146,5 +146,5 @@ def test_another_layout_is_refused(tmp_path: Path, folders: list[str], words: st
 
     with pytest.raises(DataError, match=re.escape(words)):
         check(tmp_path)
-    with pytest.raises(DataError, match="is no folder: expected a folder of images of good parts, or train/good"):
+    with pytest.raises(DataError, match="is not a folder: expected a folder of images of good parts, or train/good"):
         check(tmp_path / "typo")

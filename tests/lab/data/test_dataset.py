@@ -123,7 +123,7 @@ def test_a_pattern_that_fits_nothing_or_is_none_is_refused(tmp_path: Path) -> No
 
     with pytest.raises(DataError, match=r"part-0000\.png is not matched"):
         find_good(tmp_path, r"serial(\d+)")
-    with pytest.raises(UsageError, match="no regular expression"):
+    with pytest.raises(UsageError, match="not a regular expression"):
         find_good(tmp_path, "(")
 
 
@@ -145,7 +145,7 @@ def test_a_folder_without_images_is_refused(tmp_path: Path) -> None:
     """It says which endings were looked for, or that there is no such folder."""
     with pytest.raises(DataError, match=r"no image in .*\.jpeg, \.jpg, \.png"):
         find_images(tmp_path)
-    with pytest.raises(DataError, match="is no folder"):
+    with pytest.raises(DataError, match="is not a folder"):
         find_images(tmp_path / "typo")
 
 

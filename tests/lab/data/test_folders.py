@@ -96,7 +96,7 @@ def test_names_that_are_no_utf_8_are_refused_before_the_work(tmp_path: Path) -> 
     write_parts(tmp_path, 2)
     os.rename(tmp_path / "part-0000.png", os.fsencode(tmp_path) + b"/teil_\xe4.png")  # noqa: PTH104
 
-    with pytest.raises(DataError, match=r"1 of 2 images have names that are no UTF-8 .*teil_.\.png.*convmv"):
+    with pytest.raises(DataError, match=r"1 of 2 images have names that are not UTF-8 .*teil_.\.png.*convmv"):
         find_images(tmp_path)
 
 

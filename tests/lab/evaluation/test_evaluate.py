@@ -30,7 +30,7 @@ KEYS = {
 
 @pytest.fixture(scope="module")
 def known(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give six good and six scratched parts that the bundle has never seen, and a file that is no image."""
+    """Give six good and six scratched parts that the bundle has never seen, and a file that is not an image."""
     folder = tmp_path_factory.mktemp("known")
     write_parts(folder / "test" / "good", 6, first=1000)
     write_parts(folder / "test" / "scratch", 6, scratched=True, first=2000)

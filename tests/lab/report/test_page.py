@@ -166,4 +166,4 @@ def test_a_report_into_a_folder_that_does_not_exist_is_refused_at_once(bundle: B
     ran = CliRunner().invoke(app, command)
 
     assert ran.exit_code != 0
-    assert "is no folder" in str(ran.exception)
+    assert "is not a folder" in str(ran.exception)

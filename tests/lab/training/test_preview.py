@@ -82,7 +82,7 @@ def test_a_bundle_shows_what_it_sees(bundle: Bundle, good_parts: Path, tmp_path:
         (("--template", "1,2,3,4"), 64, "give --align as well"),
         (("--mask", "/no mask.png"), 64, "got no image"),
         (("--bundle", "/no bundle", "--region", "1,2,3,4"), 64, "leave the other options out"),
-        (("--bundle", "/no bundle"), 65, "is no bundle"),
+        (("--bundle", "/no bundle"), 65, "is not a bundle"),
     ],
 )
 def test_options_that_make_no_sense_are_refused(

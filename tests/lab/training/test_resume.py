@@ -73,7 +73,7 @@ def test_going_on_is_no_worse(bundle: Bundle, good_parts: Path, tmp_path: Path) 
         ({"width": 32}, UsageError, "give the same options"),
         ({"detector": CaeSettings(kind="cae:mvtec")}, UsageError, "give the same options"),
         ({"detector": CentroidSettings()}, UsageError, "goes on with autoencoders; centroid is quicker"),
-        ({"resume": Path("/no bundle")}, DataError, "is no bundle"),
+        ({"resume": Path("/no bundle")}, DataError, "is not a bundle"),
     ],
     ids=["seed", "size", "kind", "features", "no bundle"],
 )

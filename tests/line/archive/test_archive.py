@@ -31,7 +31,7 @@ DAY = 86_400_000_000_000
 NOW = 1_700_000_000_123_000_000
 
 
-def a_keepsake(name: str, reason: Reason = Reason.WITHIN_LIMIT, **changes: Any) -> ArchivedImage:  # noqa: ANN401
+def an_archived_image(name: str, reason: Reason = Reason.WITHIN_LIMIT, **changes: Any) -> ArchivedImage:  # noqa: ANN401
     """Return a judged part's image."""
     image = a_part(0)
     amap = np.zeros((60, 80), np.float32)
@@ -99,7 +99,7 @@ class Bench:
 def test_an_image_is_kept_as_it_came_by_time_and_id(tmp_path: Path) -> None:
     """The file's own bytes; the overlay for what is not OK."""
     bench = Bench(tmp_path)
-    good, bad = a_keepsake("a1"), a_keepsake("a2", Reason.DEFECT)
+    good, bad = an_archived_image("a1"), an_archived_image("a2", Reason.DEFECT)
 
     bench.keep(good, bad)
 
@@ -120,7 +120,7 @@ def test_a_camera_s_pixels_are_kept_without_loss(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
     pixels = a_part(3)
 
-    bench.keep(a_keepsake("a1", image=pixels))
+    bench.keep(an_archived_image("a1", image=pixels))
 
     assert np.array_equal(cv2.imread(str(bench.folders.find("OK", NOW, "a1")[0]), cv2.IMREAD_UNCHANGED), pixels)
 
@@ -138,7 +138,7 @@ def test_the_settings_say_what_is_kept(tmp_path: Path, settings: dict[str, str],
     """Originals and overlays by verdict."""
     bench = Bench(tmp_path, **settings)
 
-    bench.keep(a_keepsake("a1"), a_keepsake("a2", Reason.DEFECT))
+    bench.keep(an_archived_image("a1"), an_archived_image("a2", Reason.DEFECT))
 
     assert [name.split("/")[0] for name in bench.names()] == kept
 
@@ -194,7 +194,7 @@ def test_what_is_too_old_goes_and_pinned_stays(tmp_path: Path) -> None:
 def test_a_pinned_image_is_still_found(tmp_path: Path) -> None:
     """Under the verdict that it had."""
     bench = Bench(tmp_path)
-    bench.keep(a_keepsake("a1"))
+    bench.keep(an_archived_image("a1"))
 
     bench.folders.pin(bench.folders.find("OK", NOW, "a1"))
 
@@ -206,7 +206,7 @@ def test_too_little_free_space_stops_the_archive_and_says_so(tmp_path: Path) -> 
     """The image is dropped and counted; keeping goes on when there is room again."""
     bench = Bench(tmp_path, min_free_mb=90_000_000)
 
-    bench.keep(a_keepsake("a1"), a_keepsake("a2"))
+    bench.keep(an_archived_image("a1"), an_archived_image("a2"))
     reports = bench.said(object)
     faults = [report for report in reports if isinstance(report, Fault)]
 
@@ -218,7 +218,7 @@ def test_too_little_free_space_stops_the_archive_and_says_so(tmp_path: Path) -> 
 def test_judged_images_go_before_anything_here_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """They are second copies; the archive was emptied, NG and all, while they were never touched."""
     bench = Bench(tmp_path / "archive")
-    bench.keep(*(a_keepsake(f"a{number}", Reason.DEFECT) for number in range(3)))
+    bench.keep(*(an_archived_image(f"a{number}", Reason.DEFECT) for number in range(3)))
     kept = bench.names()
     day = tmp_path / ".done" / "2026-01-31"
     day.mkdir(parents=True)
@@ -244,18 +244,18 @@ def test_a_folder_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     """As a full disk."""
     tmp_path.chmod(0o500)
     bench = Bench(tmp_path / "archive")
-    bench.keep(a_keepsake("a1"))
+    bench.keep(an_archived_image("a1"))
     tmp_path.chmod(0o700)
 
     assert any(fault.active for fault in bench.said(Fault))
 
 
 def test_a_file_in_the_way_is_said(tmp_path: Path) -> None:
-    """The archive's place is no folder: dropped, counted, no crash."""
+    """The archive's place is not a folder: dropped, counted, no crash."""
     (tmp_path / "archive").write_text("not a folder")
     bench = Bench(tmp_path / "archive")
 
-    bench.keep(a_keepsake("a1"))
+    bench.keep(an_archived_image("a1"))
 
     assert [fault.code for fault in bench.said(Fault) if fault.active] == ["archive"]
 
@@ -272,10 +272,10 @@ def test_a_slow_disk_costs_images_and_never_waits(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(archives, "write_unsynced", slow)
     bench = Bench(tmp_path, room=2)
     with bench.at_work():
-        bench.archive.keep(a_keepsake("a0"))
+        bench.archive.keep(an_archived_image("a0"))
         until(bench.archive.archived_images.empty, "the first image is being written")
         for number in range(1, 10):
-            bench.archive.keep(a_keepsake(f"a{number}"))
+            bench.archive.keep(an_archived_image(f"a{number}"))
         gate.set()
         until(lambda: len(bench.names()) == 3, "what had room is kept")
 
@@ -287,7 +287,7 @@ def test_an_id_from_outside_cannot_leave_the_folder(tmp_path: Path) -> None:
     """It is part of a file name."""
     bench = Bench(tmp_path / "archive")
 
-    bench.keep(a_keepsake("../../../evil"))
+    bench.keep(an_archived_image("../../../evil"))
 
     assert [name.split("/")[0] for name in bench.names()] == ["OK"]
     assert bench.folders.find("OK", NOW, "../../../evil")

@@ -54,7 +54,7 @@ def test_a_file_of_the_encryption_is_named(pair: Path, files: tuple[str, str, st
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ("Schlüssel".encode("cp1252"), "byte 5 is no UTF-8: saved as ANSI"),
+        ("Schlüssel".encode("cp1252"), "byte 5 is not UTF-8: saved as ANSI"),
         ("secret".encode("utf-16-le"), "UTF-16"),
         (None, "No such file"),
     ],

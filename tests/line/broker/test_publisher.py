@@ -22,6 +22,7 @@ from edge_inspector.errors import DiskError
 from edge_inspector.line.broker.link import MAX_PAYLOAD, ConnectionOptions, Link, connect, links
 from edge_inspector.line.broker.publisher import NewResults, Publisher, Resend
 from edge_inspector.line.ledger.ledger import Ledger, open_ledger
+from edge_inspector.line.ledger.outbox import Outbox
 from edge_inspector.line.ticks import Fault, StageReported, Worker
 from edge_inspector.settings import MqttSettings, TlsSettings
 
@@ -75,7 +76,7 @@ class Post:
         self.opens().__exit__()
         publisher = Publisher(
             base=BASE,
-            dial=ConnectionOptions(self.settings, "st1-results", self.inbox),
+            options=ConnectionOptions(self.settings, "st1-results", self.inbox),
             worker=self.worker,
             open_ledger=self.open_ledger,
             rng=Random(1),  # noqa: S311 - jitter
@@ -254,8 +255,8 @@ def test_a_full_disk_does_not_stop_delivery(tmp_path: Path, broker: Mosquitto) -
     full = threading.Event()
     full.set()
 
-    class FullDisk(Ledger):
-        """A ledger that cannot move its cursor."""
+    class FullDisk(Outbox):
+        """An outbox that cannot move its cursor."""
 
         def move_cursor(self, n: int) -> None:
             """Refuse while the disk is full."""
@@ -265,7 +266,7 @@ def test_a_full_disk_does_not_stop_delivery(tmp_path: Path, broker: Mosquitto) -
 
     def open_full() -> Ledger:
         ledger = post.opens()
-        ledger.__class__ = FullDisk
+        ledger.outbox.__class__ = FullDisk
         return ledger
 
     post.open_ledger = open_full
@@ -310,9 +311,9 @@ def test_what_keeps_it_from_connecting_is_retried_and_said_once(
     post = Post(tmp_path, free_port())
     post.settings = MqttSettings(**mqtt)
     tries: list[float] = []
-    dial = ConnectionOptions(post.settings, "st1-results", post.inbox)
+    options = ConnectionOptions(post.settings, "st1-results", post.inbox)
     rng = Random(1)  # noqa: S311 - jitter
-    link = links(dial, post.worker, rng, lambda: tries.append(time.monotonic()))
+    link = links(options, post.worker, rng, lambda: tries.append(time.monotonic()))
     thread = threading.Thread(target=lambda: list(link))
     thread.start()
     try:

@@ -23,7 +23,7 @@ from edge_inspector.lab.data.dataset import find_good
 from edge_inspector.line.collect import collector
 from edge_inspector.line.collect.collector import Collector, Shot
 from edge_inspector.line.collect.image_collection import ImageCollection
-from edge_inspector.line.collect.request import CollectionRequest, order_for
+from edge_inspector.line.collect.request import CollectionRequest, request_for
 from edge_inspector.line.sources.source import Accepted
 from edge_inspector.line.ticks import Worker
 
@@ -59,7 +59,7 @@ class StationChannels:
     def request(self, **args: object) -> str:
         """Ask for a collection as the supervisor does, and return when it has begun or ended."""
         before = len(self.said)
-        refused = self.collector.take_order(an_order(**args))
+        refused = self.collector.accept(an_order(**args))
         if not refused and self._thread.is_alive():
             until(lambda: self.said[before:], "news of the order")
         return refused
@@ -85,7 +85,7 @@ class StationChannels:
 
 def an_order(**args: object) -> CollectionRequest:
     """Return an order of now."""
-    return order_for("Maria", args, active="washer", known=KNOWN, now_ns=0, monotonic_ns=time.monotonic_ns())
+    return request_for("Maria", args, active="washer", known=KNOWN, now_ns=0, monotonic_ns=time.monotonic_ns())
 
 
 @pytest.fixture
@@ -197,7 +197,7 @@ def test_every_collection_has_a_folder_of_its_own(desk: StationChannels) -> None
     """One that was ended because it was blurred is not trained with the next."""
     folders = []
     for since in (0, 61):
-        assert desk.collector.take_order(replace(an_order(count=1), since_ns=since * 1_000_000_000)) == ""
+        assert desk.collector.accept(replace(an_order(count=1), since_ns=since * 1_000_000_000)) == ""
         until(lambda since=since: desk.said and desk.said[-1]["since"].endswith(f"{since % 60:02}.000Z"), "it began")
         desk.show(a_frame(part="washer"))
         until(lambda: not desk.collector.busy.is_set(), "it is over")

@@ -2,14 +2,14 @@
 
 import pytest
 
-from edge_inspector.line.collect.request import MOST, CollectionRequest, order_for
+from edge_inspector.line.collect.request import MOST, CollectionRequest, request_for
 
 KNOWN = {"washer": "", "bracket": ""}
 
 
 def an_order(**args: object) -> CollectionRequest:
     """Return an order of a station whose washers are inspected."""
-    return order_for("Maria", args, active="washer", known=KNOWN, now_ns=0, monotonic_ns=1)
+    return request_for("Maria", args, active="washer", known=KNOWN, now_ns=0, monotonic_ns=1)
 
 
 @pytest.mark.parametrize(

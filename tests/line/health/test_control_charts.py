@@ -130,7 +130,7 @@ def test_more_review_parts_than_usual_are_a_drift() -> None:
     drift = a_drift()
     feed(drift, 0.5, Reason.NEAR_LIMIT)
 
-    assert "100% of the last 50 parts are REVIEW, usual is at most 10%" in drift.alarm
+    assert "100% of the last 50 parts are REVIEW, expected is at most 10%" in drift.alarm
 
 
 def test_another_part_begins_its_own_subgroup() -> None:

@@ -149,7 +149,7 @@ def test_an_attempt_is_open_until_it_is_answered(opens: Opens) -> None:
 
     ledger.results.record(a_result_builder(id="a"), None)
 
-    assert opens().open_attempts() == {"b"}
+    assert opens().attempts.begun() == {"b"}
 
 
 def test_the_counters_count_each_verdict(opens: Opens) -> None:
@@ -192,10 +192,10 @@ def test_the_cursor_outlives_the_connection(opens: Opens) -> None:
     ledger.outbox.move_cursor(2)
 
     again = opens()
-    assert again.cursor() == 2
-    assert [entry.id for entry in again.entries_after(again.cursor(), 10)] == ["c"]
-    assert again.backlog().count == 1
-    assert [entry.thumb for entry in again.entries_after(0, 10)] == [None, None, b"jpeg"]
+    assert again.outbox.cursor() == 2
+    assert [entry.id for entry in again.outbox.entries_after(again.outbox.cursor(), 10)] == ["c"]
+    assert again.outbox.backlog().count == 1
+    assert [entry.thumb for entry in again.outbox.entries_after(0, 10)] == [None, None, b"jpeg"]
 
 
 def test_results_and_events_are_one_stream_in_order(opens: Opens) -> None:
@@ -229,7 +229,7 @@ def test_the_oldest_thumbnails_go_first(opens: Opens) -> None:
 
 def test_plc_numbers_never_repeat(opens: Opens) -> None:
     """A PLC that has seen a number takes it for old, so no restart may give it out again."""
-    firsts = [opens().reserve_plc_numbers() for _ in range(3)]
+    firsts = [opens().state.reserve_plc_numbers() for _ in range(3)]
 
     assert firsts == [0, 1000, 2000]
 
@@ -237,10 +237,10 @@ def test_plc_numbers_never_repeat(opens: Opens) -> None:
 def test_a_restart_goes_on_with_the_same_ledger(opens: Opens) -> None:
     """Same name, next number: subscribers see no gap."""
     first = opens()
-    first.record(a_result_builder(id="a"), None)
+    first.results.record(a_result_builder(id="a"), None)
 
     again = opens()
-    recorded = again.record(a_result_builder(id="b"), None)
+    recorded = again.results.record(a_result_builder(id="b"), None)
 
     assert again.id == first.id == "ledger-1"
     assert recorded is not None
@@ -252,11 +252,11 @@ def test_two_threads_commit_in_turn(opens: Opens) -> None:
     one, other = opens(), opens()
 
     for number in range(20):
-        (one, other)[number % 2].record(a_result_builder(id=str(number)), None)
+        (one, other)[number % 2].results.record(a_result_builder(id=str(number)), None)
 
     numbers = [row[0] for row in one._db.execute("SELECT seq FROM entry ORDER BY n")]
     assert numbers == list(range(1, 21))
-    assert one.counters(0).total == other.counters(0).total == 20
+    assert one.counters.since_reset(0).total == other.counters.since_reset(0).total == 20
 
 
 def test_a_file_that_is_no_ledger_is_refused(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from plc import Plc, Word, parse_word
 from stations import Bench, ask, wait_for_alarms, wait_until_not_ready, wait_until_ready
 
 from edge_inspector.inspection.model import Reason
-from edge_inspector.line.health.verdict_hold import standing_of
+from edge_inspector.line.health.verdict_hold import read_hold
 from edge_inspector.line.ledger.ledger import open_ledger
 from edge_inspector.line.ledger.monitor import PRODUCTION, UNREADABLE, Monitor, monitor_for, parse_monitor
 from edge_inspector.settings import StationSettings
@@ -102,9 +102,9 @@ def test_a_ledger_that_cannot_be_read_is_not_ready(tmp_path: Path) -> None:
         }
     )
     with open_ledger(tmp_path / "ledger.db", lambda: "l1", lambda: NOW) as ledger:
-        well = standing_of(ledger, station, "washer", 0, NOW)
+        well = read_hold(ledger.state, station, "washer", 0, NOW)
         ledger._db.execute("DELETE FROM meta WHERE key = 'monitor'")
-        lost = standing_of(ledger, station, "washer", 0, NOW)
+        lost = read_hold(ledger.state, station, "washer", 0, NOW)
 
     assert not well.withholds
     assert lost.withholds

@@ -60,7 +60,7 @@ def test_what_is_no_frame_keeps_its_place_and_its_reason(tmp_path: Path, reason:
 
 
 def test_a_notice_that_claims_a_good_part_is_none() -> None:
-    """Then it is bytes that are no image, and INVALID."""
+    """Then it is bytes that are not an image, and INVALID."""
     assert read_notice(b"no image: DEFECT x") is None
 
 

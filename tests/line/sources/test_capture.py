@@ -194,7 +194,7 @@ def test_a_camera_that_hangs_is_found_out(still: Path) -> None:
 
     assert isinstance(first, Unreadable)
     assert first.reason is Reason.FROZEN
-    assert "3 images" in first.detail
+    assert "3 consecutive images" in first.detail
     assert refused[: refused.index(True)].count(False) >= 3
     assert all(refused[refused.index(True) :][:5])
 

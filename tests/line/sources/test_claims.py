@@ -79,7 +79,7 @@ def elsewhere() -> Iterator[Path]:
 
 
 def test_done_may_lie_on_another_file_system(tmp_path: Path, elsewhere: Path) -> None:
-    """What is judged is copied there and then removed; what is no file stays on its own."""
+    """What is judged is copied there and then removed; what is not a file stays on its own."""
     if elsewhere.stat().st_dev == tmp_path.stat().st_dev:
         pytest.skip("there is no second file system")
     found = Claims(tmp_path, elsewhere, "move")

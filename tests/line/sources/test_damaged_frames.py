@@ -88,7 +88,7 @@ def sound_ones(arrivals: list[Arrival]) -> list[bool]:
 def test_every_damaged_frame_of_a_stream_is_invalid(damage: str, *, lengths: bool) -> None:
     """FFmpeg shows the part before it where bytes are missing, and OpenCV says nothing: the frames come raw."""
     with streaming(DAMAGES[damage], lengths=lengths) as url, Watching(url, trigger="every_frame") as watching:
-        until(lambda: len(watching.arrivals) >= 4 * EACH, "a dozen frames came", 60)
+        until(lambda: len(watching.arrivals) >= 4 * EACH, "a dozen frames came")
         arrivals = [arrival for arrival in watching.arrivals if getattr(arrival, "reason", None) != Reason.OVERRUN]
 
     sound = sound_ones(arrivals)
@@ -101,7 +101,7 @@ def test_every_damaged_frame_of_a_stream_is_invalid(damage: str, *, lengths: boo
 def test_a_sound_stream_has_no_invalid_frame_and_no_warning() -> None:
     """The checks let good frames through, whole and in colour."""
     with streaming(lambda data: data) as url, Watching(url, trigger="every_frame") as watching:
-        until(lambda: len(watching.arrivals) >= 6, "frames came", 60)
+        until(lambda: len(watching.arrivals) >= 6, "frames came")
         arrivals = watching.arrivals
 
     assert all(isinstance(arrival, Frame) or arrival.reason is Reason.OVERRUN for arrival in arrivals)
@@ -128,7 +128,7 @@ def test_a_damaged_frame_in_a_video_file_is_invalid(tmp_path: Path, ending: str)
         data[third + 900 : third + 1900] = bytes(1000)
         path.write_bytes(data)
     with Watching(path, trigger="every_frame") as watching:
-        until(lambda: len(watching.arrivals) >= 6, "all frames came", 60)
+        until(lambda: len(watching.arrivals) >= 6, "all frames came")
 
         assert sound_ones(watching.arrivals[:6]) == [True, True, False, True, True, True]
 
@@ -136,11 +136,11 @@ def test_a_damaged_frame_in_a_video_file_is_invalid(tmp_path: Path, ending: str)
 def test_a_trigger_that_meets_a_damaged_frame_is_answered_invalid() -> None:
     """Not lost, and not answered with the next frame, in which the part may have gone."""
     with streaming(lambda data: data[:700]) as url, Watching(url, trigger="mqtt") as watching:
-        until(lambda: Opened in watching.kinds(), "the stream is open", 60)
+        until(lambda: Opened in watching.kinds(), "the stream is open")
         for number in range(12):
             asked = Trigger(f"t{number}", str(number), "washer", time.monotonic_ns(), time.time_ns())
             watching.triggers.put(asked)
-            until(lambda number=number: len(watching.arrivals) > number, "the trigger is answered", 60)
+            until(lambda number=number: len(watching.arrivals) > number, "the trigger is answered")
         arrivals = watching.arrivals
 
     assert len(arrivals) == 12
@@ -172,7 +172,7 @@ def test_a_usb_camera_that_sends_mjpeg_is_checked_too(monkeypatch: pytest.Monkey
     camera = FakeJpegCamera([frame(0), frame(1)[:900], frame(2)])
     monkeypatch.setattr(capture, "Reader", partial(Reader, capture=lambda: camera))
     with Watching("0", trigger="every_frame") as watching:
-        until(lambda: len(watching.arrivals) >= 6, "frames came", 60)
+        until(lambda: len(watching.arrivals) >= 6, "frames came")
 
         assert sound_ones(watching.arrivals[:6]) == [True, False, True, True, False, True]
 
@@ -192,10 +192,10 @@ def test_a_stream_whose_damage_cannot_be_told_says_so(tmp_path: Path) -> None:
     """H.264: OpenCV hands out what the decoder made up and no error; unless it is accepted, there is a warning."""
     path = h264_video(tmp_path / "camera.ts", lost=0.0)
     with Watching(path) as watching:
-        until(lambda: Opened in watching.kinds(), "the stream is open", 60)
+        until(lambda: Opened in watching.kinds(), "the stream is open")
         warnings = [event.warning for event in watching.events.copy() if isinstance(event, Opened)]
     with Watching(path, accept_unchecked=True) as accepted:
-        until(lambda: Opened in accepted.kinds(), "the stream is open", 60)
+        until(lambda: Opened in accepted.kinds(), "the stream is open")
         silent = [event.warning for event in accepted.events.copy() if isinstance(event, Opened)]
 
     assert "accept_unchecked" in warnings[0]

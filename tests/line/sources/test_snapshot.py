@@ -199,9 +199,9 @@ def test_a_trigger_whose_image_is_damaged_is_invalid(path: str, reason: Reason) 
         serving() as host,
         Watching(f"http://{host}/{path}", trigger="mqtt", mode="snapshot", timeout_ms=20_000) as watching,
     ):
-        until(lambda: Opened in watching.kinds(), "the camera answers", 60)
+        until(lambda: Opened in watching.kinds(), "the camera answers")
         watching.triggers.put(Trigger("t1", "77", "washer", time.monotonic_ns(), time.time_ns()))
-        until(lambda: watching.arrivals, "the trigger is answered", 60)
+        until(lambda: watching.arrivals, "the trigger is answered")
 
     (arrival,) = watching.arrivals
     assert isinstance(arrival, Unreadable)
@@ -214,11 +214,11 @@ def test_each_trigger_fetches_one_image() -> None:
         serving() as host,
         Watching(f"http://{host}/image", trigger="mqtt", mode="snapshot", timeout_ms=20_000) as watching,
     ):
-        until(lambda: Opened in watching.kinds(), "the camera answers", 60)
+        until(lambda: Opened in watching.kinds(), "the camera answers")
         for number in range(3):
             asked = Trigger(f"t{number}", str(number), "washer", time.monotonic_ns(), time.time_ns())
             watching.triggers.put(asked)
-            until(lambda number=number: len(watching.arrivals) > number, "the trigger is answered", 60)
+            until(lambda number=number: len(watching.arrivals) > number, "the trigger is answered")
 
     assert all(isinstance(arrival, Frame) for arrival in watching.arrivals)
     assert [arrival.identity.trigger_id for arrival in watching.arrivals if isinstance(arrival, Frame)] == [
@@ -233,7 +233,7 @@ def test_each_trigger_fetches_one_image() -> None:
 def test_snapshots_at_an_interval_keep_the_source_open() -> None:
     """Read as a stream, such an address ended and began at every image."""
     with serving() as host, Watching(f"http://{host}/image", mode="snapshot", timeout_ms=20_000) as watching:
-        until(lambda: len(watching.arrivals) >= 4, "images came", 60)
+        until(lambda: len(watching.arrivals) >= 4, "images came")
 
     assert all(isinstance(arrival, Frame) for arrival in watching.arrivals)
     assert Trouble not in watching.kinds()
@@ -242,9 +242,9 @@ def test_snapshots_at_an_interval_keep_the_source_open() -> None:
 def test_a_trigger_while_the_camera_does_not_answer_is_answered() -> None:
     """ERROR, no image; and the source is down until it answers again."""
     with serving() as host, Watching(f"http://{host}/missing", trigger="mqtt", mode="snapshot") as watching:
-        until(watching.troubles, "the camera is missed", 60)
+        until(watching.troubles, "the camera is missed")
         watching.triggers.put(Trigger("t1", "77", "washer", time.monotonic_ns(), time.time_ns()))
-        until(lambda: watching.arrivals, "the trigger is answered", 60)
+        until(lambda: watching.arrivals, "the trigger is answered")
 
     (arrival,) = watching.arrivals
     assert isinstance(arrival, Unreadable)

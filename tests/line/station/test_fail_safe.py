@@ -21,7 +21,7 @@ def test_errors_in_a_row_are_an_alarm_and_then_a_new_start(heard: Subscriber, tm
         events = [json.loads(payload) for payload in heard.payloads("event")]
 
     assert len(restarts) == 1
-    assert "3 parts in a row" in restarts[0]
+    assert "3 consecutive parts" in restarts[0]
     assert [event["code"] for event in events if event["active"]] == ["errors"]
 
 

@@ -58,7 +58,7 @@ def test_a_station_judges_whatever_lies_there(
     leave(state / name)
     prepare_ledger(state / "ledger.db", lambda: "ledger-1", lambda: 1)
     with Bench(tmp_path, broker.port) as bench:
-        until(lambda: heard.last("health")["state"] == "READY", "the station is there, in monitor mode perhaps", 60)
+        until(lambda: heard.last("health")["state"] == "READY", "the station is there, in monitor mode perhaps")
         bench.send("one")
 
         assert heard.wait_for_results(["one"], 60)["one"]["reason_code"] < 200

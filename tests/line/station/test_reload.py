@@ -149,12 +149,12 @@ def test_what_fails_its_checks_changes_nothing(line: Line) -> None:
     point(line.link, twin.path)
     faults = {
         "is not what was accepted": good,
-        "no TOML": good + "[",
+        "is not TOML": good + "[",
         "unknown setting `colour`": good + 'colour = "red"\n',
         "station 1, deadline_ms: expected 10 or more": good.replace("deadline_ms = 10000", "deadline_ms = 9"),
         "state_dir cannot be changed": good.replace('state_dir = "state"', 'state_dir = "elsewhere"'),
         "mqtt.port cannot be changed": good.replace("[mqtt]\nport", "[mqtt]\nport = 1\n#"),
-        "is active, it cannot be taken out": good.replace('name = "washer"', 'name = "bracket"'),
+        "is active, it cannot be removed": good.replace('name = "washer"', 'name = "bracket"'),
     }
     for n, (why, text) in enumerate(faults.items()):
         line.config.write_text(text)

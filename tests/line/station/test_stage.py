@@ -42,7 +42,7 @@ def defective() -> AnomalyMap:
 
 
 def not_a_number() -> AnomalyMap:
-    """Return a map with one value that is no number."""
+    """Return a map with one value that is not a number."""
     amap = quiet()
     amap[5, 5] = np.nan
     return amap
@@ -484,7 +484,7 @@ def test_a_camera_s_images_that_waited_when_the_program_died_are_answered(bench:
     with bench.at_work(an_intake(bench)):
         answered = bench.wait_for(2)
     with bench.open_ledger() as ledger:
-        left = ledger.attempts.held(), ledger.attempts.begun()
+        left = ledger.attempts.waiting(), ledger.attempts.begun()
 
     found = {one.result.serial: (one.result.reason_code, one.result.replayed, one.live) for one in answered}
     assert found == {
@@ -501,7 +501,7 @@ def test_a_camera_s_image_that_was_answered_is_forgotten(bench: Bench) -> None:
         bench.wait_for(1)
 
     with bench.open_ledger() as ledger:
-        assert ledger.attempts.held() == ()
+        assert ledger.attempts.waiting() == ()
 
 
 def test_a_result_says_what_it_was_made_with(bench: Bench) -> None:

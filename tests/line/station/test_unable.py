@@ -72,7 +72,7 @@ def broker(tmp_path: Path) -> Iterator[Mosquitto]:
 
 
 FAULTS = {
-    missing: "is no bundle",
+    missing: "is not a bundle",
     damaged: "is not what was accepted",
     other_answers: "gives other answers here",
     other_precision: "is not what was accepted",
@@ -151,8 +151,8 @@ def test_without_any_station_that_can_judge_the_program_ends(tmp_path: Path) -> 
         status = daemon.launch().wait()
 
     assert status == 65
-    assert "gone-1 is no bundle" in daemon.words()
-    assert "gone-2 is no bundle" in daemon.words()
+    assert "gone-1 is not a bundle" in daemon.words()
+    assert "gone-2 is not a bundle" in daemon.words()
     assert "READY=1" not in daemon.told
 
 
@@ -210,7 +210,7 @@ def test_check_names_every_bundle_that_fails(
     assert status == 1
     assert [(good, needed) for good, needed, _ in found] == [(True, True), (False, False), (False, True)]
     assert "Thumbs.db" in found[1][2]
-    assert "gone is no bundle" in found[2][2]
+    assert "gone is not a bundle" in found[2][2]
 
 
 def test_litter_is_logged_once_at_the_start(bundle: Bundle, broker: Mosquitto, tmp_path: Path) -> None:
