@@ -10,8 +10,9 @@ from simulation.episode import FailedError, run
 from edge_inspector.inspection.model import Image
 from edge_inspector.line.broker import publisher
 from edge_inspector.line.health.verdict_hold import VerdictHold
-from edge_inspector.line.ledger.ledger import Ledger
 from edge_inspector.line.ledger.monitor import PRODUCTION
+from edge_inspector.line.ledger.results import Results
+from edge_inspector.line.ledger.station_state import StationState
 from edge_inspector.line.sources import camera
 
 SEEDS = 120
@@ -86,7 +87,7 @@ def test_a_damaged_frame_that_is_judged_is_found(monkeypatch: pytest.MonkeyPatch
 
 def test_power_cuts_lose_what_was_not_synced(monkeypatch: pytest.MonkeyPatch) -> None:
     """The simulated disk forgets as a real one would: without FULL sync, told answers are gone after a power cut."""
-    monkeypatch.setattr(Ledger, "record", _unsynced)
+    monkeypatch.setattr(Results, "record", _unsynced)
 
     with pytest.raises(FailedError, match="told and is lost"):
         _run_seeds(400)
@@ -94,7 +95,7 @@ def test_power_cuts_lose_what_was_not_synced(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_a_challenge_that_counts_as_production_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """As it did for a trigger that was answered before its image was taken in."""
-    monkeypatch.setattr(Ledger, "_mark_challenge", lambda self, _id: self._set("challenge_announced", ""))
+    monkeypatch.setattr(StationState, "mark_challenge", lambda self, _id: self._db.set_meta("challenge_announced", ""))
 
     with pytest.raises(FailedError, match=r"the (marked|announced) challenge part .* counts as production"):
         _run_seeds(60)
@@ -102,7 +103,7 @@ def test_a_challenge_that_counts_as_production_is_found(monkeypatch: pytest.Monk
 
 def test_monitor_mode_that_nobody_marks_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """From the moment that the operator was told of it."""
-    monkeypatch.setattr(Ledger, "monitor", lambda _self: PRODUCTION)
+    monkeypatch.setattr(StationState, "monitor", lambda _self: PRODUCTION)
 
     with pytest.raises(FailedError, match="judged in monitor mode and is not marked"):
         _run_seeds(60)
@@ -121,7 +122,7 @@ def _run_seeds(count: int) -> None:
         run(seed, PARTS)
 
 
-def _unsynced(self: Ledger, build: object, thumb: bytes | None) -> object:
+def _unsynced(self: Results, build: object, thumb: bytes | None) -> object:
     self._db.execute("PRAGMA synchronous=OFF")
     try:
         return _REAL_RECORD(self, build, thumb)  # type: ignore[arg-type]
@@ -130,4 +131,4 @@ def _unsynced(self: Ledger, build: object, thumb: bytes | None) -> object:
 
 
 _REAL_SEND = publisher._Session._send
-_REAL_RECORD = Ledger.record
+_REAL_RECORD = Results.record

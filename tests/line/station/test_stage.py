@@ -18,6 +18,7 @@ from factories import a_frame, a_part, a_recipe, a_result_builder, an_identity, 
 from edge_inspector.errors import DiskError
 from edge_inspector.inspection.inspector import Features, Inspector
 from edge_inspector.inspection.model import AnomalyMap, ModelInput, Reason, Unreadable, Views
+from edge_inspector.line.ledger.attempts import Attempts
 from edge_inspector.line.ledger.ledger import Ledger, open_ledger
 from edge_inspector.line.sources.source import Accepted, Idle, SourceEvent
 from edge_inspector.line.sources.views import Assembly
@@ -318,18 +319,18 @@ def test_a_full_disk_stops_judging_and_loses_nothing(bench: Bench) -> None:
     full.set()
     opened = bench.open_ledger
 
-    class FullDisk(Ledger):
-        """A ledger whose disk has no room."""
+    class FullDisk(Attempts):
+        """A ledger's attempts, when the disk has no room."""
 
-        def begin_attempt(self, arrival_id: str) -> None:
+        def begin(self, arrival_id: str) -> None:
             """Refuse while the disk is full."""
             if full.is_set():
                 raise DiskError("the ledger cannot be written: database or disk is full")
-            super().begin_attempt(arrival_id)
+            super().begin(arrival_id)
 
     def open_full() -> Ledger:
         ledger = opened()
-        ledger.__class__ = FullDisk
+        ledger.attempts.__class__ = FullDisk
         return ledger
 
     bench.deadline_ns = SECOND // 2
