@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 from factories import a_part, png
-from line.test_snapshot import serving
+from line.sources.test_snapshot import serving
 from rtsp import h264_video
 
 from edge_inspector.line.setup.check import Finding, _check_done, _check_names, _check_source
