@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from tempfile import mkdtemp
+from tempfile import TemporaryDirectory, mkdtemp
 
 from edge_inspector.errors import DataError
 
@@ -50,6 +50,27 @@ def write_unsynced(path: Path, content: bytes) -> None:
         raise
 
 
+def check_new_folder(path: Path) -> None:
+    """Raise before hours of work what `new_folder` would raise after them; changes nothing.
+
+    Raises:
+        DataError: `path` exists already.
+        OSError: nothing can be written to where it would be.
+    """
+    _refuse_existing(path)
+    place = next(folder for folder in path.absolute().parents if folder.exists())
+    try:
+        with TemporaryDirectory(prefix=".trial.", suffix=".part", dir=place):
+            pass
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(place)) from error
+
+
+def _refuse_existing(path: Path) -> None:
+    if path.exists():
+        raise DataError(f"{path} exists already: name a folder that does not, a bundle is never changed")
+
+
 @contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
     """Yield an empty folder that becomes `path` when the block ends well, and vanishes when it does not.
@@ -57,8 +78,7 @@ def new_folder(path: Path) -> Iterator[Path]:
     Raises:
         DataError: `path` exists already; nothing that was accepted is ever overwritten.
     """
-    if path.exists():
-        raise DataError(f"{path} exists already: name a folder that does not, a bundle is never changed")
+    _refuse_existing(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     part = Path(mkdtemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent))
     try:

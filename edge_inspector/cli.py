@@ -204,7 +204,7 @@ def main() -> None:
         _complain(error)
         sys.exit(error.exit_status)
     except OSError as error:
-        _complain(error)
+        _complain(f"{error.filename}: {error.strerror}" if error.filename else error)
         sys.exit(DISK)
 
 
@@ -215,7 +215,7 @@ def _print_anywhere() -> None:
             stream.reconfigure(errors="replace")
 
 
-def _complain(error: Exception) -> None:
+def _complain(error: Exception | str) -> None:
     stderr.print(f"edge-inspector: {error}", style="red", highlight=False, markup=False, soft_wrap=True)
 
 

@@ -2,11 +2,11 @@
 
 import numpy as np
 
+from edge_inspector.atomic import check_new_folder
 from edge_inspector.bundle import Bundle
 from edge_inspector.detectors.features.backbones import ROTATION
 from edge_inspector.detectors.kinds import check_size
 from edge_inspector.detectors.settings import BackboneSettings
-from edge_inspector.errors import DataError
 from edge_inspector.lab.calibration.calibrate import calibrate
 from edge_inspector.lab.calibration.threshold import check_target
 from edge_inspector.lab.data.dataset import Split, split, split_for_folds
@@ -30,8 +30,7 @@ def train(request: TrainingRequest) -> Bundle:
         UsageError: a part's name that no line takes, a size that the detector cannot take, or a mask that is none.
     """
     native_path(request.out)  # hours of work would end in a bundle that nothing can open
-    if request.out.exists():
-        raise DataError(f"{request.out} exists already: name a folder that does not, a bundle is never changed")
+    check_new_folder(request.out)
     check_part(request.part)
     if not (request.keep_aspect or has_own_size(request)):
         check_size(request.detector, request.height, request.width)

@@ -1,5 +1,6 @@
 """One file for support: all that is needed to understand a station from afar, and no secret."""
 
+import io
 import json
 import os
 import platform
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import edge_inspector
+from edge_inspector import atomic
 from edge_inspector.engines.openvino import ENGINE, usable_processors
 from edge_inspector.errors import EdgeInspectorError
 from edge_inspector.line.archive.trace import settings_digest, software_digest
@@ -47,10 +49,12 @@ def diagnose(settings: Settings, out: Path) -> tuple[str, ...]:
     """
     secrets = _secrets(settings)
     names = []
-    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, text in _documents(settings):
             archive.writestr(name, _without(secrets, without_logins(text)))
             names.append(name)
+    atomic.write_file(out, packed.getvalue())
     return tuple(names)
 
 
