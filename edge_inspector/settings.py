@@ -594,6 +594,12 @@ def _check_environment(kind: type[_Told], environment: Mapping[str, str]) -> Non
             raise SettingsError(f"environment variable {name}: expected JSON for a whole section")
 
 
+def variables_in_use() -> tuple[str, ...]:
+    """Return the environment variables that win over a daemon's settings file, by name."""
+    set_here = {name.upper() for name in EnvSettingsSource(Settings).env_vars}
+    return tuple(sorted(set_here & {name for name, _ in _variables(Settings)}))
+
+
 def _variables(kind: type[BaseModel], before: str = _PREFIX) -> Iterator[tuple[str, bool]]:
     """Yield each variable that tells a setting, and whether it tells a whole section, as JSON."""
     for name, inner in fields_of(kind):

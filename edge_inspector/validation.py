@@ -1,5 +1,6 @@
 """What pydantic found wrong, in the words of whoever has to mend it."""
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import UnionType
@@ -31,6 +32,7 @@ _EXPECTED = {
     "tuple": "a list",
 }
 """By the first word of pydantic's name for a fault."""
+_QUOTED = re.compile("'([^']+)'")
 _LIMITS = {
     "greater_than": "a number above {gt}",
     "greater_than_equal": "{ge} or more",
@@ -113,7 +115,7 @@ def _problem(fault: Mapping[str, Any], annotation: object, noun: str) -> Problem
         case "json_invalid":
             return Problem(keys, f"it is not JSON: {context['error']}")
         case _:
-            return Problem(keys, f"{_expected(kind, context, fault['msg'])}{_found(fault)}")
+            return Problem(keys, f"{_expected(kind, context, fault['msg'])}{_found(fault)}{_meant(fault)}")
 
 
 def _expected(kind: str, context: Mapping[str, Any], message: str) -> str:
@@ -139,6 +141,16 @@ def _found(fault: Mapping[str, Any]) -> str:
             return ", found nothing"
         case _:
             return f", found {_cut(repr(value))}"
+
+
+def _meant(fault: Mapping[str, Any]) -> str:
+    """Return which of the names that are allowed was meant, where it can be only some."""
+    context = fault.get("ctx", {})
+    if fault["type"] not in ("literal_error", "enum", "union_tag_invalid"):
+        return ""
+    found = context.get("tag", fault["input"])
+    known = _QUOTED.findall(context.get("expected_tags") or context["expected"])
+    return did_you_mean(found, known) if isinstance(found, str) else ""
 
 
 def _cut(text: str) -> str:

@@ -216,6 +216,48 @@ def test_inspect_writes_a_csv(
     assert capsys.readouterr().out.startswith("file,verdict,score,")
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("evaluate", "a", "b"),
+        ("compare", "a", "b", "c"),
+        ("inspect", "a", "b"),
+        ("reinspect", "a", "b"),
+        ("tune", "a"),
+        ("lab", "table", "a"),
+    ],
+    ids=" ".join,
+)
+def test_a_table_that_cannot_be_kept_is_refused_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: tuple[str, ...]
+) -> None:
+    """Not after an hour of work: no such folder, or standard output is asked for twice."""
+    assert status_of(monkeypatch, *words, "--csv", tmp_path / "none" / "t.csv") == 64
+    assert f"{tmp_path / 'none'} is no folder" in capsys.readouterr().err
+    assert status_of(monkeypatch, *words, "--csv", "-", "--json") == 64
+    assert "standard output is taken by --json" in capsys.readouterr().err
+
+
+def test_evaluate_writes_a_csv(
+    bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A line for each image, also for one that nobody saw a part in; the figures are printed all the same."""
+    write_parts(tmp_path / "test" / "good", 1, first=1100)
+    write_parts(tmp_path / "test" / "scratch", 1, scratched=True, first=2100)
+    (tmp_path / "test" / "scratch" / "torn.png").write_bytes(b"torn")
+    target = tmp_path / "table.csv"
+
+    assert status_of(monkeypatch, "evaluate", bundle.path, tmp_path, "--csv", target) == 0
+    assert "image AUROC" in capsys.readouterr().out
+    rows = list(csv.DictReader(target.read_text().splitlines()))
+    assert [(row["defect"], row["verdict"]) for row in rows] == [
+        ("good", "OK"),
+        ("scratch", "NG"),
+        ("scratch", "unreadable"),
+    ]
+    assert float(rows[1]["score"]) >= 1
+
+
 def test_a_part_is_trained_from_the_command_line(good_parts: Path, tmp_path: Path) -> None:
     """A folder of good images in, a bundle out, its card as JSON on standard output; a second time is refused."""
     words = train(good_parts, tmp_path / "out", "--size", "64", "--epochs", "2", "--json")

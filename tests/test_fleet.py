@@ -10,7 +10,7 @@ from edge_inspector.bundle import Bundle
 
 
 @pytest.mark.parametrize("returns", [True, False], ids=["it comes back", "it stays away"])
-@pytest.mark.parametrize("pictures", [30, pytest.param(500, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("images", [30, pytest.param(500, marks=pytest.mark.slow)])
 @pytest.mark.fault("SIGKILL of one of two workers of a pool")
 def test_every_image_has_a_result_though_a_worker_is_killed(
     bundle: Bundle, tmp_path: Path, images: int, *, returns: bool

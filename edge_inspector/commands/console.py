@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from edge_inspector.errors import UsageError
+from edge_inspector.text import did_you_mean, shown
 
 if TYPE_CHECKING:
     from edge_inspector.bundle import Bundle
@@ -57,19 +58,33 @@ def write_csv(target: str, header: Sequence[str], rows: Iterable[Sequence[object
     """Write a table to a file, whole or not at all, or to standard output where `target` is `-`."""
     from edge_inspector import atomic
 
-    text = io.StringIO()
-    writer = csv.writer(text)
+    lines = io.StringIO()
+    writer = csv.writer(lines)
     writer.writerow(header)
     writer.writerows(tuple(map(no_formula, row)) for row in rows)
+    text = shown(lines.getvalue())
     if target == "-":
-        typer.echo(text.getvalue(), nl=False)
+        typer.echo(text, nl=False)
     else:
-        atomic.write_file(Path(target), text.getvalue().encode())
+        atomic.write_file(Path(target), text.encode())
+
+
+def check_csv(target: str | None, *, as_json: bool) -> None:
+    """Refuse, before anything is measured, a table that could not be kept.
+
+    Raises:
+        UsageError: its folder is missing, or standard output is taken by --json.
+    """
+    if target == "-" and as_json:
+        raise UsageError("--csv -: standard output is taken by --json: name a file")
+    if target not in (None, "-") and not Path(target).absolute().parent.is_dir():
+        raise UsageError(f"--csv {target}: {Path(target).absolute().parent} is no folder")
 
 
 def no_formula(value: object) -> object:
     """Return a value that no spreadsheet takes for a formula: a serial may come from outside."""
-    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
+    formula = isinstance(value, str | Path) and str(value).startswith(("=", "+", "-", "@", "\t", "\r"))
+    return f"'{value}" if formula else value
 
 
 def print_findings(findings: "Iterable[Finding]") -> bool:
@@ -118,6 +133,17 @@ def parse_changes(texts: list[str]) -> dict[str, str]:
     if wrong:
         raise UsageError(f"--set {wrong[0]}: expected KEY=VALUE")
     return dict(text.split("=", 1) for text in texts)
+
+
+def parse_kinds(text: str, option: str) -> tuple[str, ...]:
+    """Return the kinds of detectors with commas between."""
+    from edge_inspector.detectors.settings import KINDS
+
+    kinds = tuple(text.split(","))
+    for kind in kinds:
+        if kind not in KINDS:
+            raise UsageError(f"{option} {kind}: expected some of {', '.join(KINDS)}{did_you_mean(kind, KINDS)}")
+    return kinds
 
 
 @contextmanager

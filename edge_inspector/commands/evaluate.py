@@ -1,16 +1,27 @@
 """Commands that say how good a bundle is: against the truth, beside another one, and with the same part again."""
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edge_inspector.commands.console import FINDING, JsonFlag, now, open_bundle, print_json, progress
+from edge_inspector.commands.console import (
+    FINDING,
+    CsvOption,
+    JsonFlag,
+    check_csv,
+    now,
+    open_bundle,
+    print_json,
+    progress,
+    write_csv,
+)
 from edge_inspector.errors import UsageError
 
 if TYPE_CHECKING:
     from edge_inspector.lab.evaluation.compare import Comparison
-    from edge_inspector.lab.evaluation.evaluation import Evaluation
+    from edge_inspector.lab.evaluation.evaluation import Evaluation, Judged
     from edge_inspector.lab.evaluation.repeatability import Repeatability
 
 _NAMED = 5
@@ -35,6 +46,7 @@ def evaluate(
         float | None,
         typer.Option(help="Exit 1 when a larger share of good parts is rejected.", show_default="no limit"),
     ] = None,
+    csv_file: CsvOption = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Compare a bundle's verdicts with the truth."""
@@ -43,6 +55,7 @@ def evaluate(
     from edge_inspector.lab.report.page import write_report
 
     check_rule(rule)
+    check_csv(csv_file, as_json=as_json)
     if report is not None and not report.absolute().parent.is_dir():
         raise UsageError(f"--report {report}: {report.absolute().parent} is no folder")
     with progress() as show:
@@ -50,14 +63,30 @@ def evaluate(
         found = compare(opened, inspector, data, rule, show)
         if report is not None:
             write_report(report, opened, inspector, found, data=data, now=now(), prevalence=prevalence)
+    if csv_file is not None:
+        _write_images(csv_file, found)
     if as_json:
         print_json(found.as_json(prevalence))
-    else:
+    elif csv_file != "-":
         _print_evaluation(found, prevalence)
         if report is not None:
             typer.echo(f"report          {report}")
     if _exceeds(found.miss.value, max_miss) or _exceeds(found.false_reject.value, max_false_reject):
         raise typer.Exit(FINDING)
+
+
+def _write_images(target: str, found: "Evaluation") -> None:
+    """Write a line for each image."""
+    rows: list[tuple[object, ...]] = [
+        (one.image.path, one.image.defect, one.verdict.value, _finite(one), one.milliseconds) for one in found.judged
+    ]
+    rows += [(image.path, image.defect, "unreadable", None, None) for image in found.unreadable]
+    write_csv(target, ("image", "defect", "verdict", "score", "ms"), rows)
+
+
+def _finite(judged: "Judged") -> float | None:
+    """Return the score; none where the image could not be judged."""
+    return judged.score if math.isfinite(judged.score) else None
 
 
 def _print_evaluation(found: "Evaluation", prevalence: float) -> None:
@@ -88,6 +117,7 @@ def compare(
         float, typer.Option(min=0, max=1, help="Exit 1 when AUROC, miss or false-reject rate of B is worse by more.")
     ] = 0.01,
     seed: Annotated[int, typer.Option(min=0, help="Random seed of the bootstrap.")] = 0,
+    csv_file: CsvOption = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Say what changes where bundle B takes the place of bundle A; exit 1 when B is worse beyond the tolerance."""
@@ -97,11 +127,14 @@ def compare(
     from edge_inspector.lab.evaluation.evaluate import evaluate
     from edge_inspector.lab.evaluation.rules import CALIBRATED
 
+    check_csv(csv_file, as_json=as_json)
     opened = [open_bundle(path) for path in (before, after)]
     with progress() as report:
         judged = [evaluate(bundle, inspector, data, CALIBRATED, report) for bundle, inspector in opened]
     found = compare_evaluations(judged[0], judged[1], np.random.default_rng(seed))
     worse = found.worse(tolerance)
+    if csv_file is not None:
+        _write_pairs(csv_file, found)
     if as_json:
         print_json(
             {
@@ -115,10 +148,19 @@ def compare(
                 "worse": list(worse),
             }
         )
-    else:
+    elif csv_file != "-":
         _print_comparison(found, worse, tolerance)
     if worse:
         raise typer.Exit(FINDING)
+
+
+def _write_pairs(target: str, found: "Comparison") -> None:
+    """Write a line for each image: what both bundles say of it."""
+    rows = [
+        (a.image.path, a.image.defect, a.verdict.value, b.verdict.value, _finite(a), _finite(b))
+        for a, b in zip(found.before.judged, found.after.judged, strict=True)
+    ]
+    write_csv(target, ("image", "defect", "before", "after", "score_before", "score_after"), rows)
 
 
 def _print_comparison(found: "Comparison", worse: tuple[str, ...], tolerance: float) -> None:

@@ -25,6 +25,7 @@ StationOption = Annotated[
     str, typer.Option(help="Which station; needed where the settings have several.", show_default="the only one")
 ]
 _COLUMNS = ("decided_at", "id", "seq", "part", "serial", "lot", "view", "verdict", "reason_code", "reason", "score")
+_VERDICTS = ("OK", "NG", "REVIEW", "INVALID", "ERROR")
 _FLAGS = ("replayed", "challenge", "monitored")
 
 
@@ -49,13 +50,12 @@ def history(
     from edge_inspector.line.ledger import history as past
     from edge_inspector.line.station.station import state_folder
 
+    _check_verdict(verdict)
     settings, chosen = _chosen(config, station)
     path = state_folder(settings, chosen) / "ledger.db"
     if verify:
         _say_verified(past.verify(path), as_json=as_json)
         return
-    if verdict and verdict.upper() not in ("OK", "NG", "REVIEW", "INVALID", "ERROR"):
-        raise UsageError(f"--verdict {verdict}: expected OK, NG, REVIEW, INVALID or ERROR")
     begin, end = _unix_ns("--since", since, 0), _unix_ns("--until", until, 2**63 - 1)
     wanted = past.Wanted(serial, lot, part, verdict.upper(), begin, end)
     if audit:
@@ -117,6 +117,12 @@ def diagnose(
     target = out or Path(f"edge-inspector-{now():%Y%m%d-%H%M%S}.zip")
     names = collect(read_settings(config), target)
     typer.echo(f"{target}: {', '.join(names)}")
+
+
+def _check_verdict(text: str) -> None:
+    if text and text.upper() not in _VERDICTS:
+        expected = f"expected {', '.join(_VERDICTS[:-1])} or {_VERDICTS[-1]}"
+        raise UsageError(f"--verdict {text}: {expected}{did_you_mean(text, _VERDICTS)}")
 
 
 def _chosen(config: Path, name: str) -> "tuple[Settings, StationSettings]":

@@ -11,6 +11,7 @@ from edge_inspector.commands.console import (
     FINDING,
     CsvOption,
     JsonFlag,
+    check_csv,
     open_bundle,
     print_json,
     progress,
@@ -19,8 +20,9 @@ from edge_inspector.commands.console import (
 from edge_inspector.text import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
+    from edge_inspector.lab.evaluation.reinspect import Changes, ReinspectedImage
     from edge_inspector.wire.messages import Result
 
 _SHOWN = 20
@@ -38,15 +40,17 @@ def inspect(
     """Judge images and print a table; with --json what the broker would get of each; exit 1 unless all are OK."""
     from edge_inspector.lab.evaluation.inspect import files_of, inspect_files
 
+    check_csv(csv_file, as_json=as_json)
     files = files_of(images)
     opened, inspector = open_bundle(bundle)
     judged = zip(files, inspect_files(opened, inspector, files, save, time.time_ns), strict=True)
-    if as_json:
+    if as_json or csv_file is not None:
         results = list(judged)
-        print_json([{"file": shown(str(file)), **result.model_dump(mode="json")} for file, result in results])
         good = all(result.accept for _, result in results)
-    elif csv_file is not None:
-        good = _write_csv(csv_file, judged)
+        if csv_file is not None:
+            _write_csv(csv_file, results)
+        if as_json:
+            print_json([{"file": shown(str(file)), **result.model_dump(mode="json")} for file, result in results])
     else:
         good = _print_table(judged, max(len(shown(str(file))) for file in files))
     if not good:
@@ -68,12 +72,11 @@ def _print_table(judged: "Iterable[tuple[Path, Result]]", width: int) -> bool:
     return set(counts) <= {"OK"}
 
 
-def _write_csv(target: str, judged: "Iterable[tuple[Path, Result]]") -> bool:
-    """Write a line for each result, and return whether all are OK."""
-    results = list(judged)
+def _write_csv(target: str, results: "Iterable[tuple[Path, Result]]") -> None:
+    """Write a line for each result."""
     rows = [
         (
-            shown(str(file)),
+            file,
             result.verdict,
             result.score,
             result.blobs[0].area if result.blobs else None,
@@ -84,7 +87,6 @@ def _write_csv(target: str, judged: "Iterable[tuple[Path, Result]]") -> bool:
         for file, result in results
     ]
     write_csv(target, ("file", "verdict", "score", "largest_blob_px", "ms", "reason_code", "reason"), rows)
-    return all(result.accept for _, result in results)
 
 
 def reinspect(
@@ -94,6 +96,7 @@ def reinspect(
     log: Annotated[Path, typer.Option(help="File that keeps what is done; the same command goes on from it.")] = Path(
         "reinspect.jsonl"
     ),
+    csv_file: CsvOption = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Judge an archive again with another bundle and compare the verdicts; goes on where it was ended."""
@@ -101,15 +104,23 @@ def reinspect(
     from edge_inspector.engines.openvino import usable_processors
     from edge_inspector.lab.evaluation import reinspect as again
 
+    check_csv(csv_file, as_json=as_json)
     with progress() as report:
         judged = again.reinspect(folder, read_bundle(bundle), log, workers or usable_processors(), report)
     changes = again.changes_of(judged)
+    if csv_file is not None:
+        rows = [(one.image, one.before.strip(again.UNKNOWN), one.after, one.score, one.reason) for one in judged]
+        write_csv(csv_file, ("image", "before", "after", "score", "reason"), rows)
     if as_json:
         counts = [{"before": then, "after": now_, "pictures": n} for (then, now_), n in sorted(changes.counts.items())]
         newly = {"newly_accepted": changes.newly_accepted, "newly_refused": changes.newly_refused}
         lists = {name: [one.as_json() for one in found] for name, found in newly.items()}
         print_json({"pictures": len(judged), "log": str(log), "counts": counts, **lists})
-        return
+    elif csv_file != "-":
+        _print_changes(judged, changes, log)
+
+
+def _print_changes(judged: "Sequence[ReinspectedImage]", changes: "Changes", log: Path) -> None:
     typer.echo(f"{len(judged)} images, each in {log}")
     for verdict, count in sorted(Counter(one.after for one in judged).items()):
         typer.echo(f"now {verdict:<8}{count:7}")

@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edge_inspector.commands.console import JsonFlag, now, open_bundle, print_json, progress
+from edge_inspector.commands.console import (
+    CsvOption,
+    JsonFlag,
+    check_csv,
+    now,
+    open_bundle,
+    parse_kinds,
+    print_json,
+    progress,
+    write_csv,
+)
 
 if TYPE_CHECKING:
     from edge_inspector.bundle import Bundle
@@ -73,17 +83,19 @@ def table(
     kinds: Annotated[str | None, typer.Option(help="Kinds with commas between.", show_default="all")] = None,
     size: Annotated[int, typer.Option(min=32, help="Side of the detector's image.")] = 256,
     local: Annotated[bool, typer.Option("--normalise-local", help="Remove slow changes of light.")] = False,
+    csv_file: CsvOption = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Train every kind on every set for the same time, and print what each is worth; goes on where it was ended."""
     from edge_inspector.detectors.settings import KINDS
-    from edge_inspector.lab.benchmark.table import TableRequest, as_markdown, measure
+    from edge_inspector.lab.benchmark.table import COLUMNS, TableRequest, as_markdown, measure
 
+    check_csv(csv_file, as_json=as_json)
     with progress() as report:
         request = TableRequest(
             root=root,
             rows=rows,
-            kinds=kinds.split(",") if kinds else KINDS,
+            kinds=parse_kinds(kinds, "--kinds") if kinds else KINDS,
             seconds=budget,
             clock_ns=time.monotonic_ns,
             now=now,
@@ -92,11 +104,13 @@ def table(
             local=local,
         )
         found = list(measure(request))
+    if csv_file is not None:
+        write_csv(csv_file, COLUMNS, ([row.get(name) for name in COLUMNS] for row in found))
     if as_json:
         print_json(found)
-        return
-    for line in as_markdown(found):
-        typer.echo(line)
+    elif csv_file != "-":
+        for line in as_markdown(found):
+            typer.echo(line)
 
 
 def align(

@@ -2,11 +2,22 @@
 
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edge_inspector.commands.console import GroupOption, JsonFlag, now, parse_roi, print_json, progress
+from edge_inspector.commands.console import (
+    CsvOption,
+    GroupOption,
+    JsonFlag,
+    check_csv,
+    now,
+    parse_kinds,
+    parse_roi,
+    print_json,
+    progress,
+    write_csv,
+)
 from edge_inspector.commands.image_options import (
     AlignOption,
     MaskOption,
@@ -19,6 +30,11 @@ from edge_inspector.commands.image_options import (
     parse_units,
 )
 from edge_inspector.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from edge_inspector.lab.training.tune import Trial, Tuned
 
 
 def tune(
@@ -52,6 +68,7 @@ def tune(
     reference: ReferenceOption = None,
     unit: UnitOption = None,
     group: GroupOption = None,
+    csv_file: CsvOption = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Search for the settings that find synthetic defects best, and print the `train` command that uses them."""
@@ -62,6 +79,8 @@ def tune(
     from edge_inspector.lab.training.tune import KINDS, SIZES, Search
     from edge_inspector.lab.training.tune import tune as search
 
+    check_csv(csv_file, as_json=as_json)
+    kinds = parse_kinds(detectors, "--detectors") if detectors else KINDS
     with progress() as report:
         found = search(
             Search(
@@ -85,13 +104,26 @@ def tune(
                 seconds=60 * minutes,
                 trials=trials,
                 trial_seconds=60 * trial_minutes,
-                kinds=detectors.split(",") if detectors else KINDS,
+                kinds=kinds,
                 sizes=_parse_sides(sizes) if sizes else SIZES,
             )
         )
+    if csv_file is not None:
+        _write_trials(csv_file, found.tried)
     if as_json:
         print_json(asdict(found))
-        return
+    elif csv_file != "-":
+        _print_found(found, storage)
+
+
+def _write_trials(target: str, tried: "Sequence[Trial]") -> None:
+    """Write a line for each trial; a detector's column is empty where another one was tried."""
+    names = tuple(dict.fromkeys(name for trial in tried for name in trial.params))
+    rows = [(trial.number, trial.score, *map(trial.params.get, names), trial.failure) for trial in tried]
+    write_csv(target, ("trial", "score", *names, "failure"), rows)
+
+
+def _print_found(found: "Tuned", storage: Path) -> None:
     before = "failed" if found.default_score is None else f"{found.default_score:.3f}"
     typer.echo(f"trials          {found.trials}, {found.failed} more failed; kept in {storage}")
     typer.echo(

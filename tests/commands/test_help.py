@@ -136,6 +136,11 @@ def test_retired_names_work(tmp_path: Any) -> None:  # noqa: ANN401
         (("train", "--help-settings", "--detector", "patchcor"), "`patchcore`"),
         (("lab", "align", "x", "--detector", "padmi"), "`padim`"),
         (("train", "x", "--part", "p", "--out", "y", "--align", "rotat"), "`rotate`"),
+        (("train", "x", "--part", "p", "--out", "y", "--precision", "in8"), "`int8`"),
+        (("train", "x", "--part", "p", "--out", "y", "--residual", "ssmi"), "`ssim`"),
+        (("history", "--config", "x", "--verdict", "INVALD"), "`INVALID`"),
+        (("tune", "x", "--detectors", "padim,patchcor"), "`patchcore`"),
+        (("lab", "table", "x", "--kinds", "padim,unett"), "`unet`"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )

@@ -9,7 +9,7 @@ import pytest
 from brokers import Mosquitto, until
 from daemons import Daemon, Subscriber, write_settings
 from factories import a_part, jpeg
-from line.test_damaged_frames import DAMAGES, EACH, streaming
+from line.sources.test_damaged_frames import DAMAGES, EACH, streaming
 
 from edge_inspector.bundle import Bundle
 

@@ -136,7 +136,7 @@ def test_regions_that_make_no_sense_are_refused(changes: dict[str, object], word
 
 
 @pytest.mark.parametrize(
-    ("kind", "most_turn", "template"),
+    ("kind", "max_rotation", "template"),
     [("rotate", 0, None), ("translate", 5, None), ("template", 0, None), ("rotate", 5, REGION), ("rotate", 181, None)],
 )
 def test_an_alignment_that_contradicts_itself_is_refused(

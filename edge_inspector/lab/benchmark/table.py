@@ -24,6 +24,9 @@ from edge_inspector.lab.training.train_part import TrainingRequest
 
 Row: TypeAlias = dict[str, Any]
 """JSON: what was measured of one kind on one set, or why nothing came of it."""
+_ACCURACIES = ("image_auroc", "pixel_auroc", "aupro", "miss_rate", "false_reject_rate")
+COLUMNS = ("set", "kind", "budget", *_ACCURACIES, "steps", "seconds", "graph_ms", "bundle_mb", "failed")
+"""Every key that a row may have."""
 _EPOCHS = 1_000_000
 """So many that the seconds end the training."""
 _TIMED = 20
@@ -89,7 +92,7 @@ def _figures(request: TableRequest, folder: Path, kind: str) -> Row:
         except DataError as error:
             return {"failed": str(error)}
         return {
-            **{name: found[name] for name in ("image_auroc", "pixel_auroc", "aupro", "miss_rate", "false_reject_rate")},
+            **{name: found[name] for name in _ACCURACIES},
             "steps": bundle.manifest.provenance.steps,
             "seconds": bundle.manifest.provenance.seconds,
             "graph_ms": _graph_ms(bundle, inspector, request.clock_ns),

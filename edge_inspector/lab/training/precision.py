@@ -19,6 +19,7 @@ from edge_inspector.detectors.training_data import Images
 from edge_inspector.engines.openvino import Precision, can_run
 from edge_inspector.errors import DataError, UsageError
 from edge_inspector.inspection.auroc import auroc
+from edge_inspector.text import did_you_mean
 
 PrecisionChoice: TypeAlias = Literal["auto", "f32", "bf16", "int8"]
 
@@ -50,10 +51,10 @@ def parse_precision(text: str) -> PrecisionChoice:
     Raises:
         UsageError: there is no such precision.
     """
-    for known in get_args(PrecisionChoice):
-        if text == known:
-            return cast("PrecisionChoice", known)
-    raise UsageError(f"--precision {text}: expected one of {', '.join(get_args(PrecisionChoice))}")
+    known = get_args(PrecisionChoice)
+    if text not in known:
+        raise UsageError(f"--precision {text}: expected one of {', '.join(known)}{did_you_mean(text, known)}")
+    return cast("PrecisionChoice", text)
 
 
 def check_precision(asked: PrecisionChoice) -> None:

@@ -48,6 +48,18 @@ class Search:
 
 
 @dataclass(frozen=True, slots=True)
+class Trial:
+    """One trial that has ended."""
+
+    number: int
+    """From 1 on."""
+    score: float | None
+    """None where it failed."""
+    params: Params
+    failure: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Tuned:
     """What was found."""
 
@@ -61,6 +73,7 @@ class Tuned:
     chosen_by: str
     command: str
     """Trains the part with the best settings."""
+    tried: tuple[Trial, ...] = ()
 
 
 def tune(search: Search) -> Tuned:
@@ -92,7 +105,12 @@ def tune(search: Search) -> Tuned:
         failed=len(failed),
         chosen_by=chooser.in_words(),
         command=train_command(search, best.params, chooser.inspected_px),
+        tried=tuple(map(_ended, sorted((*finished, *failed), key=lambda trial: trial.number))),
     )
+
+
+def _ended(trial: FrozenTrial) -> Trial:
+    return Trial(trial.number + 1, trial.value, trial.params, str(trial.user_attrs.get("failure", "")))
 
 
 def _open(search: Search, chooser: SelectionImages) -> optuna.Study:

@@ -143,7 +143,7 @@ def test_the_feature_autoencoder_is_system_000_s() -> None:
     assert sum(parameter.numel() for parameter in autoencoder(512, 100).parameters()) == 550_892
 
 
-@pytest.mark.parametrize("taught", [TrainedFeatureCae, TrainedSvdd])
+@pytest.mark.parametrize("trained", [TrainedFeatureCae, TrainedSvdd])
 def test_what_is_trained_on_features_finds_strange_ones(trained: type[TrainedFeatureCae] | type[TrainedSvdd]) -> None:
     """Good parts lie on a plane; what is off it is far, and the training says its steps."""
     rng = np.random.default_rng(3)

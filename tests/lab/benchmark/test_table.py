@@ -1,5 +1,6 @@
 """The table of all kinds on all sets: resumable, and what failed is in it too."""
 
+import csv
 import json
 import time
 from datetime import UTC, datetime
@@ -7,7 +8,9 @@ from pathlib import Path
 
 import pytest
 from factories import write_parts
+from typer.testing import CliRunner
 
+from edge_inspector.cli import app
 from edge_inspector.lab.benchmark import table
 from edge_inspector.lab.benchmark.table import TableRequest, as_markdown, mean_auroc, measure
 
@@ -54,6 +57,24 @@ def test_a_row_is_measured_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert 0.5 < first[1]["image_auroc"] <= 1
     assert first[1]["graph_ms"] > 0
     assert first[1]["bundle_mb"] > 1
+
+
+def test_the_table_is_kept_as_csv(tmp_path: Path) -> None:
+    """A line for each kind and set, with every column, also of what failed."""
+    (tmp_path / "a" / "test").mkdir(parents=True)
+    for kind in ("good", "scratch"):
+        write_parts(tmp_path / "a" / "test" / kind, 1)
+    write_parts(tmp_path / "a" / "train" / "good", 1)
+    (tmp_path / "rows").mkdir()
+    for kind, row in (("centroid", DONE), ("padim", {"set": "a", "kind": "padim", "budget": 1, "failed": "why"})):
+        (tmp_path / "rows" / f"a-{kind}.json").write_text(json.dumps(row))
+    command = ["lab", "table", str(tmp_path), "--rows", str(tmp_path / "rows"), "--kinds", "centroid,padim"]
+    ran = CliRunner().invoke(app, [*command, "--csv", "-"])
+    first, second = csv.DictReader(ran.stdout.splitlines())
+
+    assert first.keys() == {*DONE, "failed"}
+    assert (first["image_auroc"], first["failed"]) == ("0.9", "")
+    assert (second["kind"], second["image_auroc"], second["failed"]) == ("padim", "", "why")
 
 
 def test_what_failed_stands_in_the_table(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """A new bundle takes an old one's place only when it is not worse, and somebody sees what changes."""
 
+import csv
 import json
 from pathlib import Path
 
@@ -151,3 +152,15 @@ def test_a_worse_bundle_exits_1(bundle: Bundle, blind: Bundle, known: Path) -> N
     assert not [words for words in json.loads(better.stdout)["worse"] if "miss" in words or "AUROC" in words]
     assert same.exit_code == 0
     assert "0 verdicts change for the worse" in same.stdout
+
+
+def test_the_comparison_is_kept_as_a_table(bundle: Bundle, blind: Bundle, known: Path) -> None:
+    """A line for each image, what each bundle says of it; with `-` nothing else is printed."""
+    ran = CliRunner().invoke(app, ["compare", str(bundle.path), str(blind.path), str(known), "--csv", "-"])
+    rows = list(csv.DictReader(ran.stdout.splitlines()))
+
+    assert ran.exit_code == 1
+    assert len(rows) == 10
+    assert {row["after"] for row in rows} == {"OK"}
+    assert {row["before"] for row in rows if row["defect"] == "scratch"} == {"NG"}
+    assert all(float(row["score_before"]) > float(row["score_after"]) for row in rows)

@@ -1,13 +1,16 @@
 """An archive is judged again, image by image, and nothing is done twice."""
 
+import csv
 import json
 import shutil
 from pathlib import Path
 
 import pytest
 from factories import a_part, png
+from typer.testing import CliRunner
 
 from edge_inspector.bundle import Bundle
+from edge_inspector.cli import app
 from edge_inspector.errors import DataError
 from edge_inspector.lab.evaluation import reinspect as again
 from edge_inspector.lab.evaluation.reinspect import OVERLAY, ReinspectedImage, changes_of, reinspect
@@ -41,6 +44,17 @@ def test_verdicts_of_then_and_now_are_compared(archive: Path, bundle: Bundle, tm
     assert [one.image for one in changes.newly_accepted] == ["NG/2026-01-01/b.png"]
     assert [one.image for one in changes.newly_refused] == ["OK/2026-01-02/c.png"]
     assert OVERLAY == _OVERLAY
+
+
+def test_the_verdicts_are_kept_as_a_table(archive: Path, bundle: Bundle, tmp_path: Path) -> None:
+    """A line for each image, verdict then and now."""
+    command = ["reinspect", str(archive), str(bundle.path), "--log", str(tmp_path / "log"), "--workers", "1"]
+    ran = CliRunner().invoke(app, [*command, "--csv", str(tmp_path / "table.csv")])
+    rows = list(csv.DictReader((tmp_path / "table.csv").read_text().splitlines()))
+
+    assert "4 images" in ran.stdout
+    assert [(row["image"], row["before"], row["after"]) for row in rows][2] == ("OK/2026-01-02/c.png", "OK", "NG")
+    assert [row["before"] for row in rows] == ["NG", "OK", "OK", ""]
 
 
 def test_what_is_done_is_not_done_again(

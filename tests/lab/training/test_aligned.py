@@ -167,7 +167,7 @@ def test_a_new_threshold_keeps_alignment_and_regions(aligned: Bundle, brackets: 
 
 
 @pytest.mark.parametrize(
-    ("picture", "words"),
+    ("image", "words"),
     [(None, "expected the image that parts are aligned to"), (np.zeros((9, 9), np.uint8), "expected a reference of")],
 )
 def test_a_bundle_without_its_reference_is_refused(

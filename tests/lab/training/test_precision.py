@@ -31,7 +31,7 @@ def test_nothing_moves_where_nothing_changes() -> None:
 
 
 @pytest.mark.parametrize(
-    ("good", "planted", "moved"),
+    ("good", "synthetic", "moved"),
     [
         ([1.0, 2.02], [1.5, 40.0], 0.01),  # a hundredth of the limit, which is the highest good level
         ([1.04, 2.0], [1.5, 40.0], 0.02),  # low scores count by the limit too: 0.04 of 2

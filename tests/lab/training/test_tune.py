@@ -1,5 +1,6 @@
 """Settings are chosen by good images and synthetic defects; the threshold's and the test's images stay unseen."""
 
+import csv
 import json
 import shlex
 from dataclasses import replace
@@ -171,11 +172,18 @@ def test_a_search_where_nothing_can_be_trained_says_why(images: Path, tmp_path: 
 def test_the_command_prints_what_it_found(images: Path, tmp_path: Path) -> None:
     """Scores before and after, which data chose, and what to do next."""
     command = ["tune", str(images), "--storage", str(tmp_path / "t.db"), "--detectors", "cae:my", "--sizes", "32"]
+    kept = ["--csv", str(tmp_path / "t.csv")]
     ran = CliRunner().invoke(app, [*command, "--trials", "1", "--trial-minutes", "1"], catch_exceptions=False)
-    again = CliRunner().invoke(app, [*command, "--trials", "1", "--trial-minutes", "1", "--json"])
+    again = CliRunner().invoke(app, [*command, "--trials", "1", "--trial-minutes", "1", "--json", *kept])
 
     assert ran.exit_code == 0
     assert "with the defaults" in ran.stdout
     assert f"next            edge-inspector train {images} --part PART" in ran.stdout
     figures = json.loads(again.stdout)
     assert figures["trials"] + figures["failed"] == 2
+    rows = list(csv.DictReader((tmp_path / "t.csv").read_text().splitlines()))
+    assert [(row["trial"], row["detector"], row["size"]) for row in rows] == [
+        ("1", "cae:my", "32"),
+        ("2", "cae:my", "32"),
+    ]
+    assert max(float(row["score"] or 0) for row in rows) == pytest.approx(figures["score"])

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from brokers import until
 from factories import a_part, jpeg
-from line.test_capture import FakeCamera, Watching
+from line.sources.test_capture import FakeCamera, Watching
 from rtsp import h264_video
 
 from edge_inspector.inspection.model import Arrival, Frame, Reason, Unreadable, Verdict

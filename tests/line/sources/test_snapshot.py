@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from brokers import until
 from factories import a_part, jpeg
-from line.test_capture import Watching
+from line.sources.test_capture import Watching
 
 from edge_inspector.inspection.model import Frame, Reason, Unreadable
 from edge_inspector.line.sources.camera import Damaged
