@@ -129,31 +129,31 @@ class FolderSettings(_Section):
     kind: Literal["folder"]
     """A folder that a camera writes to."""
     path: Path
-    """The watched folder; on a share too."""
+    """The watched folder; may be on a share."""
     after: Literal["move", "delete", "keep"] = "move"
-    """What happens to a judged image: `move` to `done`, `delete`, or `keep` (for read-only shares)."""
+    """What happens to a judged image: `move` to `done`, `delete`, or `keep` (read-only shares)."""
     done: Path | None = None
-    """Where judged images are moved; default `.done` inside `path`. On another file system they are copied."""
+    """Where judged images go; default `.done` inside `path`. To another file system they are copied."""
     done_days: int | None = Field(None, ge=1, le=36_500)
-    """Judged images go after so long; not set: 30 in `.done`, never in a `done` of your own."""
+    """Judged images are deleted after this many days; not set: 30 in `.done`, never in your own `done`."""
     done_mb: int | None = Field(None, ge=1, le=100_000_000)
-    """Beyond so much the oldest go; not set: 10000 in `.done`, no limit in a `done` of your own."""
+    """Above this size the oldest are deleted; not set: 10000 in `.done`, no limit in your own `done`."""
     settle_ms: int = Field(500, ge=0, le=60_000)
-    """A file that no event says is complete must be still for so long."""
+    """Time without a change before a file is read, where no event says that it is complete."""
     closed_ms: int = Field(100, ge=0, le=60_000)
-    """So long a file must be still after its writer closed it; one that is renamed into the folder never waits."""
+    """The same after its writer closed it; a renamed file never waits."""
     unfinished_ms: int = Field(2000, ge=0, le=600_000)
-    """An image that is empty or truncated must be unchanged for so long: its sender may still be writing."""
+    """The same for an empty or truncated image: its sender may still be writing."""
     ignore: Annotated[tuple[str, ...], AfterValidator(_left_alone)] = ("*.tmp", "tmp_*", "*.part", "*.filepart", ".*")
-    """Names of files and folders to leave alone, in any case: what senders write before they rename it."""
+    """Names to leave alone, in any case, until they are renamed."""
     scan_ms: int = Field(1000, ge=10, le=60_000)
-    """How often the folder is listed, events or not."""
+    """Interval at which the folder is listed, events or not."""
     name_pattern: Annotated[str, AfterValidator(_pattern)] = r"(?P<serial>.*)"
-    """Regular expression over the file name without its ending; named groups part, serial, lot, view, group."""
+    """Regular expression for the file name without extension; groups part, serial, lot, view, group."""
     subfolders: tuple[Literal["part", "serial", "lot", "view", "group"], ...] = ()
-    """What the names of sub-folders mean, outermost first; an image must lie exactly so deep."""
+    """What the names of sub-folders mean, outermost first; images must lie exactly that deep."""
     sidecar_ms: int = Field(0, ge=0, le=60_000)
-    """Beside each image comes NAME.json with part, serial, lot, view, group; so long it is waited for. 0: none."""
+    """How long to wait for NAME.json beside each image (part, serial, lot, view, group); 0: there is none."""
 
     @property
     def done_limits(self) -> tuple[int | None, int | None]:
@@ -178,27 +178,27 @@ class CaptureSettings(_Section):
     device: str
     """A number (/dev/videoN), a device path, a URL (rtsp://, http://) or a video file."""
     mode: Literal["stream", "snapshot"] = "stream"
-    """`snapshot`: `device` is an address that gives one image a request, which each trigger makes."""
+    """`snapshot`: each trigger requests one image from the address in `device`."""
     timeout_ms: int = Field(2000, ge=100, le=60_000)
-    """So long may a snapshot take; a slower one is a camera that gives no image."""
+    """Longest time for a snapshot; after that the camera gave no image."""
     accept_unchecked: bool = False
-    """Whether to go without a warning where damaged frames cannot be told from sound ones (H.264, H.265)."""
+    """No alarm where damaged frames cannot be told from sound ones (H.264, H.265)."""
     interval_ms: int = Field(1000, ge=1, le=86_400_000)
-    """An image is taken so often, where nothing else triggers."""
+    """Time between images, where nothing else triggers."""
     trigger: Literal["interval", "mqtt", "every_frame", "presence"] = "interval"
-    """`mqtt`: an image at `cmd/trigger` or `plc/cmd/trigger`; `presence`: one of each part that enters `region`."""
+    """`interval`, `mqtt` (`cmd/trigger`, `plc/cmd/trigger`), `every_frame`, or `presence` of a part in `region`."""
     delay_ms: int = Field(0, ge=0, le=60_000)
     """From the trigger to the first frame that may be taken."""
     width: int | None = Field(None, ge=16, le=16384)
-    """Asked of the camera; its own where not set."""
+    """Requested from the camera; its own where not set."""
     height: int | None = Field(None, ge=16, le=16384)
     """As width."""
     frozen: int = Field(3, ge=0, le=1000)
-    """Consecutive identical images from which on they are INVALID; 0 is never."""
+    """This many identical images in a row are INVALID; 0 is never."""
     pixel_format: Annotated[str, Field(pattern=r"^[ -~]{4}$")] | None = None
-    """FOURCC asked of the camera, such as `YUYV`; a camera that gives another one is not used."""
+    """FOURCC requested from the camera, such as `YUYV`; a camera with another one is not used."""
     exposure: float | None = None
-    """Pinned, in the driver's unit, its automatic switched off; not touched where not set."""
+    """Fixed value in the driver's unit, automatic off; not touched where not set."""
     gain: float | None = None
     """As exposure."""
     white_balance: float | None = None
@@ -206,11 +206,11 @@ class CaptureSettings(_Section):
     focus: float | None = None
     """As exposure."""
     region: Annotated[tuple[int, int, int, int], AfterValidator(_region)] | None = None
-    """x, y, width, height in camera pixels where `presence` looks; all of the image where not set."""
+    """x, y, width, height in camera pixels where `presence` looks; not set: everywhere."""
     presence_share: float = Field(0.05, gt=0, lt=1)
-    """A part is there when this share of the region differs from the empty one, and gone below half of it."""
+    """Share of the region that differs from the empty one when a part is there; gone below half of it."""
     presence_change: float = Field(25, gt=0, lt=255)
-    """Grey values that count as different."""
+    """Difference in grey values that counts."""
 
     @property
     def shown(self) -> str:
@@ -232,13 +232,13 @@ class PoolSettings(_Section):
     """Images that cameras elsewhere send over MQTT, shared among the workers of a pool."""
 
     kind: Literal["mqtt"]
-    """Images that `edge-inspector camera` sends to a pool; any number of stations take each its share."""
+    """Images that `edge-inspector camera` sends to a pool of stations."""
     pool: Name
-    """Which pool's images; the cameras name it, too."""
+    """The pool; its cameras name it too."""
     max_mb: int = Field(16, ge=1, le=200)
     """A larger image is INVALID."""
     away_s: int = Field(3600, ge=0, le=2_592_000)
-    """So long the broker keeps this worker's share for it while it is away; what comes meanwhile is late, not lost."""
+    """How long the broker keeps an absent worker's share for it: late, not lost."""
 
 
 OwnSettings: TypeAlias = Annotated[FolderSettings | CaptureSettings, Field(discriminator="kind")]
@@ -250,9 +250,9 @@ class ViewSettings(_Section):
     """One of several images of a part."""
 
     name: PartName
-    """As folder, file name or sidecar say it."""
+    """As folder, file name or sidecar give it."""
     bundle: Path | None = None
-    """What judges this view; the part's where not set."""
+    """Judges this view; the part's where not set."""
 
 
 class PartSettings(_Section):
@@ -263,7 +263,7 @@ class PartSettings(_Section):
     bundle: Path
     """Folder that `edge-inspector train` wrote."""
     quality_off: tuple[QualityCheck, ...] = ()
-    """Limits of the image's quality not to be held: dark, saturated, low_contrast, blurred, moved, wrong_part."""
+    """Image quality checks to switch off: dark, saturated, low_contrast, blurred, moved, wrong_part."""
     view: tuple[ViewSettings, ...] = ()
     """Where a part has several images, told apart by view: all of them make one verdict, the worst."""
 
@@ -291,39 +291,39 @@ class StationSettings(_Section):
     """One camera position with its own topics, counters and ledger."""
 
     name: Name
-    """Becomes part of every topic; no space, control character or + # / $."""
+    """In every topic; no space, control character or + # / $."""
     source: SourceSettings
     """Where images come from."""
     part: tuple[PartSettings, ...] = Field(min_length=1)
     """The first one is active at the first start."""
     deadline_ms: int = Field(2000, ge=10, le=600_000)
-    """A part without an answer so long after its image was complete becomes ERROR."""
+    """A part without an answer this long after its image was complete is ERROR."""
     queue: int = Field(16, ge=1, le=1000)
     """Images that may wait."""
     thumbs: Literal["all", "not_ok", "none"] = "all"
     """Which parts' thumbnails are published."""
     threads: int = Field(0, ge=0, le=64)
-    """Processors for the graphs; 0 is all."""
+    """CPU threads for the graphs; 0 is all."""
     parts_per_hour: int = Field(600, ge=0, le=1_000_000)
-    """Of this station; the control charts have at most one false alarm a month at this rate. 0 is no charts."""
+    """Rate at which the control charts give at most one false alarm a month; 0: no charts."""
     views_ms: int = Field(2000, ge=10, le=600_000)
-    """From the first image of a part with views to the last; a view that does not come makes the part INVALID."""
+    """Longest time from a part's first view to its last; else INVALID."""
     errors_to_restart: int = Field(10, ge=0, le=10_000)
-    """Consecutive parts on which the program itself failed before it raises an alarm and restarts; 0 is never."""
+    """After this many program failures in a row: alarm and restart; 0 is never."""
     ng_in_a_row: int = Field(0, ge=0, le=10_000)
-    """Consecutive NG parts before an alarm to look at the process; 0 is never."""
+    """After this many NG in a row: alarm to look at the process; 0 is never."""
     ng_rate_percent: float = Field(0, ge=0, lt=100)
-    """More NG than this among the last `ng_rate_parts`: the same alarm; 0 is never."""
+    """Above this share of NG in the last `ng_rate_parts`: the same alarm; 0 is never."""
     ng_rate_parts: int = Field(100, ge=2, le=10_000)
-    """Over how many parts the rate is taken."""
+    """Parts over which the rate is taken."""
     ng_stops: bool = False
-    """Whether `plc/ready` is 0 while that alarm is on; `plc/cmd/reset` or `cmd/self_check` ends it."""
+    """`plc/ready` is 0 while that alarm is on; `plc/cmd/reset` or `cmd/self_check` ends it."""
     challenge_hours: float = Field(0, ge=0, le=8_760)
-    """A part known to be bad must come out NG so often, else the station is not ready; 0 is never."""
+    """A challenge part must come out NG this often, else the station is not ready; 0 is never."""
     challenge_each_shift: bool = False
-    """Whether it must come out NG in each shift, too."""
+    """One must come out NG in each shift too."""
     challenge_serial: Annotated[str, AfterValidator(_expression)] = ""
-    """Regular expression that the whole serial of such a part matches; empty: they are announced by `cmd/challenge`."""
+    """Regular expression for the whole serial of such a part; empty: announced by `cmd/challenge`."""
     shift: tuple[ShiftSettings, ...] = Field(SHIFTS, min_length=1)
     """When shifts begin."""
 
@@ -352,7 +352,7 @@ class TlsSettings(_Section):
     ca: Path
     """Certificate of the authority that signed the broker's."""
     certificate: Path | None = None
-    """This station's own, where the broker asks for one."""
+    """The station's own, where the broker asks for one."""
     key: Path | None = None
     """Of that certificate."""
 
@@ -371,30 +371,30 @@ class MqttSettings(_Section):
     username: str = ""
     """Empty where the broker asks for none."""
     password_file: Path | None = None
-    """A file that holds the password alone; under systemd use LoadCredential and `/run/credentials/...`."""
+    """File with only the password; under systemd LoadCredential and `/run/credentials/...`."""
     tls: TlsSettings | None = None
     """Encryption; none where the section is missing."""
     thumb_bytes: int = Field(20_000, ge=2_000, le=500_000)
     """Largest thumbnail."""
     legacy: bool = False
-    """Publish the prior system's topics, `AiVision_Defects/...`, as well; for one station."""
+    """Publish the prior system's topics `AiVision_Defects/...` too; for one station."""
 
 
 class LedgerSettings(_Section):
     """The store of results."""
 
     thumb_mb: int = Field(200, ge=1, le=100_000)
-    """Thumbnails kept for the broker while it is away; the oldest go first, results never."""
+    """Thumbnails kept while the broker is away; the oldest go first, results never."""
     undelivered_rows: int = Field(200_000, ge=100, le=10_000_000)
-    """Results and events that wait for the broker; beyond that the oldest are not sent, `cmd/resend` fetches them."""
+    """Results and events that wait for the broker; beyond that the oldest are left to `cmd/resend`."""
     keep_days: int = Field(365, ge=1, le=36_500)
-    """Results, events and the audit trail are kept so long."""
+    """Days to keep results, events and the audit trail."""
     keep_rows: int = Field(2_000_000, ge=1_000, le=100_000_000)
-    """Of each at most so many; the oldest go first. A result takes about 2 kB."""
+    """Most rows of each; the oldest go first. A result takes about 2 kB."""
     reserve_mb: int = Field(64, ge=1, le=10_000)
-    """Disk space held back for verdicts; it is given up when the disk is full."""
+    """Disk space held back for verdicts, used when the disk is full."""
     alarm_free_mb: int = Field(1_000, ge=1, le=10_000_000)
-    """Less free disk space than this is an alarm."""
+    """Less free disk space is an alarm."""
 
     @model_validator(mode="after")
     def _what_waits_is_kept(self) -> Self:
@@ -407,28 +407,28 @@ class ArchiveSettings(_Section):
     """Images of judged parts, kept for later."""
 
     keep: Literal["all", "not_ok", "none"] = "all"
-    """Which parts' images are kept, as they came from the camera."""
+    """Whose images are kept, as they came from the camera."""
     overlays: Literal["all", "not_ok", "none"] = "not_ok"
-    """For which of them the image with heat map and boxes is kept too; `explain` can draw it later."""
+    """For which of them image, heat map and boxes are kept too; `explain` can draw it later."""
     path: Path | None = None
-    """Where; default `archive` in the station's state folder. Each station has its own folder in it."""
+    """Default `archive` in the station's state folder. Each station has its own folder in it."""
     ok_days: int = Field(30, ge=1, le=36_500)
-    """OK parts' images are kept so long."""
+    """Days to keep images of OK parts."""
     not_ok_days: int = Field(365, ge=1, le=36_500)
-    """All others'."""
+    """Days to keep all others."""
     max_mb: int = Field(20_000, ge=1, le=100_000_000)
-    """Size of a station's archive; beyond it the oldest go: OK first, then INVALID, ERROR, REVIEW, NG, pinned last."""
+    """Per station; the oldest go: OK first, then INVALID, ERROR, REVIEW, NG, pinned last."""
     min_free_mb: int = Field(2_000, ge=1, le=100_000_000)
-    """Disk space left free; below it the oldest go likewise, and nothing is kept when that is not enough."""
+    """Disk space to leave free: the oldest go likewise; if that is not enough, nothing is kept."""
 
 
 class MetricsSettings(_Section):
     """Figures for Prometheus, at `http://host:port/metrics`; none where the section is missing."""
 
     host: str = "127.0.0.1"
-    """Where it listens; another address than this PC's own opens it to the network, without a login."""
+    """Address to listen on; any but this PC's own opens it to the network, without a login."""
     port: int = Field(9464, ge=1, le=65535)
-    """Of its own."""
+    """Port to listen on."""
 
 
 class LogSettings(_Section):
@@ -467,9 +467,9 @@ class Settings(_File):
     station: tuple[StationSettings, ...] = Field(min_length=1)
     """Camera positions."""
     state_dir: Path = Path("/var/lib/edge-inspector")
-    """Ledgers and the lock; one daemon a folder."""
+    """Ledgers and the lock; one daemon per folder."""
     performance: Literal["latency", "throughput"] = "latency"
-    """One part as fast as can be on all processors; or several stations beside each other, each part slower."""
+    """`latency`: each part as fast as possible; `throughput`: several stations in parallel, each part slower."""
     mqtt: MqttSettings = MqttSettings()
     """The broker."""
     ledger: LedgerSettings = LedgerSettings()
@@ -502,17 +502,17 @@ class CameraSettings(_File):
     """Everything that `edge-inspector camera` is told: what a PC that has a camera, and no bundle, sends where."""
 
     name: Name
-    """The camera's, in topics and in each result's `sender`."""
+    """The camera's, in topics and results (`sender`)."""
     pool: Name
     """The workers that judge its images."""
     source: OwnSettings
     """Where images come from."""
     state_dir: Path = Path("/var/lib/edge-inspector-camera")
-    """The lock, and images that a `capture` source took and nobody has judged yet; one sender a folder."""
+    """The lock, and captured images not judged yet; one sender per folder."""
     in_flight: int = Field(8, ge=1, le=1000)
-    """Images sent and not judged yet; the others wait in the folder."""
+    """Images sent but not judged; the others wait in the folder."""
     resend_s: int = Field(10, ge=1, le=3600)
-    """An image without a result so long after it was sent is sent again; to another worker, as a rule."""
+    """An image without a result after this time is sent again, usually to another worker."""
     max_mb: int = Field(16, ge=1, le=200)
     """A larger image is not sent, and INVALID."""
     mqtt: MqttSettings = MqttSettings()
@@ -592,6 +592,12 @@ def _check_environment(kind: type[_Told], environment: Mapping[str, str]) -> Non
             raise SettingsError(f"environment variable {name}: no setting has this name{did_you_mean(name, known)}")
         if known[name] and not _is_json(value):
             raise SettingsError(f"environment variable {name}: expected JSON for a whole section")
+
+
+def variables_in_use() -> tuple[str, ...]:
+    """Return the environment variables that win over a daemon's settings file, by name."""
+    set_here = {name.upper() for name in EnvSettingsSource(Settings).env_vars}
+    return tuple(sorted(set_here & {name for name, _ in _variables(Settings)}))
 
 
 def _variables(kind: type[BaseModel], before: str = _PREFIX) -> Iterator[tuple[str, bool]]:

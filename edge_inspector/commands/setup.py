@@ -48,13 +48,14 @@ def init(
     """Write a new station's settings from options or questions, check them, and print the next steps."""
     from edge_inspector.bundle import read_bundle
     from edge_inspector.line.setup.check import check
-    from edge_inspector.line.setup.setup import STATES, Answers, begin_station, refuse_existing
+    from edge_inspector.line.setup.setup import STATES, Answers, begin_station, check_part_of, refuse_existing
     from edge_inspector.wire.topics import check_name
 
     name = check_name(station or _ask("station", "Name of the station"), "station")
     config = config or ETC / f"{name}.toml"
     refuse_existing(config)
     found = read_bundle(bundle or Path(_ask("--bundle", "Folder of the bundle")))
+    check_part_of(found)
     if inbox is None and device is None:
         inbox = Path(_ask("--inbox", "Folder that the camera writes to", f"/srv/camera/{name}"))
     if inbox is not None and device is not None:

@@ -110,6 +110,16 @@ def test_a_bundle_that_judges_otherwise_here_is_not_approved(tmp_path: Path, bun
     assert not (tmp_path / "washer").exists()
 
 
+def test_a_part_that_the_line_would_refuse_is_not_approved(tmp_path: Path, bundle: Bundle) -> None:
+    """Bundles of older versions have such names; the station that reloads would refuse it, at night."""
+    recipe = bundle.recipe.model_copy(update={"part": "bracket left"})
+    odd = a_twin(bundle, tmp_path / "odd", 7, recipe=recipe)
+
+    with pytest.raises(DataError, match="part 'bracket left': expected 1 to 64 characters"):
+        approvals.approve(odd.path, tmp_path / "b" / "link", "J", "", NOW, unproven)
+    assert not (tmp_path / "b").exists()
+
+
 def test_the_same_bundle_twice_and_another_part_are_refused(tmp_path: Path, bundle: Bundle) -> None:
     """A link belongs to one part; an approval that changes nothing is a mistake."""
     link = tmp_path / "b" / "washer"

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from factories import a_twin
 
 from edge_inspector.bundle import Bundle, read_bundle
 from edge_inspector.settings import read_settings
@@ -99,6 +100,26 @@ def test_a_station_is_cloned_by_one_file(tmp_path: Path, bundle: Bundle, run: Ru
     assert read_bundle(cloned.station[0].part[0].bundle).id == bundle.id
     assert cloned.state_dir == Path("/var/lib/edge-inspector/two")
     assert "still to bring: mqtt.password_file" in out
+
+
+def test_a_name_that_no_topic_takes_is_refused_before_anything_is_written(
+    tmp_path: Path, bundle: Bundle, run: Run
+) -> None:
+    """Of the part in a bundle, and of a station: one rule, and no copies of bundles that nobody uses."""
+    here, there = tmp_path / "here", tmp_path / "there"
+    odd = a_twin(bundle, tmp_path / "odd", 7, recipe=bundle.recipe.model_copy(update={"part": "bracket left"}))
+    run(*begin(here, bundle))
+    run("station", "export", here / "1.station", "--config", here / "press.toml")
+    for words, status in (
+        (begin(there, odd), 65),
+        (("init", "press 1", *begin(there, bundle)[2:]), 78),
+        (("station", "import", here / "1.station", "--config", there / "c.toml", "--station", "press 2"), 78),
+        (("train", here, "--part", "bracket left", "--out", there), 64),
+    ):
+        found, _, err = run(*words)
+
+        assert (found, there.exists()) == (status, False), words
+        assert "expected 1 to 64 characters, no space" in err
 
 
 def read_all(archive: Path) -> dict[str, bytes]:

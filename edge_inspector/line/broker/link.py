@@ -5,8 +5,9 @@ import logging
 import queue
 import socket
 import ssl
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any, TypeAlias
@@ -449,6 +450,23 @@ def _password(path: Path | None) -> str:
         raise SettingsError(f"mqtt.password_file {path}: {error}") from error
 
 
+def files_read(mqtt: MqttSettings) -> Iterator[tuple[str, str]]:
+    """Yield each file that a connection reads, such as `mqtt.tls.ca`, and what is wrong with it; empty: nothing."""
+    if mqtt.username and mqtt.password_file is not None:
+        yield "mqtt.password_file", _fault_of(partial(_password, mqtt.password_file))
+    if mqtt.tls is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        yield from ((name, _fault_of(load)) for name, load in _tls_steps(context, mqtt.tls))
+
+
+def _fault_of(load: Callable[[], object]) -> str:
+    try:
+        load()
+    except SettingsError as error:
+        return str(error)
+    return ""
+
+
 def _tls_context(tls: TlsSettings) -> ssl.SSLContext:
     """Return what encrypts; each of its files is opened by itself, so that the one that is wrong can be named.
 
@@ -456,16 +474,28 @@ def _tls_context(tls: TlsSettings) -> ssl.SSLContext:
         SettingsError: a file is missing, unreadable, of another format, locked by a pass phrase or of another pair.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    for name, file in (("ca", tls.ca), ("certificate", tls.certificate), ("key", tls.key)):
-        if file is not None:
-            _check_pem(name, file)
-    try:
-        context.load_verify_locations(str(tls.ca))
-    except (ssl.SSLError, OSError) as error:
-        raise SettingsError(f"mqtt.tls.ca {tls.ca}: holds no certificate that can be read, expected PEM") from error
-    if tls.certificate is not None:
-        _load_pair(context, tls.certificate, tls.key)
+    for _, load in _tls_steps(context, tls):
+        load()
     return context
+
+
+def _tls_steps(context: ssl.SSLContext, tls: TlsSettings) -> Iterator[tuple[str, Callable[[], None]]]:
+    """Yield the setting that names each file and what loads it; a key is loaded with its certificate."""
+    yield "mqtt.tls.ca", partial(_load_authority, context, tls.ca)
+    if tls.certificate is not None and tls.key is None:
+        yield "mqtt.tls.certificate", partial(_load_pair, context, tls.certificate, None)
+    elif tls.certificate is not None:
+        yield "mqtt.tls.certificate", partial(_check_pem, "certificate", tls.certificate)
+    if tls.key is not None:
+        yield "mqtt.tls.key", partial(_load_pair, context, tls.certificate, tls.key)
+
+
+def _load_authority(context: ssl.SSLContext, ca: Path) -> None:
+    _check_pem("ca", ca)
+    try:
+        context.load_verify_locations(str(ca))
+    except (ssl.SSLError, OSError) as error:
+        raise SettingsError(f"mqtt.tls.ca {ca}: holds no certificate that can be read, expected PEM") from error
 
 
 def _check_pem(name: str, file: Path) -> None:
@@ -477,8 +507,13 @@ def _check_pem(name: str, file: Path) -> None:
         raise SettingsError(f"mqtt.tls.{name} {file}: is not PEM, expected text with -----BEGIN; convert it by openssl")
 
 
-def _load_pair(context: ssl.SSLContext, certificate: Path, key: Path | None) -> None:
+def _load_pair(context: ssl.SSLContext, certificate: Path | None, key: Path | None) -> None:
     """Load our own certificate; a key with a pass phrase is refused, nobody is there to type one."""
+    if key is not None:
+        _check_pem("key", key)
+    if certificate is None:
+        return  # a key alone is of no use, and does no harm
+    _check_pem("certificate", certificate)
     asked = []
 
     def refuse() -> str:

@@ -70,6 +70,7 @@ class Spool:
                 logger.error("a frame is lost: %s: %s", self.folder, error)  # noqa: TRY400 - no traceback is needed
 
     def _files(self) -> Iterator[tuple[str, bytes]]:
+        said = {""}  # a camera that comes and goes is not news each time
         with closing(self.source.events(lambda: not self.worker.stopping())) as events:
             for event in events:
                 match event:
@@ -79,6 +80,9 @@ class Spool:
                         yield f"{identity.id}.png", _NOTICE + f"{reason.name} {detail}".encode()
                     case Trouble(detail=detail):
                         logger.warning("no images: %s", detail)
+                    case Opened(warning=warning) if warning not in said:
+                        logger.warning("%s", warning)
+                        said.add(warning)
                     case Accepted() | Idle() | Opened() | PassedOver() | NotPutAway():
                         pass
                 if self.worker.stopping():

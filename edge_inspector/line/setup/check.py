@@ -15,6 +15,7 @@ from edge_inspector.bundle import open_inspector, read_bundle
 from edge_inspector.engines.openvino import usable_processors
 from edge_inspector.errors import DataError, DiskError
 from edge_inspector.inspection.model import Image, Reason
+from edge_inspector.line.broker.link import files_read
 from edge_inspector.line.broker.probe import is_spoken_for, probe
 from edge_inspector.line.environment import Now
 from edge_inspector.line.ledger.ledger import open_ledger
@@ -33,7 +34,14 @@ from edge_inspector.line.sources.naming import Names, printable, read_names
 from edge_inspector.line.sources.snapshot import NoSnapshotError, fetch
 from edge_inspector.line.station.clock import describe_clock, read_clock_error_us
 from edge_inspector.line.station.station import state_folder
-from edge_inspector.settings import CaptureSettings, FolderSettings, PoolSettings, Settings, StationSettings
+from edge_inspector.settings import (
+    CaptureSettings,
+    FolderSettings,
+    PoolSettings,
+    Settings,
+    StationSettings,
+    variables_in_use,
+)
 from edge_inspector.wire.plcword import next_seq
 from edge_inspector.wire.topics import TOPICS
 
@@ -59,6 +67,10 @@ def check(settings: Settings, clock_ns: Now) -> Iterator[Finding]:
     yield _check_writable("state_dir", settings.state_dir)
     right, words = describe_clock(read_clock_error_us())
     yield Finding("clock", right, words, needed=False)
+    if variables := variables_in_use():
+        yield Finding("environment", good=True, detail=f"wins over the settings file: {', '.join(variables)}")
+    for name, fault in files_read(settings.mqtt):
+        yield Finding(name, good=not fault, detail=fault or "can be read and is what it should be")
     for station in settings.station:
         yield from _check_parts(station, clock_ns)
         yield from _check_source(station, clock_ns)

@@ -25,6 +25,7 @@ from edge_inspector.line.setup.setup import (
 )
 from edge_inspector.settings import Settings, read_settings
 from edge_inspector.toml import read_toml, to_toml
+from edge_inspector.wire.topics import check_name
 
 _SETTINGS = "station.toml"
 _STEP = r"[A-Za-z0-9_][A-Za-z0-9_.-]*"
@@ -170,7 +171,7 @@ def _rename(table: dict[str, Any], name: str | None) -> None:
         return
     if len(table["station"]) != 1:
         raise UsageError(f"--station {name}: the file holds {len(table['station'])} stations; rename them by hand")
-    table["station"][0]["name"] = name
+    table["station"][0]["name"] = check_name(name, "--station")
 
 
 def _write_bundle(target: Path, files: Mapping[str, bytes]) -> None:

@@ -8,9 +8,10 @@ from pathlib import Path
 
 from edge_inspector import atomic
 from edge_inspector.bundle import Bundle, copy_files, read_bundle
-from edge_inspector.errors import DataError, DiskError, UsageError
+from edge_inspector.errors import DataError, DiskError, SettingsError, UsageError
 from edge_inspector.settings import FolderSettings, Settings, read_settings
 from edge_inspector.toml import to_toml
+from edge_inspector.wire.topics import check_name
 
 GROUP = "edge-inspector-inbox"
 """Who shares a camera folder with the service; install.sh makes it."""
@@ -56,6 +57,18 @@ def begin_station(config: Path, answers: Answers) -> Settings:
     settings = write_settings(config, to_toml(table))
     make_inboxes(settings)
     return settings
+
+
+def check_part_of(bundle: Bundle) -> None:
+    """Refuse a bundle of a part that settings cannot name, before anything is written.
+
+    Raises:
+        DataError: the part's name may not be a topic and a path.
+    """
+    try:
+        check_name(bundle.recipe.part, "part")
+    except SettingsError as error:
+        raise DataError(f"{bundle.path}: {error}; train it again with another --part") from error
 
 
 def refuse_existing(config: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_inspector.line.broker.link import ConnectionOptions, connect
+from edge_inspector.line.broker.link import ConnectionOptions, connect, files_read
 from edge_inspector.settings import MqttSettings, TlsSettings
 
 
@@ -49,6 +49,19 @@ def test_a_file_of_the_encryption_is_named(pair: Path, files: tuple[str, str, st
 
     assert isinstance(said, str)
     assert said.startswith(words.format(pair))
+
+
+def test_each_file_that_a_connection_reads_is_told_by_itself(pair: Path, tmp_path: Path) -> None:
+    """`check` has a row for each: one that is wrong does not hide the others."""
+    tls = TlsSettings(ca=pair / "no.pem", certificate=pair / "own.crt", key=pair / "none.key")
+    told = dict(files_read(MqttSettings(username="u", password_file=tmp_path / "none", tls=tls)))
+
+    assert list(told) == ["mqtt.password_file", "mqtt.tls.ca", "mqtt.tls.certificate", "mqtt.tls.key"]
+    assert "No such file" in told["mqtt.password_file"]
+    assert "is not PEM" in told["mqtt.tls.ca"]
+    assert told["mqtt.tls.certificate"] == ""
+    assert "No such file" in told["mqtt.tls.key"]
+    assert list(files_read(MqttSettings())) == []
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from factories import a_part, an_identity
 
 from edge_inspector.inspection.model import Frame, Reason, Unreadable
 from edge_inspector.line.pool.spool import Notice, Spool, read_notice, spooled
-from edge_inspector.line.sources.source import Accepted, Idle, SourceEvent
+from edge_inspector.line.sources.source import Accepted, Idle, Opened, SourceEvent
 from edge_inspector.line.ticks import Worker
 
 
@@ -72,6 +72,13 @@ def test_a_full_disk_ends_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixtu
     Spool(camera, away, Worker("camera", stop, queue.SimpleQueue(), time.monotonic_ns)).run()
 
     assert "a frame is lost" in caplog.text
+
+
+def test_a_stream_whose_damage_cannot_be_told_is_said_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Nobody else will: the workers get sound PNG files of whatever the decoder made up."""
+    write(tmp_path, Opened("sound"), *3 * (Opened("H264", "OpenCV hides the decoder's errors"),))
+
+    assert [record.getMessage() for record in caplog.records] == ["OpenCV hides the decoder's errors"]
 
 
 def test_what_is_spooled_is_deleted_when_it_is_judged(tmp_path: Path) -> None:

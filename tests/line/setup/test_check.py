@@ -13,7 +13,7 @@ from factories import a_part, png
 from line.sources.test_snapshot import serving
 from rtsp import h264_video
 
-from edge_inspector.line.setup.check import Finding, _check_done, _check_names, _check_source
+from edge_inspector.line.setup.check import Finding, _check_done, _check_names, _check_source, check
 from edge_inspector.settings import Settings, StationSettings
 
 VIEWS = [{"name": "top"}, {"name": "side"}]
@@ -132,6 +132,23 @@ def test_a_done_is_tried_as_a_station_uses_it(tmp_path: Path) -> None:
     assert (same.good, other.good, none.good) == (True, True, False)
     assert "is another file system" in other.detail
     assert "would stay claimed" in none.detail
+
+
+def test_secrets_and_the_environment_have_rows_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not only inside the broker's row, which a daemon at work leaves out; no value is shown."""
+    password = tmp_path / "password"
+    password.write_text("sesame")
+    monkeypatch.setenv("EDGE_INSPECTOR_MQTT__USERNAME", "sesame")
+    station = a_station({"kind": "mqtt", "pool": "press"})
+    mqtt = {"port": 1, "password_file": password, "tls": {"ca": tmp_path / "none.pem"}}
+    settings = Settings(station=(station,), state_dir=tmp_path, mqtt=mqtt)  # type: ignore[arg-type]
+    rows = {finding.what: finding for finding in check(settings, time.monotonic_ns)}
+
+    assert rows["environment"].detail == "wins over the settings file: EDGE_INSPECTOR_MQTT__USERNAME"
+    assert rows["mqtt.password_file"].good
+    assert not rows["mqtt.tls.ca"].good
+    assert f"{tmp_path}/none.pem: No such file" in rows["mqtt.tls.ca"].detail
+    assert not any("sesame" in finding.detail for finding in rows.values())
 
 
 def test_a_stream_whose_damage_cannot_be_told_is_a_finding(tmp_path: Path) -> None:
