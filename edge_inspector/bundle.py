@@ -171,7 +171,7 @@ class CalibrationCard(_Frozen):
     """How the limit follows from the out-of-fold scores of the images that trained; empty: from images held back."""
 
     def in_words(self) -> str:
-        """Return the promise as a sentence; of a limit that no unused image backs, what it aims at."""
+        """Return the bound as a sentence; of a limit that no unused image backs, what it aims at."""
         if self.estimated:
             return (
                 f"About {self.false_reject:.1%} of good parts, or fewer, get a verdict other than OK: estimated by "

@@ -152,8 +152,8 @@ ENTRIES = (
 FIRST_WORDS = {
     "data": (TRAIN, "Check images before training."),
     "recipe": (TRAIN, "Show how images are prepared for the detector."),
-    "bundle": (MAINTAIN, "Approve the bundle that a part is judged by, with a name, or go back to the one before."),
-    "station": (MAINTAIN, "Copy a station to another PC, or allow its service what it needs."),
+    "bundle": (MAINTAIN, "Approve the bundle that judges a part, or roll back to the previous one; each with a name."),
+    "station": (MAINTAIN, "Copy a station to another PC, or grant its service access to its folders."),
     "lab": (BENCHMARK, "Measure the product itself on whole sets of images."),
 }
 """Commands of two words: the first, its group, and what it is about."""

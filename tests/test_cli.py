@@ -275,7 +275,7 @@ def test_a_part_is_trained_from_the_command_line(good_parts: Path, tmp_path: Pat
 def test_a_card_says_what_a_bundle_promises(
     bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Bounds, suspicious images and synthetic defects, as text and as JSON; exit 1 only when it is unfit."""
+    """Bounds, outliers and synthetic defects, as text and as JSON; exit 1 only when it is unfit."""
     card = bundle.manifest.calibration
     expected = 1 if card.unfit else 0
 

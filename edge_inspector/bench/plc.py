@@ -100,7 +100,7 @@ def _write_film(path: Path, encoded: Sequence[bytes]) -> None:
 def _triggered(line: Line, rng: Random) -> Iterator[tuple[float, float]]:
     """Yield for each trigger the times to its busy word and to its verdict; the first ones warm up.
 
-    A trigger that comes while the film begins anew hears that there is no camera, and is no figure.
+    A trigger that comes while the film begins again hears that there is no camera, and is no figure.
     """
     number = done = 0
     while done < _TRIGGERS + _WARM_UP:

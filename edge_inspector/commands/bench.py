@@ -1,6 +1,5 @@
 """The command that measures speed."""
 
-import statistics
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -30,7 +29,7 @@ def bench(
     ] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Time every stage and the daemon on this machine, next to what the machine can do and to what is wanted."""
+    """Time every stage and the daemon on this machine, beside the machine's own limits and the targets."""
     from edge_inspector import __version__
     from edge_inspector.bench.history import a_run, compare_and_keep
     from edge_inspector.bench.measure import measure
@@ -60,6 +59,8 @@ def bench(
 
 
 def _print_figures(bundle: "Bundle", figures: "Figures") -> None:
+    import statistics
+
     from edge_inspector.lab.machine import processor
 
     typer.echo(f"{processor()}; {bundle.detector} in {bundle.manifest.detector.precision}, {bundle.path}")

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from edge_inspector.bundle import Bundle
 
 LinkArgument = Annotated[Path, typer.Argument(help="Link that the settings name as the part's bundle.")]
-ByOption = Annotated[str, typer.Option(help="Who answers for it.")]
+ByOption = Annotated[str, typer.Option(help="Name of who approves.")]
 NoteOption = Annotated[str, typer.Option(help="Why.", show_default="none")]
 
 
@@ -22,7 +22,7 @@ def approve(
     by: ByOption,
     note: NoteOption = "",
 ) -> None:
-    """Check a bundle on this machine, write down who approved it, and let the link be it."""
+    """Check a bundle on this machine, record who approved it, and point the link at it."""
     from edge_inspector.line.setup.approvals import approvals_file
     from edge_inspector.line.setup.approvals import approve as let
 
@@ -32,7 +32,7 @@ def approve(
 
 
 def rollback(link: LinkArgument, by: ByOption, note: NoteOption = "") -> None:
-    """Let the link be the bundle that was approved before, after the same check."""
+    """Point the link at the bundle that was approved before, after the same check."""
     from edge_inspector.line.setup.approvals import rollback as go_back
 
     approval = go_back(link.absolute(), by, note, now(), _prove)

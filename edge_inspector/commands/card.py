@@ -1,4 +1,4 @@
-"""What a bundle promises, and where that comes from."""
+"""The bound on the false-reject rate of a bundle, and where it comes from."""
 
 import json
 from pathlib import Path
@@ -17,13 +17,13 @@ _KNOWN = {"fit": "trained the network", "tune": "tuned it", "calibrate": "set th
 
 
 def card(
-    bundle: Annotated[Path, typer.Argument(help="Bundle to look at.")],
+    bundle: Annotated[Path, typer.Argument(help="Bundle to show.")],
     plot: Annotated[
         Path | None, typer.Option(help="SVG file for the plot of the calibration scores.", show_default="none")
     ] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Print a bundle's calibration card: bounds, synthetic defects found, suspicious images; exit 1 when unfit."""
+    """Print a bundle's calibration card: bounds, synthetic defects found, outliers; exit 1 when unfit."""
     from edge_inspector import atomic
     from edge_inspector.bundle import read_bundle
     from edge_inspector.lab.calibration.card_plot import draw_card
@@ -40,7 +40,7 @@ def card(
 
 
 def print_bundle(bundle: "Bundle", *, as_json: bool) -> None:
-    """Print what a bundle promises."""
+    """Print a bundle's bounds and what they come from."""
     card = bundle.manifest.calibration
     if as_json:
         print_json(_as_json(bundle))

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from edge_inspector.errors import UsageError
 from edge_inspector.text import did_you_mean, shown
@@ -164,6 +163,8 @@ def ended_by_ctrl_c(pressed: Event) -> Iterator[Callable[[], bool]]:
 @contextmanager
 def progress() -> Iterator[Callable[[str, float], None]]:
     """Yield a function that shows what is being done and its share, where somebody looks."""
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),

@@ -38,7 +38,7 @@ def collect(
     ] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Take images of good parts from a station's own source; reports focus and exposure of each."""
+    """Collect images of good parts from a station's own source; reports focus and exposure of each."""
     from edge_inspector.line.collect.collect import collect as take
     from edge_inspector.line.collect.collect import for_collecting
     from edge_inspector.line.collect.image_collection import ImageCollection, Taken
@@ -94,7 +94,7 @@ def check(
     group: GroupOption = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Say whether a folder is a fit training set; exit 1 when something is amiss."""
+    """Check whether a folder is fit for training; exit 1 on a finding."""
     from edge_inspector.lab.calibration.threshold import supported_rate
     from edge_inspector.lab.data.data_check import check_data
     from edge_inspector.lab.training.target import CONFIDENCE

@@ -24,7 +24,7 @@ def demo(
     page: Annotated[Path, typer.Option("--report", help="HTML file to write at the end.")] = Path("demo-report.html"),
     as_json: JsonFlag = False,
 ) -> None:
-    """Show everything at work on real images; exit 0 only when every one was answered exactly once."""
+    """Show the whole system at work on real images; exit 0 only when every one was answered exactly once."""
     from tempfile import TemporaryDirectory
 
     from edge_inspector.demo import run_demo

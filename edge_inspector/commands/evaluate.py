@@ -36,7 +36,7 @@ def evaluate(
     ] = "calibrated",
     report: Annotated[Path | None, typer.Option(help="HTML report to write.", show_default="none")] = None,
     prevalence: Annotated[
-        float, typer.Option(min=0, max=1, help="Share of defective parts on the line, for the precision there.")
+        float, typer.Option(min=0, max=1, help="Share of defective parts on the line; gives the precision there.")
     ] = 0.01,
     max_miss: Annotated[
         float | None,
@@ -111,7 +111,7 @@ def _exceeds(value: float, limit: float | None) -> bool:
 
 def compare(
     before: Annotated[Path, typer.Argument(help="Bundle that is in use.", metavar="A")],
-    after: Annotated[Path, typer.Argument(help="Bundle that is to take its place.", metavar="B")],
+    after: Annotated[Path, typer.Argument(help="Bundle that is to replace it.", metavar="B")],
     data: Annotated[Path, typer.Argument(help="Folder with test/good and test/<defect>.", metavar="DATA_DIR")],
     tolerance: Annotated[
         float, typer.Option(min=0, max=1, help="Exit 1 when AUROC, miss or false-reject rate of B is worse by more.")
@@ -120,7 +120,7 @@ def compare(
     csv_file: CsvOption = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Say what changes where bundle B takes the place of bundle A; exit 1 when B is worse beyond the tolerance."""
+    """Report what changes when bundle B replaces bundle A; exit 1 when B is worse beyond the tolerance."""
     import numpy as np
 
     from edge_inspector.lab.evaluation.compare import compare as compare_evaluations
@@ -200,7 +200,7 @@ def repeatability(
     seed: Annotated[int, typer.Option(min=0, help="Random seed of the synthetic shots.")] = 0,
     as_json: JsonFlag = False,
 ) -> None:
-    """Say whether the same part gets the same verdict again, and how far it may shift before it does not."""
+    """Measure repeatability: whether a part gets the same verdict again, and what shift changes it."""
     import numpy as np
 
     from edge_inspector.lab.evaluation.repeatability import repeat as judge_again

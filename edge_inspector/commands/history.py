@@ -72,7 +72,7 @@ def explain(
     pin: Annotated[bool, typer.Option("--pin", help="Keep its images longer than all others.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """Judge an archived part once more and draw what was seen; exit 1 when something is gone or differs."""
+    """Judge an archived part again and draw an overlay; exit 1 when an image is gone or the verdict differs."""
     from edge_inspector.line.archive.archive import ArchiveFolders
     from edge_inspector.line.setup.explain import explain as look_again
     from edge_inspector.line.station.station import archive_folder

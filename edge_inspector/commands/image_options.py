@@ -18,13 +18,13 @@ SizeOption = Annotated[
 ]
 RoiOption = Annotated[str | None, typer.Option(help="Inspect only x,y,width,height.", show_default="the whole image")]
 MaskOption = Annotated[
-    Path | None, typer.Option(help="PNG of the camera's size; what is white is ignored.", show_default="none")
+    Path | None, typer.Option(help="PNG of the camera's size; white pixels are ignored.", show_default="none")
 ]
 AlignOption = Annotated[str, typer.Option(help="How a part that moves is found: none, translate, rotate, template.")]
 MaxRotationOption = Annotated[
     float | None,
     typer.Option(
-        min=0, max=180, help="Degrees that the part may be rotated by.", show_default="20 with --align rotate, else 0"
+        min=0, max=180, help="Largest rotation of the part, degrees.", show_default="20 with --align rotate, else 0"
     ),
 ]
 TemplateOption = Annotated[

@@ -92,14 +92,14 @@ def _write_csv(target: str, results: "Iterable[tuple[Path, Result]]") -> None:
 def reinspect(
     folder: Annotated[Path, typer.Argument(help="Archive, or any folder of images.", metavar="DIR")],
     bundle: Annotated[Path, typer.Argument(help="Bundle to judge with.")],
-    workers: Annotated[int, typer.Option(min=0, help="Processes; 0 is one for each processor.")] = 0,
-    log: Annotated[Path, typer.Option(help="File that keeps what is done; the same command goes on from it.")] = Path(
+    workers: Annotated[int, typer.Option(min=0, help="Number of processes; 0: one for each processor.")] = 0,
+    log: Annotated[Path, typer.Option(help="File that keeps the results; the same command resumes from it.")] = Path(
         "reinspect.jsonl"
     ),
     csv_file: CsvOption = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Judge an archive again with another bundle and compare the verdicts; goes on where it was ended."""
+    """Judge an archive again with another bundle and compare the verdicts; an interrupted run is resumed."""
     from edge_inspector.bundle import read_bundle
     from edge_inspector.engines.openvino import usable_processors
     from edge_inspector.lab.evaluation import reinspect as again

@@ -76,17 +76,17 @@ def table(
     root: Annotated[
         Path, typer.Argument(help="Folder of sets: train/good, test/good, test/<defect>.", metavar="DATA_ROOT")
     ],
-    rows: Annotated[Path, typer.Option(help="Folder of the rows that are done; they are not measured again.")] = Path(
+    rows: Annotated[Path, typer.Option(help="Folder of finished rows; they are not measured again.")] = Path(
         "lab-table"
     ),
     budget: Annotated[float, typer.Option(min=1, help="Seconds of training for each kind and set.")] = 300,
-    kinds: Annotated[str | None, typer.Option(help="Kinds with commas between.", show_default="all")] = None,
+    kinds: Annotated[str | None, typer.Option(help="Kinds of detectors, comma-separated.", show_default="all")] = None,
     size: Annotated[int, typer.Option(min=32, help="Side of the detector's image.")] = 256,
-    local: Annotated[bool, typer.Option("--normalise-local", help="Remove slow changes of light.")] = False,
+    local: Annotated[bool, typer.Option("--normalise-local", help="Correct uneven lighting.")] = False,
     csv_file: CsvOption = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Train every kind on every set for the same time, and print what each is worth; goes on where it was ended."""
+    """Train every kind on every set for the same time, and print the figures; an interrupted run is resumed."""
     from edge_inspector.detectors.settings import KINDS
     from edge_inspector.lab.benchmark.table import COLUMNS, TableRequest, as_markdown, measure
 

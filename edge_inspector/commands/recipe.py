@@ -33,11 +33,12 @@ _MEASURED = 40
 
 def preview(
     images: Annotated[list[Path], typer.Argument(help="Image files, or a folder of them.", metavar="IMAGE...")],
-    out: Annotated[Path, typer.Option(help="Folder for what is drawn.")],
+    out: Annotated[Path, typer.Option(help="Folder for the drawings.")],
     bundle: Annotated[
-        Path | None, typer.Option(help="Look as this bundle does.", show_default="as `train` would with these options")
+        Path | None,
+        typer.Option(help="Prepare images as this bundle does.", show_default="as `train` would with these options"),
     ] = None,
-    count: Annotated[int, typer.Option(min=1, help="Of a folder, look at this many, evenly chosen.")] = 12,
+    count: Annotated[int, typer.Option(min=1, help="Number of images of a folder, evenly chosen.")] = 12,
     size: SizeOption = None,
     roi: RoiOption = None,
     align: AlignOption = "none",
@@ -48,7 +49,7 @@ def preview(
     mask: MaskOption = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Draw what the detector will see of images, and say how each part was found; exit 1 when one cannot be."""
+    """Draw what the detector will see, and report how each part was found; exit 1 when one was not."""
     from edge_inspector.lab.data.dataset import find_images
     from edge_inspector.lab.training.preview import preview as draw
 

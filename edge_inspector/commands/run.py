@@ -14,7 +14,7 @@ from edge_inspector.commands.console import FINDING, JsonFlag, print_findings, p
 
 
 def run(config: Annotated[Path, typer.Option(help="Settings file (TOML).")]) -> None:
-    """Run the daemon until SIGTERM or Ctrl-C; SIGHUP takes up changed parts and bundles."""
+    """Run the daemon until SIGTERM or Ctrl-C; SIGHUP reloads changed parts and bundles."""
     from edge_inspector.line.station.daemon import serve
     from edge_inspector.line.station.logs import set_log_format
     from edge_inspector.settings import read_settings
@@ -28,7 +28,7 @@ def check(
     config: Annotated[Path, typer.Option(help="Settings file (TOML).")],
     as_json: JsonFlag = False,
 ) -> None:
-    """Look at everything that `run` needs: bundles, folders, cameras, broker; exit 1 when something is missing."""
+    """Check everything that `run` needs: bundles, folders, cameras, broker; exit 1 when something is missing."""
     from dataclasses import asdict
 
     from edge_inspector.line.setup.check import check as look

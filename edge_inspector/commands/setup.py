@@ -45,7 +45,7 @@ def init(
         typer.Option(help="Folder for the ledger and all state.", show_default="/var/lib/edge-inspector/STATION"),
     ] = None,
 ) -> None:
-    """Ask for a station's settings or take them as options, write them, check all, and say what comes next."""
+    """Write a new station's settings from options or questions, check them, and print the next steps."""
     from edge_inspector.bundle import read_bundle
     from edge_inspector.line.setup.check import check
     from edge_inspector.line.setup.setup import STATES, Answers, begin_station, check_part_of, refuse_existing
@@ -98,7 +98,7 @@ def import_(
     config: Annotated[Path, typer.Option(help="Settings file to write.")],
     station: Annotated[
         str | None,
-        typer.Option(help="Another name: two stations at one broker need two.", show_default="the exported one"),
+        typer.Option(help="New name; stations at one broker need different names.", show_default="the exported one"),
     ] = None,
 ) -> None:
     """Set up the station of an exported file on this PC."""

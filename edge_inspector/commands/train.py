@@ -86,13 +86,13 @@ def train(
     ] = False,
     colour: Annotated[
         bool | None,
-        typer.Option("--colour/--grey", help="Look at colour or at grey values only.", show_default="the detector's"),
+        typer.Option("--colour/--grey", help="Inspect colour, or grey values only.", show_default="the detector's"),
     ] = None,
     backbone: Annotated[
         str | None, typer.Option(help="Pretrained network of a feature detector.", show_default="the detector's")
     ] = None,
     allow_random: Annotated[
-        bool, typer.Option("--allow-random", help="Let a backbone with random weights pass; for tests.")
+        bool, typer.Option("--allow-random", help="Accept a backbone with random weights; for tests.")
     ] = False,
     tile: Annotated[
         int | None,
@@ -101,12 +101,12 @@ def train(
         ),
     ] = None,
     overlap: Annotated[
-        int | None, typer.Option(min=0, help="Pixels that tiles share.", show_default="the detector's")
+        int | None, typer.Option(min=0, help="Overlap of neighbouring tiles, pixels.", show_default="the detector's")
     ] = None,
     augment: Annotated[
         str | None,
         typer.Option(
-            help="What good parts may show as well, of flip, rotate, shift, brightness, with commas.",
+            help="Augmentations, comma-separated: flip, rotate, shift, brightness.",
             show_default="the detector's",
         ),
     ] = None,
@@ -143,11 +143,11 @@ def train(
         bool | None,
         typer.Option(
             "--tolerance/--no-tolerance",
-            help="Measure against how much good parts differ at each place.",
+            help="Scale the residual by the variation of good parts at each pixel.",
             show_default="the detector's",
         ),
     ] = None,
-    local: Annotated[bool, typer.Option("--normalise-local", help="Remove slow changes of light.")] = False,
+    local: Annotated[bool, typer.Option("--normalise-local", help="Correct uneven lighting.")] = False,
     roi: RoiOption = None,
     mask: MaskOption = None,
     align: AlignOption = "none",
@@ -260,11 +260,11 @@ def calibrate(
     ] = None,
     group: GroupOption = None,
     again: Annotated[
-        bool, typer.Option("--again", help="--ok trained the bundle: use the images of it that calibrated.")
+        bool, typer.Option("--again", help="--ok is the training folder: reuse its calibration images.")
     ] = False,
     ng: Annotated[
         Path | None,
-        typer.Option(help="Folder of defective parts: choose the minimum area by them.", show_default="none"),
+        typer.Option(help="Folder of defective parts, to choose the minimum area.", show_default="none"),
     ] = None,
     exclude: Annotated[
         list[str] | None,
@@ -280,7 +280,7 @@ def calibrate(
     overlays: OverlaysOption = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Give a bundle a new threshold, from other good images, for another target, or without a defective image."""
+    """Give a bundle a new threshold, from other good images, for another target, or without images of defects."""
     from edge_inspector.bundle import read_bundle
     from edge_inspector.lab.calibration.recalibrate import CalibrationRequest, recalibrate
     from edge_inspector.lab.training.target import Target
@@ -323,7 +323,7 @@ def pretrain(
     from_scratch: Annotated[bool, typer.Option("--from-scratch", help="Start without ImageNet's weights.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """Train a backbone on one's own parts by rotation prediction; `train --backbone rotation:FILE` takes it."""
+    """Train a backbone on your own parts by rotation prediction; `train --backbone rotation:FILE` takes it."""
     from edge_inspector.detectors.training_data import Budget
     from edge_inspector.lab.training.pretrain import PretrainingRequest, pretrain_backbone
 

@@ -39,11 +39,12 @@ if TYPE_CHECKING:
 
 def tune(
     images: Annotated[Path, typer.Argument(help="Folder of images of good parts.", metavar="OK_DIR")],
-    storage: Annotated[
-        Path, typer.Option(help="SQLite file of the trials; where it exists, the search goes on.")
-    ] = Path("tune.db"),
+    storage: Annotated[Path, typer.Option(help="SQLite file of the trials; an existing one is continued.")] = Path(
+        "tune.db"
+    ),
     minutes: Annotated[
-        float, typer.Option(min=0.01, help="Minutes for the search: begin no trial that would hardly end by then.")
+        float,
+        typer.Option(min=0.01, help="Time for the search, minutes; no trial starts that would not finish in time."),
     ] = 15,
     trials: Annotated[
         int | None, typer.Option(min=1, help="End after this many trials.", show_default="no limit")
@@ -52,14 +53,15 @@ def tune(
     detectors: Annotated[
         str | None,
         typer.Option(
-            help="Kinds with commas between; the first is the one to beat.", show_default="cae:my,unet,padim,patchcore"
+            help="Kinds of detectors, comma-separated; the first is the baseline.",
+            show_default="cae:my,unet,padim,patchcore",
         ),
     ] = None,
     sizes: Annotated[
-        str | None, typer.Option(help="Sides of the detector's image, with commas between.", show_default="128,192,256")
+        str | None, typer.Option(help="Sides of the detector's image, comma-separated.", show_default="128,192,256")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Random seed.")] = 0,
-    local: Annotated[bool, typer.Option("--normalise-local", help="Remove slow changes of light.")] = False,
+    local: Annotated[bool, typer.Option("--normalise-local", help="Correct uneven lighting.")] = False,
     roi: RoiOption = None,
     mask: MaskOption = None,
     align: AlignOption = "none",

@@ -1,6 +1,6 @@
-"""Find the part in an image: how far it is shifted and turned beside the reference image.
+"""Find the part in an image: how far it is shifted and rotated beside the reference image.
 
-The reference's patch is searched for in the image, made small and turned back step by step (normalised correlation,
+The reference's patch is searched for in the image, made small and rotated back step by step (normalised correlation,
 Lewis 1995); the best places are refined by the enhanced correlation coefficient (Evangelidis and Psarakis 2008).
 """
 
@@ -33,7 +33,7 @@ _FINE_SIDE, _FINE_PATCH = 192, 64
 """Pixels of the longer side, of the image and of what is looked for: whichever needs the larger image."""
 _COARSE_SIDE, _COARSE_PATCH = 64, 24
 _SMALL_TURN = 45.0
-"""Beyond it the silhouette says which turns to try first: trying all of them takes longer."""
+"""Beyond it the silhouette says which rotations to try first: trying all of them takes longer."""
 _REFINED = 2
 """Places that are refined."""
 _CRITERIA = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 20, 1e-3)
@@ -92,7 +92,7 @@ class Aligner:
         return best
 
     def _rounds(self, image: Grey) -> Iterator[Sequence[Rotation]]:
-        """Yield the turns to try: near those that the silhouette speaks for, then all."""
+        """Yield the rotations to try: near those that the silhouette speaks for, then all."""
         most = self.align.max_rotation
         axis = long_axis(image) if most > _SMALL_TURN and self.axis is not None else None
         if axis is not None and self.axis is not None:
@@ -114,7 +114,7 @@ class Aligner:
         fine, margin = self.fine, max(4, round(_MARGIN * max(self.fine.patch.shape)))
         corner, size = np.array([fine.x, fine.y]), 2 * fine.middle
         turn, shift = rotation(guess.turn), guess.shift * size
-        # What is near the guess is turned upright first: OpenCV's method knows no turn beyond 90 degrees.
+        # What is near the guess is rotated upright first: OpenCV's method knows no rotation beyond 90 degrees.
         start = np.c_[turn, turn @ (corner - margin - fine.middle) + fine.middle + shift]
         near = warped(
             image, between_pixels(start), (fine.patch.shape[1] + 2 * margin, fine.patch.shape[0] + 2 * margin)

@@ -15,7 +15,7 @@ _BOX_MARGIN = 2
 
 @dataclass(frozen=True, slots=True)
 class Pose:
-    """How a part lies beside the reference image: turned about the image's middle, then shifted."""
+    """How a part lies beside the reference image: rotated about the image's middle, then shifted."""
 
     turn: float
     """Degrees, clockwise."""
@@ -42,7 +42,7 @@ class Pose:
 
     def __str__(self) -> str:
         right, down, turn = (round(value, 1) + 0.0 for value in (self.shift_x, self.shift_y, self.turn))  # no -0.0
-        moved = f"shifted by {right:+.1f} px right and {down:+.1f} px down, turned by {turn:+.1f} degrees"
+        moved = f"shifted by {right:+.1f} px right and {down:+.1f} px down, rotated by {turn:+.1f} degrees"
         return f"{moved}, correlation {self.correlation:.2f}"
 
 
@@ -95,7 +95,7 @@ class Placement:
 
 
 def rotation(degrees: float) -> NDArray[np.float64]:
-    """Return the matrix, (2, 2), that turns clockwise where y points down."""
+    """Return the matrix, (2, 2), that rotates clockwise where y points down."""
     angle = np.deg2rad(degrees)
     return np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
 

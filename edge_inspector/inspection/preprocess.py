@@ -24,7 +24,7 @@ IgnoreMask: TypeAlias = NDArray[np.bool_]
 
 
 def decode(data: bytes, channels: int) -> Image:
-    """Return the image that a JPEG, PNG, BMP, TIFF or WebP file holds, turned as its EXIF says.
+    """Return the image that a JPEG, PNG, BMP, TIFF or WebP file holds, rotated as its EXIF says.
 
     Returns:
         uint8 or uint16, (height, width) where `channels` is 1, else (height, width, 3) blue-green-red.

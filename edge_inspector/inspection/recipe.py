@@ -76,7 +76,7 @@ class Align(_Frozen):
         if (self.kind == "template") != (self.template is not None):
             raise ValueError("expected a template with the kind template, and with no other")
         if (self.kind == "translate" and self.max_rotation) or (self.kind == "rotate" and not self.max_rotation):
-            raise ValueError(f"expected a turn of 0 to translate and more to rotate, got {self.max_rotation:g}")
+            raise ValueError(f"expected a rotation of 0 to translate and more to rotate, got {self.max_rotation:g}")
         return self
 
 

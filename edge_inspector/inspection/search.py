@@ -1,4 +1,4 @@
-"""Where in a small image may a patch lie, and how turned? A search over all places, turn by turn."""
+"""Where in a small image may a patch lie, and at which rotation? A search over all places and rotations."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ Grey: TypeAlias = NDArray[np.uint8]
 """uint8 (height, width)."""
 
 STEP = 4.0
-"""Degrees between two turns that are tried."""
+"""Degrees between two rotations that are tried."""
 _RIM = 0.15
 """Round the image, a share of the patch's sides."""
 
@@ -43,7 +43,7 @@ class Scale:
 
 @dataclass(frozen=True, slots=True)
 class Rotation:
-    """A turn to try: how the small image is turned back."""
+    """A rotation to try: how the small image is rotated back."""
 
     degrees: float
     rotation: NDArray[np.float64] = field(repr=False)
@@ -74,7 +74,7 @@ def make_scale(reference: Grey, box: Region, camera: tuple[int, int]) -> Scale:
 
 
 def make_rotation(scale: Scale, degrees: float) -> Rotation:
-    """Return a turn, clockwise, of images of this scale."""
+    """Return a rotation, clockwise, of images of this scale."""
     matrix = rotation(degrees)
     rim = _RIM * np.array(scale.patch.shape[1::-1])  # a part that hangs over the edge is to be found there
     width, height = (int(side) for side in np.rint(np.abs(matrix) @ [scale.width, scale.height] + 2 * rim))
@@ -83,7 +83,7 @@ def make_rotation(scale: Scale, degrees: float) -> Rotation:
 
 
 def look(image: Grey, scale: Scale, turn: Rotation) -> Guess | None:
-    """Return where the patch is most like the image, turned back; None where it is larger than that."""
+    """Return where the patch is most like the image, rotated back; None where it is larger than that."""
     if turn.width < scale.patch.shape[1] or turn.height < scale.patch.shape[0]:
         return None
     upright = warped(image, turn.back, (turn.width, turn.height))

@@ -1,4 +1,4 @@
-"""The typical value at each place: parts that lie still get sharp limits, parts that turn get none; nobody chooses.
+"""The typical value at each place: parts that lie still get sharp limits, parts that rotate get none; nobody chooses.
 
 The mean and variance of a cell are drawn towards those of all cells by how little of the variance the place explains.
 """

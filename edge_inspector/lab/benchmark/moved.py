@@ -65,11 +65,11 @@ def measure_moved(request: MovedRequest) -> tuple[MovedRow, ...]:
 
     Raises:
         DataError: another layout, or images that cannot be read.
-        UsageError: a turn or shift that is none.
+        UsageError: a rotation or shift that is none.
     """
     if not (0 < request.shift < 1 and 0 < request.turn <= 90):
         raise UsageError(
-            f"expected a shift of 0 to 1 and a turn of 0 to 90, got {request.shift:g} and {request.turn:g}"
+            f"expected a shift of 0 to 1 and a rotation of 0 to 90, got {request.shift:g} and {request.turn:g}"
         )
     with TemporaryDirectory(prefix="edge-inspector-moved-") as temporary:
         root = Path(temporary)
@@ -111,7 +111,7 @@ def _room(width: int, height: int, shift: float, turn: float) -> tuple[int, int]
 
 
 def lay(image: Image, room: tuple[int, int], turn: float, shift: tuple[float, float]) -> Image:
-    """Return an image with a rim that repeats its edge, turned about its middle (degrees clockwise) and shifted."""
+    """Return an image with a rim that repeats its edge, rotated about its middle (degrees clockwise) and shifted."""
     height, width = image.shape[0] + 2 * room[1], image.shape[1] + 2 * room[0]
     pose = Pose(turn, *shift, width / 2, height / 2, 1.0).matrix()
     matrix = between_pixels(np.c_[pose[:, :2], pose[:, 2] + pose[:, :2] @ room])

@@ -71,7 +71,7 @@ def calibrate(
     Args:
         model: what was trained.
         sets: `fit` and `tune` may be empty where their images are not at hand.
-        target: the rates to promise.
+        target: the upper bounds on the false-reject rate.
         created: now.
         rng: for synthetic defects.
         out: a folder that does not exist.

@@ -10,7 +10,7 @@ _INK, _FAINT, _LIMIT, _PART = "#222", "#ddd", "#c62828", "#1565c0"
 
 
 def draw_card(card: CalibrationCard, review: float | None = None) -> bytes:
-    """Return an SVG image of the calibration scores with the threshold and the promise in words.
+    """Return an SVG image of the calibration scores with the threshold and the bound in words.
 
     Args:
         card: with levels, largest first.

@@ -110,7 +110,7 @@ def _with_scores(model: TrainedModel, request: CalibrationRequest, card: Calibra
     if request.min_area is not None or request.ng is not None:
         raise UsageError(
             "the limit of this bundle comes from cross-validated scores, which are of its minimum area: train the part "
-            "anew with --min-area, or calibrate with good images that were not used (without --again)"
+            "again with --min-area, or calibrate with good images that were not used (without --again)"
         )
     known = {one.digest: one.level for one in card.images if one.level is not None}
     return replace(model, held_out=known)

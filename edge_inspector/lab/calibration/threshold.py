@@ -109,7 +109,7 @@ def _check_review(target: Target, rate: float) -> None:
 
 
 def _allowed(groups: int, target: Target, counted: int) -> tuple[float, int]:
-    """Return the rate that is promised and how many of the groups may be above the threshold."""
+    """Return the upper bound on the false-reject rate and how many of the groups may be above the threshold."""
     if target.false_reject is None:
         return supported_rate(groups, 0, target.confidence), 0
     allowed = allowed_exceedances(groups, target.false_reject, target.confidence)

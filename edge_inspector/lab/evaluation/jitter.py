@@ -1,4 +1,4 @@
-"""What a station may do to the image of one and the same part: shift, turn, light, noise, focus."""
+"""What a station may do to the image of one and the same part: shift, rotation, light, noise, focus."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

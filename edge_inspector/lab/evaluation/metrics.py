@@ -76,7 +76,7 @@ class Precision:
 def precision_at(prevalence: float, *, miss: Rate, false_reject: Rate) -> Precision | None:
     """Return the precision of rejecting where `prevalence` of the parts are defective (Bayes).
 
-    A test folder holds far more defects than a line, and its own precision promises too much. None where nothing was
+    A test folder holds far more defects than a line, and its own precision is too optimistic. None where nothing was
     rejected.
     """
 

@@ -21,7 +21,7 @@ HISTORY = "history.csv"
 
 
 def calibration_section(bundle: Bundle) -> Markup:
-    """Return the promise, the levels that it comes from, and the synthetic defects that it would find."""
+    """Return the bound, the levels that it comes from, and the synthetic defects that it would find."""
     card, decision = bundle.manifest.calibration, bundle.recipe.decision
     limits = [(decision.threshold, f"threshold {decision.threshold:.4g}")]
     if decision.review is not None:
@@ -157,7 +157,7 @@ def _looked_at(recipe: Recipe) -> Iterator[tuple[str, Content]]:
         align = recipe.align
         yield (
             "aligned",
-            f"{align.kind}, turn up to {align.max_rotation:g} degrees, correlation {align.least:g} or more",
+            f"{align.kind}, rotation up to {align.max_rotation:g} degrees, correlation {align.least:g} or more",
         )
     for unit in recipe.units:
         yield (

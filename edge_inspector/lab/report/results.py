@@ -36,7 +36,7 @@ def summary(bundle: Bundle, evaluation: Evaluation, prevalence: float) -> Markup
 
 
 def verdict(bundle: Bundle, evaluation: Evaluation) -> Iterator[Markup]:
-    """Yield what was found, what it means for the calibration's promise, and what to beware of."""
+    """Yield what was found, what it means for the calibration's bound, and what to beware of."""
     miss, false_reject, card = evaluation.miss, evaluation.false_reject, bundle.manifest.calibration
     yield tag(
         "p",
@@ -52,20 +52,20 @@ def verdict(bundle: Bundle, evaluation: Evaluation) -> Iterator[Markup]:
             "p", f"Judged by the rule “{evaluation.rule}”, for comparison; no line decides by it.", class_="warning"
         )
         return
-    promise = (
+    bound = (
         f"Cross-validation estimates that about {card.false_reject:.1%} of good parts, or fewer, are rejected"
         if card.estimated
-        else f"The calibration promises that at most {card.false_reject:.1%} of good parts are rejected"
+        else f"The calibration bounds the false-reject rate at {card.false_reject:.1%} of good parts"
     )
     if false_reject.low > card.false_reject:
         yield tag(
             "p",
-            f"{promise}; these images contradict it ({_bounds(false_reject)}). Light, camera or parts have changed "
+            f"{bound}; these images contradict it ({_bounds(false_reject)}). Light, camera or parts have changed "
             "since: recalibrate.",
             class_="warning",
         )
     else:
-        yield tag("p", f"{promise}; these images do not contradict it ({_bounds(false_reject)}).")
+        yield tag("p", f"{bound}; these images do not contradict it ({_bounds(false_reject)}).")
     yield from (tag("p", note, class_="warning") for note in card.notes)
 
 

@@ -1,4 +1,4 @@
-"""Golden images: they are judged anew at every load, and their maps and verdicts must come out again."""
+"""Golden images: they are judged again at every load, and their maps and verdicts must come out again."""
 
 import io
 from collections.abc import Sequence

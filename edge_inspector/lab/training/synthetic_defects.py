@@ -88,7 +88,7 @@ def _dent(canvas: Canvas, size: float, contrast: float, rng: np.random.Generator
 
 
 def _cut_paste(canvas: Canvas, size: float, contrast: float, rng: np.random.Generator) -> Canvas:
-    """Lay a piece of the image, turned, where it does not belong."""
+    """Lay a piece of the image, rotated, where it does not belong."""
     height, width, channels = canvas.shape
     side = max(4, round(1.2 * size * min(height, width)))
     from_y, to_y = rng.integers(0, height - side, 2)

@@ -1,4 +1,4 @@
-"""Whether the broker lets a station say all that the contract promises: each topic is tried, and must come back.
+"""Whether the broker lets a station say all that the contract names: each topic is tried, and must come back.
 
 With MQTT 3.1.1 a publish that an ACL refuses looks accepted, so only the echo counts. Nothing is retained, nothing may
 be taken for news of a part: results are simulated ERRORs of a ledger `check`, the PLC hears code 0 and not ready. The

@@ -42,7 +42,7 @@ class VerdictRuns:
             self._recent.append(rejected)
 
     def forget(self) -> None:
-        """Begin anew: somebody has looked, or another part is on."""
+        """Begin again: somebody has looked, or another part is on."""
         self._errors = self._rejects = 0
         self._recent.clear()
 

@@ -21,7 +21,7 @@ class Tallies:
 
     @with_reserve
     def reset(self) -> None:
-        """Begin to count anew; results stay."""
+        """Begin to count from 0; results stay."""
         with self._db.commit():
             self._db.execute("DELETE FROM tally")
             self._db.set_meta("counters_since", str(self._db.now_ns()))

@@ -204,7 +204,7 @@ class CaptureSource:
                 return None
 
     def _note_shape(self, image: Image) -> None:
-        """Begin anew where the size of the images changes: each of another size is INVALID by its recipe."""
+        """Begin again where the size of the images changes: each of another size is INVALID by its recipe."""
         if self._shape and image.shape != self._shape:
             logger.warning("%s: images changed from %s to %s", self._settings.shown, self._shape, image.shape)
             self._presence = _presence(self._settings)

@@ -238,7 +238,7 @@ class FolderSource:
             claimed = self._claims.take(found.name, self._new_id(), joining=joining)
         except FileNotFoundError:
             if not self._claims.is_there():
-                raise  # somebody tidied up: opening the folder again makes it anew
+                raise  # somebody tidied up: opening the folder again makes it again
             return Idle()  # taken back by whoever put it there: never accepted, so nothing to answer
         except OSError as error:
             if not self._claims.is_of_one_file(error):

@@ -88,7 +88,7 @@ class Presence:
         return None
 
     def _leave(self) -> Image | None:
-        """Begin anew; a part that was never taken in the middle is shown as near to it as it came."""
+        """Begin again; a part that was never taken in the middle is shown as near to it as it came."""
         missed = None if self._taken or self._best is None else self._best[1]
         self._present = self._taken = False
         self._best = None

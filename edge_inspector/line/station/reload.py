@@ -154,7 +154,7 @@ class Reload:
     def _kept_or_fresh(
         self, settings: Settings, station: StationSettings, part: PartSettings, old: JudgingSetup, *, same: bool
     ) -> tuple[Bundle, PartLine]:
-        """Return what judged the part before where that is unchanged, else what was opened anew."""
+        """Return what judged the part before where that is unchanged, else what was opened now."""
         bundle = old.bundles.get(part.name)
         if same and bundle is not None and not part.view and read_bundle(part.bundle.resolve()).id == bundle.id:
             return bundle, replace(old.lines[part.name], trace=trace_of(bundle.recipe, settings))

@@ -193,7 +193,7 @@ class Supervisor:
             for payload in self._ledger.results.newest(2 * SUBGROUP):
                 self._control_charts.take(Result.model_validate_json(payload))
         except DiskError as error:
-            logger.warning("the control charts begin anew: %s", error)
+            logger.warning("the control charts begin again: %s", error)
         self._say_drift()
 
     def _judge_the_run(self) -> None:

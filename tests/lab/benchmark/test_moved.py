@@ -61,7 +61,7 @@ def test_a_move_that_is_none_is_refused(tmp_path: Path, shift: float, turn: floa
     def train_detector(*_words: object) -> None:
         raise AssertionError("the training has begun")
 
-    with pytest.raises(UsageError, match="expected a shift of 0 to 1 and a turn of 0 to 90"):
+    with pytest.raises(UsageError, match="expected a shift of 0 to 1 and a rotation of 0 to 90"):
         measure_moved(MovedRequest(tmp_path, shift, turn, 0, train_detector, lambda: 0, lambda _words, _share: None))  # type: ignore[arg-type]
 
 

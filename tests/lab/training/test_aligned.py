@@ -217,7 +217,7 @@ def _as_it_is(_folder: Path) -> None:
         (_as_it_is, {"region": None}, UsageError, "--align rotate needs --roi"),
         (_as_it_is, {"align": AlignmentRequest("template")}, UsageError, "--template x,y,width,height names what"),
         (_as_it_is, {"align": AlignmentRequest(max_rotation=5)}, UsageError, "give --align as well"),
-        (_as_it_is, {"align": AlignmentRequest("translate", 5)}, UsageError, "expected a turn of 0 to translate"),
+        (_as_it_is, {"align": AlignmentRequest("translate", 5)}, UsageError, "expected a rotation of 0 to translate"),
         (
             _as_it_is,
             {"align": AlignmentRequest("rotate", reference=Path("/no"))},
