@@ -202,6 +202,6 @@ def test_a_camera_s_login_is_not_exported(tmp_path: Path, bundle: Bundle, run: R
     content = b"".join(read_all(tmp_path / "c.station").values())
 
     assert status == 0
-    assert "left out: station st1: login in the address of its camera" in out
+    assert "left out: station st1: login and query in the address of its camera" in out
     assert b"hunter2" not in content
     assert b"rtsp://10.0.0.9/live" in content

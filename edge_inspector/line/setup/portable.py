@@ -114,9 +114,10 @@ def _without_secrets(table: dict[str, Any]) -> tuple[dict[str, Any], tuple[str, 
     for station in table["station"]:
         device = station["source"].get("device", "")
         address = urlsplit(device)
-        if address.scheme and "@" in address.netloc:
-            station["source"]["device"] = address._replace(netloc=address.netloc.rpartition("@")[2]).geturl()
-            left_out.append(f"station {station['name']}: login in the address of its camera")
+        bare = address._replace(netloc=address.netloc.rpartition("@")[2], query="", fragment="").geturl()
+        if address.scheme and bare != device:  # a login may stand in the query, too
+            station["source"]["device"] = bare
+            left_out.append(f"station {station['name']}: login and query in the address of its camera")
     mqtt = table.get("mqtt", {})
     left_out += [f"mqtt.password_file {mqtt['password_file']}"] if "password_file" in mqtt else []
     left_out += [f"mqtt.tls.{key} {value}" for key, value in mqtt.get("tls", {}).items()]
