@@ -233,7 +233,7 @@ def test_a_table_that_cannot_be_kept_is_refused_first(
 ) -> None:
     """Not after an hour of work: no such folder, or standard output is asked for twice."""
     assert status_of(monkeypatch, *words, "--csv", tmp_path / "none" / "t.csv") == 64
-    assert f"{tmp_path / 'none'} is no folder" in capsys.readouterr().err
+    assert f"{tmp_path / 'none'} is not a folder" in capsys.readouterr().err
     assert status_of(monkeypatch, *words, "--csv", "-", "--json") == 64
     assert "standard output is taken by --json" in capsys.readouterr().err
 

@@ -77,7 +77,7 @@ def check_csv(target: str | None, *, as_json: bool) -> None:
     if target == "-" and as_json:
         raise UsageError("--csv -: standard output is taken by --json: name a file")
     if target not in (None, "-") and not Path(target).absolute().parent.is_dir():
-        raise UsageError(f"--csv {target}: {Path(target).absolute().parent} is no folder")
+        raise UsageError(f"--csv {target}: {Path(target).absolute().parent} is not a folder")
 
 
 def no_formula(value: object) -> object:

@@ -57,7 +57,7 @@ def evaluate(
     check_rule(rule)
     check_csv(csv_file, as_json=as_json)
     if report is not None and not report.absolute().parent.is_dir():
-        raise UsageError(f"--report {report}: {report.absolute().parent} is no folder")
+        raise UsageError(f"--report {report}: {report.absolute().parent} is not a folder")
     with progress() as show:
         opened, inspector = open_bundle(bundle)
         found = compare(opened, inspector, data, rule, show)

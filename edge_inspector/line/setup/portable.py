@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
-from urllib.parse import urlsplit
 
 from edge_inspector import atomic
 from edge_inspector.bundle import read_bundle
@@ -23,7 +22,7 @@ from edge_inspector.line.setup.setup import (
     refuse_existing,
     write_settings,
 )
-from edge_inspector.settings import Settings, read_settings
+from edge_inspector.settings import HIDDEN, Settings, read_settings, shown_address
 from edge_inspector.toml import read_toml, to_toml
 from edge_inspector.wire.topics import check_name
 
@@ -113,10 +112,9 @@ def _without_secrets(table: dict[str, Any]) -> tuple[dict[str, Any], tuple[str, 
     table.pop("state_dir", None)
     for station in table["station"]:
         device = station["source"].get("device", "")
-        address = urlsplit(device)
-        bare = address._replace(netloc=address.netloc.rpartition("@")[2], query="", fragment="").geturl()
-        if address.scheme and bare != device:  # a login may stand in the query, too
-            station["source"]["device"] = bare
+        shown = shown_address(device)
+        if shown != device:  # a login may stand before the host, in the query or in the path
+            station["source"]["device"] = shown.replace(f"{HIDDEN}@", "")
             left_out.append(f"station {station['name']}: login and query in the address of its camera")
     mqtt = table.get("mqtt", {})
     left_out += [f"mqtt.password_file {mqtt['password_file']}"] if "password_file" in mqtt else []

@@ -7,6 +7,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import IO, Any
 from urllib.parse import quote, unquote
 
 from edge_inspector.inspection.model import Image, Reason
@@ -100,13 +101,40 @@ def _too_slow(timeout_ms: int) -> NoSnapshotError:
     return NoSnapshotError(f"no whole answer within {timeout_ms} ms (timeout_ms)")
 
 
+class _Digest(urllib.request.HTTPDigestAuthHandler):
+    """Lets go of the answer that asks for a login once there is another: the library leaves it open."""
+
+    def http_error_401(self, *asked: Any) -> Any:  # noqa: ANN401 - the library's
+        """Ask again with the login."""
+        return _instead_of(asked[1], lambda: super(_Digest, self).http_error_401(*asked))
+
+
+class _Basic(urllib.request.HTTPBasicAuthHandler):
+    """The same for the simpler login."""
+
+    def http_error_401(self, *asked: Any) -> Any:  # noqa: ANN401 - the library's
+        """Ask again with the login."""
+        return _instead_of(asked[1], lambda: super(_Basic, self).http_error_401(*asked))
+
+
+def _instead_of(first: IO[bytes], ask: Callable[[], Any]) -> Any:  # noqa: ANN401 - the library's
+    """Return what `ask` gets, and close `first`, unless it gets nothing: then `first` is the answer."""
+    second: object = first
+    try:
+        second = ask()
+    finally:
+        if second is not None:
+            first.close()
+    return second
+
+
 def _opener(address: str, user: str, password: str) -> urllib.request.OpenerDirector:
     """Return what asks for `address` and, where the camera wants a login, gives it as basic or digest."""
     logins = urllib.request.HTTPPasswordMgrWithDefaultRealm()
     logins.add_password(None, address, user, password)
     handlers: list[urllib.request.BaseHandler] = [urllib.request.ProxyHandler({}), _NoRedirects()]
     if user:
-        handlers += [urllib.request.HTTPDigestAuthHandler(logins), urllib.request.HTTPBasicAuthHandler(logins)]
+        handlers += [_Digest(logins), _Basic(logins)]
     return urllib.request.build_opener(*handlers)
 
 

@@ -173,6 +173,6 @@ def test_a_file_that_pretrain_did_not_write_is_refused(tmp_path: Path) -> None:
     """Tensors without a name of their architecture, no tensors, no file."""
     save_file({"x": torch.zeros(2)}, tmp_path / "other.safetensors")
     (tmp_path / "text.safetensors").write_text("hello")
-    for name, words in (("other", "names no architecture"), ("text", "no file that"), ("none", "no such file")):
+    for name, words in (("other", "names no architecture"), ("text", "not a file that"), ("none", "no such file")):
         with pytest.raises(DataError, match=words):
             load_backbone(PadimSettings(backbone=f"rotation:{tmp_path / name}.safetensors"), 0)

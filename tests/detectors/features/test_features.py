@@ -37,7 +37,7 @@ def training_data(**changes: object) -> TrainingData:
     known = {
         "fit": images[:16],
         "tune": images[16:],
-        "planted": images[16:],
+        "synthetic": images[16:],
         "corrupt": lambda found, _rng: found,
         "augment": lambda found, _rng: found,
         "levels": lambda maps: [float(amap.max()) for amap in maps],

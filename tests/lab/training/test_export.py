@@ -31,7 +31,7 @@ detector = OpenVinoDetector(folder / "network.onnx", folder / "residual.onnx", "
 for image in sorted(folder.glob("image*.npy")):
     pixels = np.load(image)
     amap = detector.residual(pixels, detector.network(pixels))
-    np.save(image.with_name(image.name.replace("picture", "map")), amap)
+    np.save(image.with_name(image.name.replace("image", "map")), amap)
 assert "torch" not in sys.modules
 """
 
@@ -87,7 +87,7 @@ def test_the_weights_in_the_bundle_are_those_of_its_network(bundle: Bundle, tmp_
     network = ReconstructionNetwork(NETWORKS["cae:my"].build(1, 64, 64)).eval()
     network.load_state_dict(load_tensors((bundle.path / "weights.safetensors").read_bytes()))
     image = images(1)[4]
-    np.save(tmp_path / "picture.npy", image)
+    np.save(tmp_path / "image.npy", image)
     program = (
         "import sys, numpy as np; from pathlib import Path;"
         "from edge_inspector.engines.openvino import OpenVinoNetwork;"

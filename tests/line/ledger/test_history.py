@@ -140,7 +140,7 @@ def fill(path: Path, count: int) -> None:
             for n in range(count)
         )
         ledger._db.execute("BEGIN")
-        ledger._db.executemany(
+        ledger._db._connection.executemany(
             "INSERT INTO entry(topic, id, verdict, recorded_ns, payload, part, serial, lot, chain) "
             "VALUES('result', ?, ?, ?, ?, ?, ?, ?, '')",
             rows,

@@ -58,7 +58,7 @@ def test_what_is_too_old_goes(tmp_path: Path) -> None:
     """By the time at which it was recorded."""
     with open_ledger(tmp_path / "ledger.db", lambda: "ledger-1", lambda: NOW - 10 * DAY) as early:
         fill(early, 5)
-        early.record_command("pause", "anna", "done", "{}")
+        early.audit.record("pause", "anna", "done", "{}")
     with open_ledger(tmp_path / "ledger.db", lambda: "ledger-1", lambda: NOW) as ledger:
         fill(ledger, 5, first=5)
         ledger.audit.record("resume", "anna", "done", "{}")

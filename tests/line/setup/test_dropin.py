@@ -12,7 +12,7 @@ from edge_inspector.line.setup.dropin import drop_in, obstacles
 from edge_inspector.settings import Settings
 
 PASSWORD_FILE = "/etc/edge-inspector/pw"  # noqa: S105 - a place
-UNIT = Path(__file__).parents[2] / "systemd" / "edge-inspector@.service"
+UNIT = Path(__file__).parents[3] / "systemd" / "edge-inspector@.service"
 
 
 def a_station(path: str | Path = "/srv/camera/press-1", **source: object) -> Settings:
