@@ -192,7 +192,7 @@ def test_each_image_is_told_to_whoever_stands_at_the_camera(control_page: Page, 
     expect(control_page.get_by_test_id("next")).to_have_text(
         f"edge-inspector train {FOLDER} --part flange --out bundles/flange"
     )
-    expect(control_page.get_by_test_id("not-ok")).to_contain_text("2 did not come out OK")
+    expect(control_page.get_by_test_id("not-ok")).to_contain_text("2 were not OK")
     expect(control_page.get_by_test_id("passed-over")).to_contain_text("Parts not taken: 1")
     expect(control_page.get_by_test_id("collect")).to_be_enabled()
 
@@ -213,7 +213,7 @@ def test_a_part_that_is_new_is_named_while_it_is_collected(control_page: Page, s
     """Whatever comes is taken as it; an image that is sharp may still be of a part that did not come out OK."""
     station.collection(part="flange-b", is_new=True, taken=1, last={"verdict": "NG"})
 
-    expect(control_page.get_by_test_id("new-part")).to_contain_text("every flange that comes is taken as it")
+    expect(control_page.get_by_test_id("new-part")).to_contain_text("every flange that arrives is collected under that name")
     expect(control_page.locator(".collect .chip")).to_have_text("NG")
 
 

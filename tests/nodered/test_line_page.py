@@ -395,7 +395,7 @@ def test_a_challenge_part_is_said(line_page: Page, station: Station, verdict: st
     station.part(verdict, accept=False, challenge=True)
 
     expect(line_page.get_by_test_id("means")).to_have_text(f"Challenge part: {means}")
-    expect(line_page.get_by_text("A challenge part is wanted")).to_be_visible()
+    expect(line_page.get_by_text("A challenge part is due")).to_be_visible()
 
 
 def test_an_ok_that_is_not_accepted_needs_a_reason(line_page: Page, station: Station) -> None:
