@@ -213,7 +213,9 @@ def test_a_part_that_is_new_is_named_while_it_is_collected(control_page: Page, s
     """Whatever comes is taken as it; an image that is sharp may still be of a part that did not come out OK."""
     station.collection(part="flange-b", is_new=True, taken=1, last={"verdict": "NG"})
 
-    expect(control_page.get_by_test_id("new-part")).to_contain_text("every flange that arrives is collected under that name")
+    expect(control_page.get_by_test_id("new-part")).to_contain_text(
+        "every flange that arrives is collected under that name"
+    )
     expect(control_page.locator(".collect .chip")).to_have_text("NG")
 
 
