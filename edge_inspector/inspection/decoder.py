@@ -6,6 +6,7 @@ listened to: while it works, standard error is a file in memory, and what others
 One image at a time, since a process has one standard error.
 """
 
+import fcntl
 import os
 import re
 import threading
@@ -49,6 +50,7 @@ def _listening() -> Iterator[bytearray]:
     heard = bytearray()
     with _ONE_AT_A_TIME:
         ear = os.memfd_create("decoder", os.MFD_CLOEXEC)
+        fcntl.fcntl(ear, fcntl.F_SETFL, os.O_APPEND)  # or two who write at once overwrite each other
         mouth = _moved_aside()
         try:
             os.dup2(ear, _STANDARD_ERROR)

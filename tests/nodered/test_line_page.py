@@ -22,7 +22,7 @@ COLOURS = "band => [getComputedStyle(band).color, getComputedStyle(band).backgro
 WATCH_PAIRS = """() => {
   window.mixed = []; window.seen = new Set()
   const look = () => {
-    const band = document.querySelector('[data-test=band]'), image = document.querySelector('[data-test=image]')
+    const band = document.querySelector('[data-test=band]'), image = document.querySelector('[data-test=picture]')
     if (!band || !image) return
     const address = decodeURIComponent(image.querySelector('image').getAttribute('href')).split('/').pop()
     const ids = [band.dataset.id, image.dataset.id, address]
@@ -71,7 +71,7 @@ def test_the_boxes_lie_on_the_defects(line_page: Page, station: Station) -> None
     station.part("NG", ((640, 480, 320, 240),))
     line_page.get_by_test_id("picture").wait_for()
 
-    image = line_page.locator("[data-test=image] image").bounding_box()
+    image = line_page.locator("[data-test=picture] image").bounding_box()
     box = line_page.get_by_test_id("box").bounding_box()
     assert image is not None
     assert box is not None

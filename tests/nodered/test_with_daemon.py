@@ -73,7 +73,7 @@ def test_a_bad_part_in_the_folder_is_ng_on_the_page(plant: Plant, opened: Callab
     expect(page.get_by_test_id("box")).to_have_count(len(result["blobs"]))  # type: ignore[arg-type]
     expect(page.get_by_test_id("serial")).to_contain_text("bad-1")
     expect(page.get_by_test_id("count-NG")).to_have_text(str(plant.heard.last("counters")["ng"]))
-    assert page.locator("[data-test=image] image").evaluate(_IS_DRAWN)
+    assert page.locator("[data-test=picture] image").evaluate(_IS_DRAWN)
 
 
 def test_the_pause_button_reaches_the_daemon_and_its_answer_the_page(

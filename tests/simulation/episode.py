@@ -23,7 +23,7 @@ from simulation.scheduler import Process, Scheduler, StuckError, modules
 from simulation.storage import Disk
 
 from edge_inspector.line.broker import link
-from edge_inspector.line.sources import capture, folder
+from edge_inspector.line.sources import capture, folder, opening
 from edge_inspector.line.sources.camera import Reader
 from edge_inspector.line.station import station
 from edge_inspector.line.station.stage import PartLine
@@ -152,7 +152,7 @@ class _Story:
             stack.enter_context(patch.object(sqlite3, "connect", self._connect))
             stack.enter_context(patch.object(Path, "rename", _as_method(self.disk.rename)))
             stack.enter_context(patch.object(folder, "hints_from", _no_hints))
-            stack.enter_context(patch.object(station, "FolderSource", Folder))
+            stack.enter_context(patch.object(opening, "FolderSource", Folder))
             camera = partial(Reader, capture=camera_of(self.cell))
             stack.enter_context(patch.object(capture, "Reader", camera))
             stack.enter_context(patch.object(link, "_client", lambda options: Socket(self.broker, options)))
