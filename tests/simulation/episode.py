@@ -3,13 +3,15 @@
 import hashlib
 import itertools
 import logging
+import queue
 import shutil
 import sqlite3
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -26,6 +28,7 @@ from edge_inspector.line.broker import link
 from edge_inspector.line.sources import capture, folder, opening
 from edge_inspector.line.sources.camera import Reader
 from edge_inspector.line.station import station
+from edge_inspector.line.station.queues import StationQueues
 from edge_inspector.line.station.stage import PartLine
 from edge_inspector.settings import Settings
 
@@ -153,12 +156,22 @@ class _Story:
             stack.enter_context(patch.object(Path, "rename", _as_method(self.disk.rename)))
             stack.enter_context(patch.object(folder, "hints_from", _no_hints))
             stack.enter_context(patch.object(opening, "FolderSource", Folder))
+            stack.enter_context(patch.object(station, "StationQueues", self._station_queues))
             camera = partial(Reader, capture=camera_of(self.cell))
             stack.enter_context(patch.object(capture, "Reader", camera))
             stack.enter_context(patch.object(link, "_client", lambda options: Socket(self.broker, options)))
             stack.callback(logging.disable, logging.root.manager.disable)
             logging.disable(logging.CRITICAL)
             yield
+
+    def _station_queues(self, arrivals: Any) -> StationQueues:  # noqa: ANN401
+        """A dataclass keeps the factories that it was written with: the real ones."""
+        simulated = {
+            getattr(real, name): getattr(self._modules[real.__name__], name)
+            for real, name in ((queue, "SimpleQueue"), (threading, "Event"))
+        }
+        made = {one.name: simulated[one.default_factory]() for one in fields(StationQueues) if one.name != "arrivals"}
+        return StationQueues(arrivals, **made)
 
     def _connect(self, path: Path, **keywords: Any) -> sqlite3.Connection:  # noqa: ANN401
         """The daemon's ledger is on the simulated disk; who looks on from outside has a plain connection."""
