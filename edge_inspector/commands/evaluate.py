@@ -91,12 +91,16 @@ def _finite(judged: "Judged") -> float | None:
 
 def _print_evaluation(found: "Evaluation", prevalence: float) -> None:
     precision = found.precision_at(prevalence)
-    typer.echo(f"images        {len(found.good)} good, {len(found.defective)} defective")
+    typer.echo(f"images          {len(found.good)} good, {len(found.defective)} defective")
     if found.unreadable:
         typer.echo(f"unreadable      {len(found.unreadable)}, neither found nor missed: repair or remove them")
-    typer.echo(f"image AUROC     {found.image_auroc:.3f}")
-    typer.echo(f"false rejects   {found.false_reject}")
     typer.echo(f"misses          {found.miss}")
+    typer.echo(f"false rejects   {found.false_reject}")
+    if found.miss_at_5 is not None and found.image_auroc_interval is not None:
+        at_5, ranked = found.miss_at_5, found.image_auroc_interval
+        interval = f"95 % interval {at_5.low:.1%} to {at_5.high:.1%}"
+        typer.echo(f"misses at 5 %   {at_5.value:.1%}, were 5 % of these good parts rejected ({interval})")
+        typer.echo(f"image AUROC     {ranked.value:.3f} (95 % interval {ranked.low:.3f} to {ranked.high:.3f})")
     if precision is not None:
         words = f"{precision.value:.1%} of the rejected parts ({precision.low:.1%} to {precision.high:.1%})"
         typer.echo(f"precision       {words}, where {prevalence:.1%} of all parts are defective")

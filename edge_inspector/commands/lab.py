@@ -159,7 +159,7 @@ def align(
                     "moved": row.moved,
                     "aligned": row.aligned,
                     "image_auroc": row.found.image_auroc,
-                    "difference": row.gain.mean,
+                    "difference": row.gain.value,
                     "difference_low": row.gain.low,
                     "difference_high": row.gain.high,
                     "refused": row.found.refused,

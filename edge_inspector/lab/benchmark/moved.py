@@ -16,10 +16,11 @@ from edge_inspector.inspection.model import Image
 from edge_inspector.inspection.placement import Pose, between_pixels, rotation
 from edge_inspector.inspection.recipe import Region
 from edge_inspector.lab.data.dataset import find_images, find_tests, read_image
-from edge_inspector.lab.evaluation.compare import Gain, auroc_gain
+from edge_inspector.lab.evaluation.compare import auroc_gain
 from edge_inspector.lab.evaluation.evaluate import evaluate
 from edge_inspector.lab.evaluation.evaluation import Evaluation
 from edge_inspector.lab.evaluation.rules import CALIBRATED
+from edge_inspector.lab.evaluation.separation import Interval
 from edge_inspector.lab.training.recipe_draft import AlignmentRequest
 from edge_inspector.native import native_path
 
@@ -52,7 +53,7 @@ class MovedRow:
     moved: bool
     aligned: bool
     found: Evaluation
-    gain: Gain
+    gain: Interval
     milliseconds: float
     """Of finding a part, median; 0 where nothing is aligned."""
 
@@ -149,7 +150,7 @@ def as_markdown(rows: tuple[MovedRow, ...]) -> Iterator[str]:
     yield "|---|---|---|---|---|---|---|"
     for row in rows:
         gain, refused = row.gain, row.found.refused
-        change = "-" if not (row.moved or row.aligned) else f"{gain.mean:+.3f} ({gain.low:+.3f} to {gain.high:+.3f})"
+        change = "-" if not (row.moved or row.aligned) else f"{gain.value:+.3f} ({gain.low:+.3f} to {gain.high:+.3f})"
         cells = (
             row.data,
             "moved" if row.moved else "still",

@@ -4,16 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edge_inspector.errors import DataError
 from edge_inspector.lab.evaluation.evaluation import Evaluation, Judged, finite
-
-DRAWS = 2000
-_CHUNK = 250
-"""Draws at a time: bounds the memory."""
-_OUTER = (2.5, 97.5)
-"""Percentiles of a 95 % interval."""
+from edge_inspector.lab.evaluation.separation import DRAWS, Interval, interval_of, wins
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,29 +73,19 @@ def compare(before: Evaluation, after: Evaluation, rng: np.random.Generator, dra
         before=before,
         after=after,
         flips=find_flips(before.judged, after.judged),
-        auroc_difference=difference.mean,
+        auroc_difference=difference.value,
         auroc_low=difference.low,
         auroc_high=difference.high,
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Gain:
-    """A difference of image AUROC, and its 95 % interval."""
-
-    mean: float
-    low: float
-    high: float
-
-
-def auroc_gain(before: Evaluation, after: Evaluation, rng: np.random.Generator, draws: int = DRAWS) -> Gain:
+def auroc_gain(before: Evaluation, after: Evaluation, rng: np.random.Generator, draws: int = DRAWS) -> Interval:
     """Return the difference of the second minus the first: paired bootstrap over parts, each class by itself.
 
     Both show the same parts in the same order, both classes among them.
     """
-    gain = _wins(after) - _wins(before)
-    low, high = np.percentile(bootstrap_means(gain, draws, rng), _OUTER)
-    return Gain(float(gain.mean()), float(low), float(high))
+    of_both = [wins(finite(one.good), finite(one.defective)) for one in (before, after)]
+    return interval_of(of_both[1] - of_both[0], rng, draws)
 
 
 def find_flips(before: Sequence[Judged], after: Sequence[Judged]) -> tuple[Flip, ...]:
@@ -118,25 +102,3 @@ def find_flips(before: Sequence[Judged], after: Sequence[Judged]) -> tuple[Flip,
         if old.accepted != new.accepted
     ]
     return tuple(sorted(flips, key=lambda flip: flip.for_the_better))
-
-
-def _wins(found: Evaluation) -> NDArray[np.float32]:
-    """Return who scores higher, (good, defective): 1 the defective part, 0.5 neither, 0 the good one.
-
-    Its mean is the AUROC; of images that are drawn several times it is the mean with these weights.
-    """
-    good, defective = (np.array(finite(parts)) for parts in (found.good, found.defective))
-    wins = (defective > good[:, None]) + 0.5 * (defective == good[:, None])
-    return np.asarray(wins, np.float32)
-
-
-def bootstrap_means(pairs: NDArray[np.float32], draws: int, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Return the mean of rows and columns of `pairs` that are drawn with replacement, for each draw."""
-    rows, columns = pairs.shape
-    means = []
-    for start in range(0, draws, _CHUNK):
-        count = min(_CHUNK, draws - start)
-        of_rows = rng.multinomial(rows, np.full(rows, 1 / rows), count) / rows
-        of_columns = rng.multinomial(columns, np.full(columns, 1 / columns), count) / columns
-        means.append(((of_rows @ pairs) * of_columns).sum(1))
-    return np.concatenate(means)

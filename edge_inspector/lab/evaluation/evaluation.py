@@ -11,6 +11,7 @@ from edge_inspector.inspection.model import Verdict
 from edge_inspector.lab.data.dataset import TestImage
 from edge_inspector.lab.evaluation.metrics import Precision, Rate, average_precision, precision_at
 from edge_inspector.lab.evaluation.pixels import Overlap
+from edge_inspector.lab.evaluation.separation import Interval, auroc_interval, interval_names, miss_at
 
 PREVALENCE = 0.01
 """Share of defective parts on a line, where the user states none."""
@@ -96,6 +97,16 @@ class Evaluation:
         return auroc(finite(self.good), finite(defective))
 
     @property
+    def miss_at_5(self) -> Interval | None:
+        """Defective parts that pass where 5 % of these good images are rejected; None where a class is missing."""
+        return miss_at(finite(self.good), finite(self.defective)) if self.good and self.defective else None
+
+    @property
+    def image_auroc_interval(self) -> Interval | None:
+        """The image AUROC and how sure it is; None where a class is missing."""
+        return auroc_interval(finite(self.good), finite(self.defective)) if self.good and self.defective else None
+
+    @property
     def image_ap(self) -> float | None:
         """Average precision; None where a class is missing."""
         if not self.good or not self.defective:
@@ -125,12 +136,13 @@ class Evaluation:
             "rule": self.rule,
             "images": len(self.judged),
             "unreadable": len(self.unreadable),
-            "image_auroc": self.image_auroc,
+            **_rate("miss_rate", self.miss),
+            **_rate("false_reject_rate", self.false_reject),
+            **_interval("miss_rate_at_5", self.miss_at_5),
+            **_interval("image_auroc", self.image_auroc_interval),
             "image_ap": self.image_ap,
             "f1": self.f1,
             "refused": self.refused,
-            **_rate("miss_rate", self.miss),
-            **_rate("false_reject_rate", self.false_reject),
             "confusion": {"good": confusion(self.good), "defective": confusion(self.defective)},
             "per_defect": {kind: self._per_defect(self.of_kind(kind)) for kind in self.kinds},
             "pixel_auroc": self.pixel_auroc,
@@ -217,3 +229,7 @@ def finite(judged: Sequence[Judged]) -> list[float]:
 
 def _rate(name: str, rate: Rate) -> dict[str, float]:
     return {name: rate.value, f"{name}_low": rate.low, f"{name}_high": rate.high}
+
+
+def _interval(name: str, found: Interval | None) -> dict[str, float | None]:
+    return {**dict.fromkeys(interval_names(name)), **({} if found is None else found.as_json(name))}

@@ -7,6 +7,7 @@ from edge_inspector.inspection.model import Verdict
 from edge_inspector.lab.evaluation.curves import precision_recall_curve, roc_curve
 from edge_inspector.lab.evaluation.evaluation import Evaluation, Judged, Localisation, confusion, finite, missed
 from edge_inspector.lab.evaluation.metrics import Rate
+from edge_inspector.lab.evaluation.separation import Interval
 from edge_inspector.lab.report.charts import Line, curve_chart, score_chart
 from edge_inspector.lab.report.markup import Content, Markup, figure, join, number, rate, section, table, tag
 
@@ -15,6 +16,7 @@ def summary(bundle: Bundle, evaluation: Evaluation, prevalence: float) -> Markup
     """Return the verdict in sentences, and the figures that one asks for first."""
     miss, false_reject = evaluation.miss, evaluation.false_reject
     precision = evaluation.precision_at(prevalence)
+    at_5 = evaluation.miss_at_5
     spread = "" if precision is None else f"{precision.low:.0%} to {precision.high:.0%}"
     tiles = [
         _tile("misses", f"{miss.value:.1%}", f"{miss.hits} of {miss.parts}; {_bounds(miss)}"),
@@ -23,6 +25,7 @@ def summary(bundle: Bundle, evaluation: Evaluation, prevalence: float) -> Markup
             f"{false_reject.value:.1%}",
             f"{false_reject.hits} of {false_reject.parts}; {_bounds(false_reject)}",
         ),
+        _tile("misses at 5% rejected", "-" if at_5 is None else f"{at_5.value:.1%}", _ends(at_5)),
         _tile("image AUROC", number(evaluation.image_auroc), f"average precision {number(evaluation.image_ap)}"),
         _tile("AUPRO", number(evaluation.aupro), f"pixel AUROC {number(evaluation.pixel_auroc)}"),
         _tile(f"precision at {100 * prevalence:.3g}%", "-" if precision is None else f"{precision.value:.0%}", spread),
@@ -33,6 +36,10 @@ def summary(bundle: Bundle, evaluation: Evaluation, prevalence: float) -> Markup
         ),
     ]
     return tag("section", *verdict(bundle, evaluation), tag("div", *tiles, class_="figures"), class_="summary")
+
+
+def _ends(found: Interval | None) -> str:
+    return "" if found is None else f"95% interval {found.low:.0%} to {found.high:.0%}; limit of these images"
 
 
 def verdict(bundle: Bundle, evaluation: Evaluation) -> Iterator[Markup]:

@@ -12,8 +12,8 @@ from edge_inspector.errors import UsageError
 from edge_inspector.inspection.model import Reason
 from edge_inspector.lab.benchmark.moved import MovedRequest, MovedRow, as_markdown, lay, measure_moved
 from edge_inspector.lab.data.dataset import TestImage as KnownImage
-from edge_inspector.lab.evaluation.compare import Gain
 from edge_inspector.lab.evaluation.evaluation import Evaluation, Judged
+from edge_inspector.lab.evaluation.separation import Interval
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -43,7 +43,7 @@ def a_row(*, moved: bool, aligned: bool) -> MovedRow:
         Judged(KnownImage(Path(f"{kind}.png"), kind, None), a_judgement(reason).verdict, score, 1.0)
         for kind, reason, score in (("good", Reason.WITHIN_LIMIT, 0.5), ("hole", Reason.NOT_ALIGNED, np.inf))
     )
-    return MovedRow("tile", moved, aligned, Evaluation("calibrated", judged), Gain(-0.01, -0.03, 0.002), 3.21)
+    return MovedRow("tile", moved, aligned, Evaluation("calibrated", judged), Interval(-0.01, -0.03, 0.002), 3.21)
 
 
 def test_the_table_says_what_was_lost_and_what_was_refused() -> None:

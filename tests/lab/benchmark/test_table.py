@@ -12,11 +12,14 @@ from typer.testing import CliRunner
 
 from edge_inspector.cli import app
 from edge_inspector.lab.benchmark import table
-from edge_inspector.lab.benchmark.table import TableRequest, as_markdown, mean_auroc, measure
+from edge_inspector.lab.benchmark.table import TableRequest, as_markdown, measure, wrong
 
 DONE = {
-    "set": "a", "kind": "centroid", "budget": 1, "image_auroc": 0.9, "pixel_auroc": None, "aupro": None,
-    "miss_rate": 0.1, "false_reject_rate": 0.0, "steps": 0, "seconds": 1.0, "graph_ms": 5.0, "bundle_mb": 20.0,
+    "set": "a", "kind": "centroid", "budget": 1, "miss_rate": 0.1, "miss_rate_low": 0.05, "miss_rate_high": 0.2,
+    "false_reject_rate": 0.0, "false_reject_rate_low": 0.0, "false_reject_rate_high": 0.04,
+    "miss_rate_at_5": 0.15, "miss_rate_at_5_low": 0.09, "miss_rate_at_5_high": 0.22, "image_auroc": 0.9,
+    "image_auroc_low": 0.85, "image_auroc_high": 0.95, "pixel_auroc": None, "aupro": None,
+    "steps": 0, "seconds": 1.0, "graph_ms": 5.0, "bundle_mb": 20.0,
 }  # fmt: skip
 
 
@@ -84,7 +87,12 @@ def test_what_failed_stands_in_the_table(tmp_path: Path) -> None:
     (row,) = measure(an_order(tmp_path, ("centroid",)))
 
     assert "at least 5 parts are needed" in row["failed"]
-    assert mean_auroc([row, {**DONE}], "centroid") == pytest.approx(0.7)
+    assert wrong([row, {**DONE}], "centroid") == pytest.approx((1.0 + 0.1) / 2)
     lines = list(as_markdown([row, {**DONE, "kind": "padim"}]))
-    assert lines[2].startswith("| `padim` (mean 0.900) | a | 0.900 | - | - | 10% | 0% | 0 | 1 | 5 | 20 |")
-    assert "at least 5 parts" in lines[3]
+    assert lines[2] == "| `padim` | mean of 1 | 10 % | 0 % | 15 % | 0.900 | | | | | | |"
+    assert lines[3].startswith(
+        "| | a | 10 % (5 to 20) | 0 % (0 to 4) | 15 % (9 to 22) | 0.900 (0.850 to 0.950) | - | - |"
+    )
+    assert lines[4].startswith("| `centroid` | mean of 1 | 100 % | 0 % | 95 % | 0.500 |")
+    assert "at least 5 parts" in lines[5]
+    assert {line.count("|") for line in lines} == {13}

@@ -15,7 +15,7 @@ from edge_inspector.errors import DataError
 from edge_inspector.inspection.auroc import auroc
 from edge_inspector.inspection.model import Reason, Verdict
 from edge_inspector.lab.data.dataset import TestImage as KnownImage
-from edge_inspector.lab.evaluation.compare import bootstrap_means, compare
+from edge_inspector.lab.evaluation.compare import compare
 from edge_inspector.lab.evaluation.evaluation import Evaluation, Judged
 
 
@@ -60,14 +60,6 @@ def test_the_bootstrap_is_the_naive_one() -> None:
     assert found.auroc_low == pytest.approx(np.percentile(naive, 2.5), abs=0.012)
     assert found.auroc_high == pytest.approx(np.percentile(naive, 97.5), abs=0.012)
     assert found.auroc_low < found.auroc_difference < found.auroc_high
-
-
-def test_pairs_that_are_all_alike_have_no_spread() -> None:
-    """Whatever is drawn, the mean stays; and every draw is made."""
-    drawn = bootstrap_means(np.full((3, 4), 0.25, np.float32), 601, np.random.default_rng(0))
-
-    assert drawn.shape == (601,)
-    assert drawn == pytest.approx(0.25)
 
 
 def test_flips_are_told_apart_by_what_they_are_worth() -> None:
