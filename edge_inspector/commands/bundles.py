@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edge_inspector.commands.console import now
+from edge_inspector.commands.console import AllowUnfitOption, now
 
 if TYPE_CHECKING:
     from edge_inspector.bundle import Bundle
@@ -21,12 +21,13 @@ def approve(
     link: LinkArgument,
     by: ByOption,
     note: NoteOption = "",
+    allow_unfit: AllowUnfitOption = False,
 ) -> None:
     """Check a bundle on this machine, record who approved it, and point the link at it."""
     from edge_inspector.line.setup.approvals import approvals_file
     from edge_inspector.line.setup.approvals import approve as let
 
-    approval = let(bundle, link.absolute(), by, note, now(), _prove)
+    approval = let(bundle, link.absolute(), by, note, now(), _prove, allow_unfit=allow_unfit)
     typer.echo(f"{link} is bundle {approval.bundle} of part {approval.part}; {approvals_file(link)} says who and when")
     typer.echo("next: systemctl reload edge-inspector@STATION")
 

@@ -35,6 +35,9 @@ GroupOption = Annotated[
         help="Regular expression that finds the part's serial in a path.", show_default="each image is a part"
     ),
 ]
+AllowUnfitOption = Annotated[
+    bool, typer.Option("--allow-unfit", help="Accept a bundle whose card says UNFIT; needs --note.")
+]
 FINDING = 1
 """Exit status of a command that did its work and found something amiss."""
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from edge_inspector.commands.console import FINDING, print_findings, stderr
+from edge_inspector.commands.console import FINDING, AllowUnfitOption, print_findings, stderr
 from edge_inspector.errors import UsageError
 
 ETC = Path("/etc/edge-inspector")
@@ -44,11 +44,20 @@ def init(
         Path | None,
         typer.Option(help="Folder for the ledger and all state.", show_default="/var/lib/edge-inspector/STATION"),
     ] = None,
+    allow_unfit: AllowUnfitOption = False,
+    note: Annotated[str, typer.Option(help="Why, for --allow-unfit.", show_default="none")] = "",
 ) -> None:
     """Write a new station's settings from options or questions, check them, and print the next steps."""
     from edge_inspector.bundle import read_bundle
     from edge_inspector.line.setup.check import check
-    from edge_inspector.line.setup.setup import STATES, Answers, begin_station, check_part_of, refuse_existing
+    from edge_inspector.line.setup.setup import (
+        STATES,
+        Answers,
+        begin_station,
+        check_part_of,
+        refuse_existing,
+        refuse_unfit,
+    )
     from edge_inspector.wire.topics import check_name
 
     name = check_name(station or _ask("station", "Name of the station"), "station")
@@ -56,6 +65,7 @@ def init(
     refuse_existing(config)
     found = read_bundle(bundle or Path(_ask("--bundle", "Folder of the bundle")))
     check_part_of(found)
+    refuse_unfit(found, note, allow=allow_unfit)
     if inbox is None and device is None:
         inbox = Path(_ask("--inbox", "Folder that the camera writes to", f"/srv/camera/{name}"))
     if inbox is not None and device is not None:
@@ -70,7 +80,8 @@ def init(
         mqtt |= {"username": username, "password_file": str(password_file or config.with_suffix(".mqtt-password"))}
     if username and password_file is None:
         _keep_password(config.with_suffix(".mqtt-password"))
-    settings = begin_station(config, Answers(name, found, source, mqtt, state_dir or STATES / config.stem))
+    reason = f"UNFIT bundle allowed: {note.strip()}" if found.manifest.calibration.unfit else ""
+    settings = begin_station(config, Answers(name, found, source, mqtt, state_dir or STATES / config.stem, reason))
     typer.echo(f"wrote {config}")
     good = print_findings(check(settings, time.monotonic_ns))
     typer.echo("next:")

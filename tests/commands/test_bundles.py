@@ -171,3 +171,36 @@ def test_a_power_cut_leaves_what_was_or_what_will_be(
     assert before == bundle.id
     assert read_bundle(link).id == twin.id
     assert approvals.rollback(link, "J", "", NOW, unproven).bundle == bundle.id
+
+
+@pytest.fixture
+def unfit(bundle: Bundle, tmp_path: Path) -> Bundle:
+    """Give a bundle that finds 12 of 60 synthetic defects."""
+    card = bundle.manifest.calibration.model_copy(update={"unfit": True, "notes": ("UNFIT: 12 of 60 are found",)})
+    return a_twin(bundle, tmp_path / "unfit", 11, calibration=card)
+
+
+def test_an_unfit_bundle_is_not_approved(tmp_path: Path, unfit: Bundle, run: Run) -> None:
+    """The card says so, and what to do; a note alone allows nothing."""
+    link = tmp_path / "washer"
+    status, _, err = run("bundle", "approve", unfit.path, link, "--by", "J", "--note", "in a hurry")
+
+    assert status == 65
+    assert "UNFIT: 12 of 60 are found" in err
+    assert "--allow-unfit" in err
+    assert not link.exists()
+
+
+def test_an_unfit_bundle_is_approved_only_with_a_reason(tmp_path: Path, unfit: Bundle, run: Run) -> None:
+    """Who allowed it, and why, stands beside the link."""
+    link = tmp_path / "washer"
+    command = ("bundle", "approve", unfit.path, link, "--by", "J", "--allow-unfit")
+    status, _, err = run(*command)
+    assert status == 64
+    assert "--note is missing" in err
+    assert not link.exists()
+
+    status, _, _ = run(*command, "--note", "monitor mode only")
+    assert status == 0
+    assert read_bundle(link).id == unfit.id
+    assert read_approvals(link)[0].note == "monitor mode only"

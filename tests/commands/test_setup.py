@@ -205,3 +205,23 @@ def test_a_camera_s_login_is_not_exported(tmp_path: Path, bundle: Bundle, run: R
     assert "left out: station st1: login and query in the address of its camera" in out
     assert b"hunter2" not in content
     assert b"rtsp://10.0.0.9/live" in content
+
+
+def test_a_station_begins_with_an_unfit_bundle_only_with_a_reason(tmp_path: Path, bundle: Bundle, run: Run) -> None:
+    """The reason stands above the settings, in one line of a comment or several."""
+    card = bundle.manifest.calibration.model_copy(update={"unfit": True})
+    unfit = a_twin(bundle, tmp_path / "unfit", 11, calibration=card)
+    status, _, err = run(*begin(tmp_path, unfit))
+    assert status == 65
+    assert "UNFIT" in err
+    assert not (tmp_path / "press.toml").exists()
+
+    status, _, err = run(*begin(tmp_path, unfit, "--allow-unfit", "--note", " "))
+    assert status == 64
+    assert "--note is missing" in err
+
+    status, _, _ = run(*begin(tmp_path, unfit, "--allow-unfit", "--note", "a trial\n[mqtt]"))
+    assert status == 1  # no broker here
+    text = (tmp_path / "press.toml").read_text()
+    assert text.startswith("# UNFIT bundle allowed: a trial\n# [mqtt]\n")
+    assert read_bundle(read_settings(tmp_path / "press.toml").station[0].part[0].bundle).id == unfit.id

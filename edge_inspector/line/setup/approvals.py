@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from edge_inspector import atomic
 from edge_inspector.bundle import Bundle, copy_files, read_bundle
 from edge_inspector.errors import DataError, DiskError, UsageError
-from edge_inspector.line.setup.setup import bundle_folder, check_part_of, open_to_readers
+from edge_inspector.line.setup.setup import bundle_folder, check_part_of, open_to_readers, refuse_unfit
 from edge_inspector.validation import in_our_words
 
 _MOST_BYTES = 10_000_000
@@ -44,16 +44,21 @@ def approvals_file(link: Path) -> Path:
     return link.with_name(f"{link.name}.approvals.jsonl")
 
 
-def approve(source: Path, link: Path, by: str, note: str, now: datetime, prove: Prove) -> Approval:
+def approve(
+    source: Path, link: Path, by: str, note: str, now: datetime, prove: Prove, *, allow_unfit: bool = False
+) -> Approval:
     """Copy a bundle beside `link`, write down who approved it, and only then let `link` be it.
 
     Raises:
-        UsageError: `link` is a folder, or already this bundle; no name, or one that is not a single line.
-        DataError: the bundle is damaged, judges differently on this machine, is another part's or of no part's name.
+        UsageError: `link` is a folder, or already this bundle; no name, or one that is not a single line; an unfit
+            bundle is allowed without a note.
+        DataError: the bundle is damaged, unfit, judges differently on this machine, is another part's or of no part's
+            name.
         DiskError: the disk is full or closed; `link` is what it was.
     """
     bundle = read_bundle(source.resolve())
     check_part_of(bundle)
+    refuse_unfit(bundle, note, allow=allow_unfit)
     prove(bundle)
     with _held(link) as file:
         lines = _read(link, file)

@@ -29,6 +29,8 @@ class Answers:
     broker: Mapping[str, object]
     """`[mqtt]`."""
     state_dir: Path
+    note: str = ""
+    """Stands above the settings: why an unfit bundle may judge."""
 
 
 def begin_station(config: Path, answers: Answers) -> Settings:
@@ -54,7 +56,8 @@ def begin_station(config: Path, answers: Answers) -> Settings:
         ],
         "mqtt": dict(answers.broker),
     }
-    settings = write_settings(config, to_toml(table))
+    note = "".join(f"# {line}\n" for line in answers.note.splitlines())
+    settings = write_settings(config, note + to_toml(table))
     make_inboxes(settings)
     return settings
 
@@ -69,6 +72,26 @@ def check_part_of(bundle: Bundle) -> None:
         check_name(bundle.recipe.part, "part")
     except SettingsError as error:
         raise DataError(f"{bundle.path}: {error}; train it again with another --part") from error
+
+
+def refuse_unfit(bundle: Bundle, note: str, *, allow: bool) -> None:
+    """Refuse a bundle that finds too few synthetic defects, unless somebody says why it may judge all the same.
+
+    Raises:
+        DataError: the bundle is unfit and nobody allows it.
+        UsageError: it is allowed, and no note says why.
+    """
+    card = bundle.manifest.calibration
+    if not card.unfit:
+        return
+    why = next((one for one in card.notes if one.startswith("UNFIT")), "UNFIT: too few synthetic defects are found")
+    if not allow:
+        raise DataError(
+            f"{bundle.path}: {why}. A line would let most defects pass: train with another detector or --size, or "
+            "allow it with --allow-unfit and say why with --note"
+        )
+    if not note.strip():
+        raise UsageError("--allow-unfit: --note is missing: say why this bundle may judge")
 
 
 def refuse_existing(config: Path) -> None:
