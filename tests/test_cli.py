@@ -35,8 +35,8 @@ def few(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def train(images: Path, out: Path, *more: str) -> tuple[str | Path, ...]:
-    """Return the words that train a part."""
-    return "train", images, "--part", "washer", "--out", out, *more
+    """Return the words that train a part, an autoencoder unless they say otherwise."""
+    return "train", images, "--part", "washer", "--out", out, "--detector", "cae:my", *more
 
 
 def test_a_wrong_folder_is_one_line_and_exit_65(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ PANELS = {
     "max_miss max_false_reject least",
     "Station": "config station inbox source_device broker username password_file state_dir bundle ok migrate",
     "Choice": "lot part verdict since until limit audit verify pin",
-    "Record": "by note",
+    "Record": "by note allow_unfit",
     "Output": "out keep save report page plot overlays history flame csv_file as_csv as_json",
 }
 """The groups in which options stand, in each command the same."""
@@ -77,11 +77,11 @@ def _arrange(option: TyperOption) -> None:
     if option.is_bool_flag and not option.secondary_opts and not option.default:
         option.show_default = "off"
     if option.name == "detector":
-        from edge_inspector.detectors.settings import DEFAULT_KIND, KINDS, kind_in_words
+        from edge_inspector.detectors.settings import DEFAULT_KIND, KINDS, WITHOUT_BACKBONE, kind_in_words
 
         width = max(map(len, KINDS))
         option.help = "\n\n".join((option.help or "", *(f"{kind:<{width}}  {kind_in_words(kind)}" for kind in KINDS)))
-        option.show_default = str(option.default or DEFAULT_KIND)
+        option.show_default = str(option.default or f"{DEFAULT_KIND} with the backbone extra, else {WITHOUT_BACKBONE}")
 
 
 @contextmanager

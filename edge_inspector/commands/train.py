@@ -67,9 +67,9 @@ def _print_settings(context: typer.Context, asked: bool) -> None:
     """Print what a detector's settings are; `--detector` has been read, the options that are needed have not."""
     if not asked:
         return
-    from edge_inspector.detectors.settings import DEFAULT_KIND, settings_in_words
+    from edge_inspector.detectors.settings import choose_kind, settings_in_words
 
-    kind = context.params.get("detector") or DEFAULT_KIND
+    kind = context.params.get("detector") or choose_kind()[0]
     for line in settings_in_words(kind):
         typer.echo(line)
     raise typer.Exit
@@ -178,7 +178,7 @@ def train(
     as_json: JsonFlag = False,
 ) -> None:
     """Train a part from good images and write a bundle that can run."""
-    from edge_inspector.detectors.settings import DEFAULT_KIND, parse_settings
+    from edge_inspector.detectors.settings import choose_kind, parse_settings
     from edge_inspector.detectors.training_data import Budget
     from edge_inspector.detectors.workers import WorkerDoneError, join
     from edge_inspector.lab.train import train as train_detector
@@ -197,7 +197,11 @@ def train(
         "augment": augment,
     }
     wanted = {name: str(value) for name, value in said.items() if value is not None}
-    settings = parse_settings(detector or DEFAULT_KIND, parse_changes(changes or []) | wanted)
+    if detector is None:
+        only = (residual, tolerance, resume, epochs, minutes)
+        detector, why = choose_kind(autoencoder=any(one is not None for one in only))
+        stderr.print(f"detector {detector}: {why}", highlight=False, markup=False, soft_wrap=True)
+    settings = parse_settings(detector, parse_changes(changes or []) | wanted)
     pressed = Event()
     workers = join(device)
     try:

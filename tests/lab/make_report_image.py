@@ -46,7 +46,7 @@ def main() -> None:
         write_brackets(folder / "fit", 120, first=0)
         write_brackets(folder / "known", 40, first=2000)
         write_brackets(folder / "known", 40, first=3000, bad=True)
-        edge_inspector("train", folder / "fit", "--part", "bracket", "--out", folder / "bundle", "--size", "128")
+        edge_inspector("train", folder / "fit", "--part", "bracket", "--out", folder / "bundle")
         edge_inspector("evaluate", folder / "bundle", folder / "known", "--report", folder / "report.html")
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
         page = browser.new_page(viewport={"width": 1080, "height": 1560})

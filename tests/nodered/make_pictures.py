@@ -65,7 +65,7 @@ def main() -> None:
         (folder / "good").mkdir()
         for seed in range(90):
             (folder / "good" / f"{seed:03d}.png").write_bytes(png(a_bracket(seed)))
-        edge_inspector("train", folder / "good", "--part", "bracket", "--out", folder / "bundle", "--size", "256")
+        edge_inspector("train", folder / "good", "--part", "bracket", "--out", folder / "bundle")
         mqtt = stack.enter_context(private_broker(folder))
         bundle = read_bundle(folder / "bundle")
         config = write_settings(folder, {"press-1": watching(folder / "inbox")}, {"bracket": bundle}, mqtt)

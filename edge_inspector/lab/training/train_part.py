@@ -335,7 +335,8 @@ def _deploy(request: TrainingRequest, trained: TrainedDetector, data: TrainingDa
     reference = _deploy_in("f32", network, trained, data)
     for precision in lighter(request.precision, request.detector):
         request.report(f"try {precision}", 0.5)
-        found = _deploy_in(precision, network, trained, data)
+        keep = reference.fitted if request.detector.FITTED_ONCE else None
+        found = _deploy_in(precision, network, trained, data, keep)
         if holds(reference.levels, found.levels):
             return replace(found, shift=shift(reference.levels, found.levels))
         if request.precision == precision:
@@ -346,7 +347,9 @@ def _deploy(request: TrainingRequest, trained: TrainedDetector, data: TrainingDa
     return reference
 
 
-def _deploy_in(precision: Precision, network: bytes, trained: TrainedDetector, data: TrainingData) -> _Deployed:
+def _deploy_in(
+    precision: Precision, network: bytes, trained: TrainedDetector, data: TrainingData, fitted: Fitted | None = None
+) -> _Deployed:
     """Fit the residual on what the *deployed* network gives, and export that; the residual is float32 always."""
     files = network_files(network, precision, data.fit)
     with tempfile.TemporaryDirectory() as name:
@@ -354,7 +357,7 @@ def _deploy_in(precision: Precision, network: bytes, trained: TrainedDetector, d
         for file, content in files.items():
             (folder / file).write_bytes(content)
         run = OpenVinoNetwork(network_file(folder, precision), precision, usable_processors())
-        fitted = trained.residual(lambda images: map(run, images))
+        fitted = fitted or trained.residual(lambda images: map(run, images))
         inputs = torch.from_numpy(data.tune[:1]), torch.from_numpy(run(data.tune[0]))
         (folder / RESIDUAL).write_bytes(
             to_onnx(fitted.graph, inputs, ("picture", "features"), *output_names(fitted.graph))
