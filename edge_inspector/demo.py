@@ -1,11 +1,14 @@
-"""The product at work, with nothing of one's own: real solar cells, a private broker, the real daemon."""
+"""The product at work, with nothing of one's own: real solar cells, a private broker, the real daemon.
+
+Two stations judge the same images, one with an autoencoder and one with memories of patches.
+"""
 
 import importlib.util
 import queue
 import shutil
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -16,7 +19,7 @@ from typing import TypeAlias
 import numpy as np
 
 from edge_inspector.bundle import Bundle, open_inspector
-from edge_inspector.detectors.settings import CaeSettings
+from edge_inspector.detectors.settings import CaeSettings, DetectorSettings, MemorySettings
 from edge_inspector.engines.openvino import usable_processors
 from edge_inspector.errors import UsageError
 from edge_inspector.inspection.auroc import auroc
@@ -24,6 +27,7 @@ from edge_inspector.lab.evaluation.evaluate import evaluate
 from edge_inspector.lab.report.page import write_report
 from edge_inspector.line.broker.link import Incoming
 from edge_inspector.private_line import (
+    PrivateStation,
     free_port,
     private_broker,
     private_daemon,
@@ -36,13 +40,16 @@ from edge_inspector.settings import MqttSettings
 from edge_inspector.wire.messages import Result
 from edge_inspector.wire.topics import DEFAULT_ROOT
 
-PART, STATION = "solar-cell", "demo"
+PART = "solar-cell"
+STATION, SECOND = "demo", "demo-cae"
+"""The first judges with `memory`, and its figures are the demo's; the second with `cae:my`."""
 GOOD_TO_TRAIN = 450
 SHOWN_OF_EACH = 100
 _PACE_S, _FASTEST_S = 0.4, 0.08
 _PATIENCE_S = 30.0
 Say: TypeAlias = Callable[[str], None]
-ShowRow: TypeAlias = Callable[["Cell", Result], None]
+ShowRow: TypeAlias = Callable[["Cell", Mapping[str, Result]], None]
+"""Takes a cell and each station's answer, by its name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +66,10 @@ class Cell:
 
 
 @dataclass(frozen=True, slots=True)
-class Summary:
-    """What the demo saw."""
+class StationSummary:
+    """What one station made of the cells."""
 
-    parts: int
+    detector: str
     answered: int
     duplicates: int
     verdicts: dict[str, int]
@@ -72,17 +79,28 @@ class Summary:
     misses: int
     ms_p50: float
     ms_p95: float
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What the demo saw."""
+
+    parts: int
+    stations: dict[str, StationSummary]
+    """By name; the first is the demo's own."""
     report: str
-    """File of the bundle's evaluation on the cells that were shown."""
+    """File of the first bundle's evaluation on the cells that were shown."""
 
     @property
     def complete(self) -> bool:
-        """Whether every image was answered exactly once."""
-        return self.parts == self.answered and not self.duplicates
+        """Whether every station answered every image exactly once."""
+        return all(self.parts == one.answered and not one.duplicates for one in self.stations.values())
 
     def as_json(self) -> dict[str, object]:
         """Return the summary by the names of the contract."""
-        return asdict(self)
+        stations = {name: asdict(one) for name, one in self.stations.items()}
+        first = {name: value for name, value in stations[STATION].items() if name != "detector"}
+        return {"parts": self.parts, **first, "report": self.report, "stations": stations}
 
 
 def find_cells() -> tuple[tuple[Cell, ...], tuple[Cell, ...]]:
@@ -111,13 +129,13 @@ def run_demo(
     now: datetime,
     page: Path,
 ) -> Summary:
-    """Train good cells, start broker, daemon and dashboard, drop cells as a camera would, and count the answers.
+    """Train good cells, start broker, daemon and dashboard, drop cells as two cameras would, and count the answers.
 
     Args:
         folder: an empty folder for images, bundle, ledger and logs.
         seconds: end so long after the daemon is ready; None to show all cells at an easy pace.
         say: tells the viewer what happens.
-        show: shows one answer.
+        show: shows the answers to one cell.
         report: shows progress of the training.
         now: goes into the bundle and the report.
         page: HTML file that the report is written to; one that exists is replaced.
@@ -127,22 +145,28 @@ def run_demo(
     trained, unseen = _deal(good, rng)
     shown = [*unseen[:SHOWN_OF_EACH], *rng.sample(defective, SHOWN_OF_EACH)]
     rng.shuffle(shown)
-    say(f"training {len(trained)} good solar cells (cae:my, SSIM residual) ...")
-    bundle = _train(folder, trained, report, now)
-    say(bundle.manifest.calibration.in_words())
+    bundles = _train(folder, trained, say, report, now)
     with ExitStack() as stack:
         mqtt = stack.enter_context(private_broker(folder))
-        say(f"broker: mqtt://{mqtt.host}:{mqtt.port}, topics below {DEFAULT_ROOT}/{STATION}")
-        inbox = folder / "inbox"
-        config = write_settings(folder, {STATION: watching(inbox)}, {bundle.recipe.part: bundle}, mqtt)
-        ear = stack.enter_context(results_of(mqtt, STATION))
+        say(f"broker: mqtt://{mqtt.host}:{mqtt.port}, topics below {DEFAULT_ROOT}/{STATION} and /{SECOND}")
+        inboxes = {station: folder / f"inbox-{station}" for station in bundles}
+        config = write_settings(
+            folder,
+            {name: PrivateStation(watching(inboxes[name]), {PART: bundle}) for name, bundle in bundles.items()},
+            mqtt,
+        )
+        ears = {station: stack.enter_context(results_of(mqtt, station)) for station in bundles}
         daemon = stack.enter_context(private_daemon(config, folder / "daemon.log"))
-        say(f"daemon ready after {daemon.ready_s:.1f} s, watching {inbox}")
+        say(f"daemon ready after {daemon.ready_s:.1f} s, watching {' and '.join(map(str, inboxes.values()))}")
         stack.enter_context(_dashboard(folder, mqtt, say))
-        answers = _show_cells(shown, inbox, ear, show, seconds)
-    _write_report(page, folder, bundle, shown, report, now)
+        answers = _show_cells(shown, inboxes, ears, show, seconds)
+    _write_report(page, folder, bundles[STATION], shown, report, now)
     say(f"report: {page}")
-    return _summarise(answers, page)
+    return Summary(
+        len(answers.dropped),
+        {name: _summarise(bundles[name], answers.dropped, answers.results[name]) for name in bundles},
+        str(page),
+    )
 
 
 def _deal(good: Sequence[Cell], rng: Random) -> tuple[list[Cell], list[Cell]]:
@@ -150,7 +174,10 @@ def _deal(good: Sequence[Cell], rng: Random) -> tuple[list[Cell], list[Cell]]:
     return shuffled[:GOOD_TO_TRAIN], shuffled[GOOD_TO_TRAIN:]
 
 
-def _train(folder: Path, cells: Sequence[Cell], report: Callable[[str, float], None], now: datetime) -> Bundle:
+def _train(
+    folder: Path, cells: Sequence[Cell], say: Say, report: Callable[[str, float], None], now: datetime
+) -> dict[str, Bundle]:
+    """Train a bundle for each station, from the same cells."""
     from edge_inspector.lab.train import train  # noqa: PLC0415 - brings torch
     from edge_inspector.lab.training.train_part import TrainingRequest  # noqa: PLC0415
 
@@ -158,21 +185,29 @@ def _train(folder: Path, cells: Sequence[Cell], report: Callable[[str, float], N
     images.mkdir(parents=True)
     for cell in cells:
         shutil.copy(cell.path, images)
-    return train(
-        TrainingRequest(
-            images=images,
-            part=PART,
-            out=folder / "bundle",
-            detector=CaeSettings(smoothing=1.0),
-            width=128,
-            height=128,
-            created=now,
-            clock=time.monotonic,
-            report=report,
-            precision="auto",
-            normalise="local",  # cells of many modules, lit and aged differently
+    bundles = {}
+    detectors: dict[str, DetectorSettings] = {STATION: MemorySettings(), SECOND: CaeSettings(smoothing=1.0)}
+    for station, detector in detectors.items():
+        say(f"training {detector.kind} from {len(cells)} good solar cells, for station {station} ...")
+        bundles[station] = train(
+            TrainingRequest(
+                images=images,
+                part=PART,
+                out=folder / f"bundle-{station}",
+                detector=detector,
+                width=128,
+                height=128,
+                own_size=True,
+                channels=detector.CHANNELS,
+                created=now,
+                clock=time.monotonic,
+                report=report,
+                precision="auto",
+                normalise="local",  # cells of many modules, lit and aged differently
+            )
         )
-    )
+        say(bundles[station].manifest.calibration.in_words())
+    return bundles
 
 
 def _write_report(
@@ -213,34 +248,43 @@ def _dashboard(folder: Path, mqtt: MqttSettings, say: Say) -> Iterator[None]:
 @dataclass(frozen=True, slots=True)
 class _Answers:
     dropped: tuple[Cell, ...]
-    results: tuple[Result, ...]
+    results: dict[str, list[Result]]
+    """By station, in the order in which they came."""
 
 
 def _show_cells(
-    cells: Sequence[Cell], inbox: Path, ear: "queue.SimpleQueue[Incoming]", show: ShowRow, seconds: float | None
+    cells: Sequence[Cell],
+    inboxes: Mapping[str, Path],
+    ears: Mapping[str, "queue.SimpleQueue[Incoming]"],
+    show: ShowRow,
+    seconds: float | None,
 ) -> _Answers:
-    """Drop one cell after another, show each answer as it comes, and wait for the last."""
+    """Give each station one cell after another, show their answers as they come, and wait for the last."""
     start = time.monotonic()
     pace = _PACE_S if seconds is None else min(_PACE_S, max(_FASTEST_S, 0.8 * seconds / len(cells)))
     end = start + (seconds or 1e9)
-    waiting, dropped = deque(cells), list[Cell]()
-    results: list[Result] = []
+    waiting, dropped, shown = deque(cells), dict[str, Cell](), set[str]()
+    results: dict[str, list[Result]] = {station: [] for station in ears}
     patience = None
     while patience is None or time.monotonic() < patience:
-        due = start + pace * len(dropped)
-        if waiting and time.monotonic() >= due:
+        if waiting and time.monotonic() >= start + pace * len(dropped):
             cell = waiting.popleft()
-            _drop(cell, inbox)
-            dropped.append(cell)
-        results += _heard(ear, {cell.serial: cell for cell in dropped}, show)
+            for inbox in inboxes.values():
+                _drop(cell, inbox)
+            dropped[cell.serial] = cell
+        for station, ear in ears.items():
+            results[station] += _heard(ear)
+        answers = {name: {one.serial: one for one in reversed(found)} for name, found in results.items()}
+        for serial in [serial for serial in dropped if serial not in shown]:
+            if all(serial in found for found in answers.values()):
+                shown.add(serial)
+                show(dropped[serial], {station: found[serial] for station, found in answers.items()})
         if not waiting or time.monotonic() >= end:
             waiting.clear()
-            patience = patience or max(time.monotonic() + _PATIENCE_S, 0)
-            if len({result.serial for result in results}) == len(dropped) and (
-                seconds is None or time.monotonic() >= end
-            ):
+            patience = patience or time.monotonic() + _PATIENCE_S
+            if len(shown) == len(dropped) and (seconds is None or time.monotonic() >= end):
                 break
-    return _Answers(tuple(dropped), tuple(results))
+    return _Answers(tuple(dropped.values()), results)
 
 
 def _drop(cell: Cell, inbox: Path) -> None:
@@ -250,34 +294,31 @@ def _drop(cell: Cell, inbox: Path) -> None:
     hidden.rename(inbox / cell.path.name)
 
 
-def _heard(ear: "queue.SimpleQueue[Incoming]", dropped: dict[str, Cell], show: ShowRow) -> Iterator[Result]:
+def _heard(ear: "queue.SimpleQueue[Incoming]") -> Iterator[Result]:
     try:
         message = ear.get(timeout=0.02)
     except queue.Empty:
         return
     if isinstance(message, Incoming):
-        result = Result.model_validate_json(message.payload)
-        show(dropped[result.serial], result)
-        yield result
+        yield Result.model_validate_json(message.payload)
 
 
-def _summarise(answers: _Answers, page: Path) -> Summary:
-    first = {result.id: result for result in reversed(answers.results)}
-    truth = {cell.serial: cell.good for cell in answers.dropped}
+def _summarise(bundle: Bundle, dropped: Sequence[Cell], results: Sequence[Result]) -> StationSummary:
+    first = {result.id: result for result in reversed(results)}
+    truth = {cell.serial: cell.good for cell in dropped}
     good = [result for result in first.values() if truth[result.serial]]
     defective = [result for result in first.values() if not truth[result.serial]]
     times = [result.timing_ms["total"] for result in first.values()] or [0.0]
-    return Summary(
-        parts=len(answers.dropped),
+    return StationSummary(
+        detector=bundle.manifest.detector.kind,
         answered=len({result.serial for result in first.values()}),
-        duplicates=len(answers.results) - len({result.serial for result in answers.results}),
+        duplicates=len(results) - len({result.serial for result in results}),
         verdicts=dict(Counter(result.verdict.value for result in first.values())),
         image_auroc=auroc(_scores(good), _scores(defective)) if good and defective else None,
         false_rejects=sum(not result.accept for result in good),
         misses=sum(result.accept for result in defective),
         ms_p50=float(np.percentile(times, 50)),
         ms_p95=float(np.percentile(times, 95)),
-        report=str(page),
     )
 
 

@@ -67,22 +67,34 @@ def watching(inbox: Path) -> Source:
     return {"kind": "folder", "path": str(inbox)}
 
 
-def write_settings(
-    folder: Path, sources: Mapping[str, Source], bundles: Mapping[str, Bundle], mqtt: MqttSettings
-) -> Path:
-    """Write the settings of stations, by name, which all inspect the same parts, by name; return the file.
+@dataclass(frozen=True, slots=True)
+class PrivateStation:
+    """What a station inspects."""
+
+    source: Source
+    bundles: Mapping[str, Bundle]
+    """By the part's name."""
+
+
+def write_settings(folder: Path, stations: Mapping[str, PrivateStation], mqtt: MqttSettings) -> Path:
+    """Write the settings of stations, by name; return the file.
 
     Paths in it are whole: what is relative there would be relative to the file.
     """
     config = folder / "edge-inspector.toml"
-    parts = [{"name": name, "bundle": str(bundle.path.resolve())} for name, bundle in bundles.items()]
-    stations = [
-        {"name": name, "deadline_ms": 5000, "source": source, "part": parts} for name, source in sources.items()
+    tables = [
+        {
+            "name": name,
+            "deadline_ms": 5000,
+            "source": one.source,
+            "part": [{"name": part, "bundle": str(bundle.path.resolve())} for part, bundle in one.bundles.items()],
+        }
+        for name, one in stations.items()
     ]
     table = {
         "state_dir": str(folder / "state"),
         "mqtt": {"port": mqtt.port, "version": mqtt.version},
-        "station": stations,
+        "station": tables,
     }
     config.write_text(to_toml(table), encoding="utf-8")
     return config

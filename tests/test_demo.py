@@ -10,7 +10,7 @@ import pytest
 
 @pytest.mark.slow
 def test_the_demo_answers_every_solar_cell_once(tmp_path: Path) -> None:
-    """Real cells, broker and daemon: 200 parts, 200 answers, no duplicate, good told from defective, a report."""
+    """Real cells, broker and daemon: 200 parts, 200 answers of each station, no duplicate, a report."""
     page = tmp_path / "report.html"
     command = [sys.executable, "-m", "edge_inspector.cli", "demo", "--seconds", "25", "--json", "--report", str(page)]
     found = subprocess.run(command, capture_output=True, text=True, timeout=900, check=False)
@@ -19,5 +19,8 @@ def test_the_demo_answers_every_solar_cell_once(tmp_path: Path) -> None:
     assert found.returncode == 0, found.stderr[-2000:]
     assert (summary["parts"], summary["answered"], summary["duplicates"]) == (200, 200, 0)
     assert summary["image_auroc"] >= 0.90
+    assert [one["detector"] for one in summary["stations"].values()] == ["memory", "cae:my"]
+    for one in summary["stations"].values():
+        assert (one["answered"], one["duplicates"]) == (200, 0)
     assert summary["report"] == str(page)
     assert "200 test images" in page.read_text()

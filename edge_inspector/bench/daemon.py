@@ -15,6 +15,7 @@ from edge_inspector.bundle import Bundle
 from edge_inspector.errors import DataError, UsageError
 from edge_inspector.line.broker.link import Incoming
 from edge_inspector.private_line import (
+    PrivateStation,
     RunningDaemon,
     private_broker,
     private_daemon,
@@ -83,9 +84,8 @@ def _line(
     with ExitStack() as stack:
         names = [f"bench-{number}" for number in range(stations)]
         mqtt = stack.enter_context(private_broker(home))
-        config = write_settings(
-            home, {name: watching(home / name) for name in names}, {bundle.recipe.part: bundle}, mqtt
-        )
+        bundles = {bundle.recipe.part: bundle}
+        config = write_settings(home, {name: PrivateStation(watching(home / name), bundles) for name in names}, mqtt)
         ears = {name: stack.enter_context(results_of(mqtt, name)) for name in names}
         with private_daemon(config, home / "first.log"):
             pass  # compiles the graphs; every later start finds them

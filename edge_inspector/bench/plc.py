@@ -17,7 +17,14 @@ from edge_inspector.errors import DataError
 from edge_inspector.inspection.model import Reason
 from edge_inspector.inspection.preprocess import as_image
 from edge_inspector.line.broker.link import Incoming, Link
-from edge_inspector.private_line import Source, listening, private_broker, private_daemon, write_settings
+from edge_inspector.private_line import (
+    PrivateStation,
+    Source,
+    listening,
+    private_broker,
+    private_daemon,
+    write_settings,
+)
 from edge_inspector.wire.topics import DEFAULT_ROOT
 
 _STATION = "bench-plc"
@@ -78,7 +85,7 @@ def _line(bundle: Bundle, encoded: Sequence[bytes], home: Path) -> Iterator[Line
     source: Source = {"kind": "capture", "device": str(film), "trigger": "mqtt", "frozen": 0}
     with ExitStack() as stack:
         mqtt = stack.enter_context(private_broker(home))
-        config = write_settings(home, {_STATION: source}, dict.fromkeys(_PARTS, bundle), mqtt)
+        config = write_settings(home, {_STATION: PrivateStation(source, dict.fromkeys(_PARTS, bundle))}, mqtt)
         link, heard = stack.enter_context(listening(mqtt, _STATION, "plc/#"))
         stack.enter_context(private_daemon(config, home / "daemon.log"))
         _wait_for(heard, "plc/ready", "1")

@@ -9,6 +9,8 @@ from rich.console import Console
 from edge_inspector.commands.console import FINDING, JsonFlag, now, print_json, progress
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from edge_inspector.demo import Cell, Summary
     from edge_inspector.wire.messages import Result
 
@@ -24,25 +26,32 @@ def demo(
     page: Annotated[Path, typer.Option("--report", help="HTML file to write at the end.")] = Path("demo-report.html"),
     as_json: JsonFlag = False,
 ) -> None:
-    """Show the whole system at work on real images; exit 0 only when every one was answered exactly once."""
+    """Show the whole system at work on real images; exit 0 only when both stations answered each exactly once."""
     from tempfile import TemporaryDirectory
 
     from edge_inspector.demo import run_demo
+    from edge_inspector.detectors.settings import DEFAULT_KIND, WITHOUT_BACKBONE
 
     console = Console(stderr=as_json)
-    header = f"{'part':<12}{'truth':<11}{'verdict':<9}{'score':>7}{'blobs':>7}{'ms':>7}"
+    header = f"{'part':<12}{'truth':<11}"
 
-    def show(cell: "Cell", result: "Result") -> None:
-        score = "-" if result.score is None else f"{result.score:.2f}"
-        truth = "good" if cell.good else "defective"
-        colour = {"OK": "green", "NG": "red"}.get(result.verdict, "magenta")
-        row = f"{cell.serial:<12}{truth:<11}[{colour}]{result.verdict:<9}[/]{score:>7}{len(result.blobs):>7}"
-        console.print(f"{row}{result.timing_ms['total']:>7.0f}", highlight=False)
+    def show(cell: "Cell", results: "Mapping[str, Result]") -> None:
+        row = f"{cell.serial:<12}{'good' if cell.good else 'defective':<11}"
+        for result in results.values():
+            score = "-" if result.score is None else f"{result.score:.2f}"
+            colour = {"OK": "green", "NG": "red"}.get(result.verdict, "magenta")
+            row += (
+                f"[{colour}]{result.verdict:<9}[/]{score:>7}{len(result.blobs):>7}{result.timing_ms['total']:>7.0f}   "
+            )
+        console.print(row.rstrip(), highlight=False)
 
     def say(words: str) -> None:
         console.print(words, highlight=False)
         if words.startswith("dashboard"):
-            console.print(header, style="bold")
+            columns = "".join(
+                f"{name:<9}{'score':>7}{'blobs':>7}{'ms':>7}   " for name in (DEFAULT_KIND, WITHOUT_BACKBONE)
+            )
+            console.print((header + columns).rstrip(), style="bold")
 
     with TemporaryDirectory(prefix="edge-inspector-demo-") as temporary, progress() as report:
         summary = run_demo(keep or Path(temporary), seconds, say, show, report, now(), page.absolute())
@@ -55,8 +64,10 @@ def demo(
 
 
 def _print_summary(summary: "Summary") -> None:
-    roc = "not defined" if summary.image_auroc is None else f"{summary.image_auroc:.3f}"
-    verdicts = ", ".join(f"{count} {verdict}" for verdict, count in sorted(summary.verdicts.items()))
-    typer.echo(f"{summary.parts} parts, {summary.answered} answered, {summary.duplicates} duplicates: {verdicts}")
-    typer.echo(f"image AUROC {roc}; {summary.false_rejects} false rejects, {summary.misses} misses")
-    typer.echo(f"image complete to verdict committed: p50 {summary.ms_p50:.0f} ms, p95 {summary.ms_p95:.0f} ms")
+    for name, one in summary.stations.items():
+        roc = "not defined" if one.image_auroc is None else f"{one.image_auroc:.3f}"
+        verdicts = ", ".join(f"{count} {verdict}" for verdict, count in sorted(one.verdicts.items()))
+        typer.echo(f"station {name} ({one.detector})")
+        typer.echo(f"  {summary.parts} parts, {one.answered} answered, {one.duplicates} duplicates: {verdicts}")
+        typer.echo(f"  {one.misses} misses, {one.false_rejects} false rejects; image AUROC {roc}")
+        typer.echo(f"  image complete to verdict committed: p50 {one.ms_p50:.0f} ms, p95 {one.ms_p95:.0f} ms")

@@ -37,7 +37,7 @@ def test_the_default_is_the_best_that_is_installed(
     installed: bool,
     autoencoder: bool,
     kind: str,
-    why: str,  # noqa: FBT001
+    why: str,
 ) -> None:
     """And why it is that one is said."""
     monkeypatch.setattr(settings, "find_spec", lambda _name: object() if installed else None)

@@ -19,7 +19,7 @@ from factories import png
 from playwright.sync_api import sync_playwright
 
 from edge_inspector.bundle import read_bundle
-from edge_inspector.private_line import private_broker, private_daemon, watching, write_settings
+from edge_inspector.private_line import PrivateStation, private_broker, private_daemon, watching, write_settings
 
 IMAGES = Path(__file__).parents[2] / "nodered" / "pictures"
 PAGES = ("line", "history", "control", "alarms")
@@ -68,7 +68,9 @@ def main() -> None:
         edge_inspector("train", folder / "good", "--part", "bracket", "--out", folder / "bundle")
         mqtt = stack.enter_context(private_broker(folder))
         bundle = read_bundle(folder / "bundle")
-        config = write_settings(folder, {"press-1": watching(folder / "inbox")}, {"bracket": bundle}, mqtt)
+        config = write_settings(
+            folder, {"press-1": PrivateStation(watching(folder / "inbox"), {"bracket": bundle})}, mqtt
+        )
         dashboard = NodeRed(folder / "dashboard", mqtt.port).start()
         stack.callback(dashboard.stop)
         stack.enter_context(private_daemon(config, folder / "daemon.log"))
