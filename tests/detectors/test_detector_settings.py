@@ -34,6 +34,7 @@ def test_settings_are_taken_as_they_are_typed() -> None:
 )
 def test_the_default_is_the_best_that_is_installed(
     monkeypatch: pytest.MonkeyPatch,
+    *,
     installed: bool,
     autoencoder: bool,
     kind: str,
