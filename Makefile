@@ -17,6 +17,8 @@ SOAK_SECONDS ?= 3600
 DATA ?= ../shared/data/bottle
 RESULTS ?= 5000000
 LOAD ?=
+# Two at a time, whole files: what a file's tests share is started once.
+PYTEST := $(BIN)/pytest -q -n 2 --dist loadfile
 HERE := PYTHONPATH=$(CURDIR):$(CURDIR)/tests
 
 # Where `make offline-bundle` writes.
@@ -28,11 +30,11 @@ demo: $(VENV)/demo nodered/node_modules
 	$(BIN)/edge-inspector demo $(if $(SECONDS_TO_SHOW),--seconds $(SECONDS_TO_SHOW))
 
 test: $(VENV)/test nodered/node_modules lint
-	$(BIN)/pytest -q
+	$(PYTEST)
 
 # What trains, once more as on a processor without AVX-512, bf16 and AMX: torch, oneDNN and OpenVINO's own kernels.
 test-trains: $(VENV)/test
-	ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 OV_CPU_MAX_ISA=AVX2 $(BIN)/pytest -q -m 'trains and not slow' $(TRAINS)
+	ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 OV_CPU_MAX_ISA=AVX2 $(PYTEST) -m 'trains and not slow' $(TRAINS)
 
 test-slow: $(VENV)/test nodered/node_modules
 	@command -v mmdebstrap >/dev/null && command -v shellcheck >/dev/null && command -v qemu-x86_64 >/dev/null \

@@ -1,16 +1,18 @@
 """What many tests share: a bundle that was really trained, from parts that are drawn."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic
 
 import pytest
+from browsers import CHROMIUM, CHROMIUM_ARGS
 from factories import ROUGH_GRAIN, a_part, png, write_parts
 from footing import clear_cut
 from hypothesis import HealthCheck, settings
+from playwright.sync_api import Browser, sync_playwright
 
 from edge_inspector import cli
 from edge_inspector.bundle import Bundle
@@ -74,6 +76,18 @@ def real_data() -> Path:
     if not SHARED.is_dir():
         pytest.skip(f"the real image sets are not at {SHARED}")
     return SHARED
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Give one headless Chromium for all tests; a second playwright in one process is refused."""
+    if not CHROMIUM.is_file():
+        pytest.skip(f"{CHROMIUM} is not installed")
+    with sync_playwright() as playwright:
+        playwright.selectors.set_test_id_attribute("data-test")
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_ARGS)
+        yield chromium
+        chromium.close()
 
 
 @pytest.fixture

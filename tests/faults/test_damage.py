@@ -143,7 +143,7 @@ def _is_set_aside(line: Rig, record: Record) -> None:
     begun = time.monotonic()
     line.daemon.start()
     line.account(record, line.recovered(begun))
-    assert "ledger_new" in line.scada.last("alarms")["active"]
+    until(lambda: "ledger_new" in line.scada.last("alarms")["active"], "the alarm")
     assert list(_ledger(line).parent.glob("ledger.db.damaged-*"))
 
 

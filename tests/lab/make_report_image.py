@@ -11,11 +11,11 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parents[1] / "nodered"))
 
+from browsers import CHROMIUM, CHROMIUM_ARGS
 from factories import png
 from make_images import IMAGES, a_bracket
 from playwright.sync_api import sync_playwright
 
-CHROMIUM = Path("/usr/bin/chromium")
 LARGEST = 200_000
 
 
@@ -48,7 +48,7 @@ def main() -> None:
         write_brackets(folder / "known", 40, first=3000, bad=True)
         edge_inspector("train", folder / "fit", "--part", "bracket", "--out", folder / "bundle")
         edge_inspector("evaluate", folder / "bundle", folder / "known", "--report", folder / "report.html")
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_ARGS)
         page = browser.new_page(viewport={"width": 1080, "height": 1560})
         page.goto((folder / "report.html").as_uri())
         page.screenshot(path=folder / "report.png")

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 from brokers import PATIENCE_S, Mosquitto
-from dashboards import CHROMIUM, CHROMIUM_ARGS, ROOT, NodeRed, show, skip_where_something_is_missing
+from dashboards import ROOT, NodeRed, show, skip_where_something_is_missing
 from fake_station import Station
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 expect.set_options(timeout=1000 * PATIENCE_S)
 
@@ -17,17 +17,6 @@ expect.set_options(timeout=1000 * PATIENCE_S)
 def programs() -> None:
     """For tests that start Node themselves."""
     skip_where_something_is_missing()
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    """One headless Chromium for all tests."""
-    skip_where_something_is_missing()
-    with sync_playwright() as playwright:
-        playwright.selectors.set_test_id_attribute("data-test")
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_ARGS)
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture

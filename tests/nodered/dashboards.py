@@ -9,20 +9,11 @@ from pathlib import Path
 
 import pytest
 from brokers import PATIENCE_S, find_mosquitto, free_port, until
+from browsers import CHROMIUM
 from fake_station import Station
 from playwright.sync_api import Page
 
 NODERED = Path(__file__).parents[2] / "nodered"
-CHROMIUM = "/usr/bin/chromium"
-CHROMIUM_ARGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 ROOT = "edge-inspector/v1"
 
 
@@ -89,7 +80,7 @@ def missing() -> str:
         return "node is not installed"
     if find_mosquitto() is None:
         return "mosquitto is not installed"
-    return "" if Path(CHROMIUM).exists() else f"{CHROMIUM} is not installed"
+    return "" if CHROMIUM.is_file() else f"{CHROMIUM} is not installed"
 
 
 def skip_where_something_is_missing() -> None:

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from brokers import until
-from dashboards import CHROMIUM, CHROMIUM_ARGS, NodeRed
+from browsers import CHROMIUM, CHROMIUM_ARGS
+from dashboards import NodeRed
 from factories import png
 from playwright.sync_api import sync_playwright
 

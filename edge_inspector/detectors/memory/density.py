@@ -107,14 +107,16 @@ def coreset(cells: Tensor, count: int, seed: int) -> Tensor:
     chance = torch.Generator().manual_seed(seed)
     shadow = cells @ torch.randn(cells.shape[1], _SHADOW, generator=chance)
     norm = shadow.square().sum(1)
-    chosen, nearest = [0], norm + norm[0] - 2 * shadow @ shadow[0]
-    for _ in range(count - 1):
+    least, farthest = _EQUAL * norm.max(), 0
+    chosen, nearest, gap = [0], torch.full_like(norm, torch.inf), torch.empty_like(norm)
+    for _ in range(count - 1):  # nothing is allocated here: it is the slowest loop of a training
+        torch.addmv(norm, shadow, shadow[farthest], alpha=-2, out=gap)
+        torch.minimum(nearest, gap.add_(norm[farthest]), out=nearest)
+        nearest[farthest] = 0
         farthest = int(nearest.argmax())
-        if not nearest[farthest] > _EQUAL * norm.max():
+        if not nearest[farthest] > least:
             break
         chosen.append(farthest)
-        nearest = torch.minimum(nearest, norm + norm[farthest] - 2 * shadow @ shadow[farthest])
-        nearest[farthest] = 0
     return torch.tensor(chosen)
 
 

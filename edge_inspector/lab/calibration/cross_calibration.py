@@ -7,6 +7,7 @@ from the shape of the tail.
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from statistics import NormalDist
 
 import numpy as np
@@ -90,6 +91,7 @@ def tail_limit(levels: NDArray[np.float64], rate: float, confidence: float) -> t
     return value, f"exp(mean + k sd) of the logarithms above {begin:.3g}, k = {factor:.2f}"
 
 
+@lru_cache
 def tolerance_factor(count: int, rate: float, confidence: float) -> float:
     """Return the k for which mean + k sd of `count` normal numbers is above all but `rate` of them at `confidence`.
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from factories import write_masks, write_parts
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Browser, Page
 from typer.testing import CliRunner
 
 from edge_inspector.bundle import Bundle, open_inspector, read_bundle, write_bundle
@@ -18,8 +18,6 @@ from edge_inspector.cli import app
 from edge_inspector.lab.evaluation.evaluate import evaluate
 from edge_inspector.lab.report.page import write_report
 
-CHROMIUM = Path("/usr/bin/chromium")
-ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 HISTORY = b"step,loss,val_loss,quality\n1,0.9,0.95,0\n2,0.5,0.6,0.7\n3,0.4,0.45,0.9\n"
 
@@ -56,20 +54,17 @@ def report(bundle: Bundle, known: Path) -> tuple[Path, dict[str, object]]:
 
 
 @pytest.fixture(scope="module")
-def opened(report: tuple[Path, dict[str, object]]) -> Iterator[Opened]:
+def opened(report: tuple[Path, dict[str, object]], browser: Browser) -> Iterator[Opened]:
     """Give the report in headless Chromium, without JavaScript."""
-    if not CHROMIUM.is_file():
-        pytest.skip(f"{CHROMIUM} is not installed")
     said: list[str] = []
     asked: list[str] = []
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        page = browser.new_context(java_script_enabled=False, offline=True).new_page()
-        page.on("console", lambda message: said.append(message.text))
-        page.on("request", lambda request: asked.append(request.url))
-        page.goto(report[0].as_uri(), wait_until="load")
-        yield Opened(page, said, asked)
-        browser.close()
+    context = browser.new_context(java_script_enabled=False, offline=True)
+    page = context.new_page()
+    page.on("console", lambda message: said.append(message.text))
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(report[0].as_uri(), wait_until="load")
+    yield Opened(page, said, asked)
+    context.close()
 
 
 def test_it_fetches_nothing_and_complains_of_nothing(report: tuple[Path, dict[str, object]], opened: Opened) -> None:

@@ -149,8 +149,8 @@ def test_sigterm_ends_it_cleanly(bundle: Bundle, broker: Mosquitto, tmp_path: Pa
 
         until(lambda: heard.last("availability") == "offline", "offline")
         until(lambda: heard.last("plc/ready") == "0", "not ready")
-        assert heard.last("plc/word").split(";")[2] == "0"
-        assert heard.last("health")["state"] == "STOPPING"
+        until(lambda: heard.last("plc/word").split(";")[2] == "0", "the word says so too")
+        until(lambda: heard.last("health")["state"] == "STOPPING", "and the health report")
         assert "STOPPING=1" in daemon.told
 
 
