@@ -27,7 +27,7 @@ class CommonSettings(BaseModel):
     """Whether a fold is fitted in seconds, so that every good image can be scored by a model that has not seen it."""
 
     FITTED_ONCE: ClassVar[bool] = False
-    """Whether a lighter network keeps what was fitted on float32's features; else each precision is fitted anew."""
+    """Whether a lighter network keeps what was fitted on float32's features; else each is fitted by itself."""
 
     augment: str = ""
     """Changes that a good part may show as well: of flip, rotate, shift, brightness, with commas between."""

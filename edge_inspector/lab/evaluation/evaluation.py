@@ -11,7 +11,7 @@ from edge_inspector.inspection.model import Verdict
 from edge_inspector.lab.data.dataset import TestImage
 from edge_inspector.lab.evaluation.metrics import Precision, Rate, average_precision, precision_at
 from edge_inspector.lab.evaluation.pixels import Overlap
-from edge_inspector.lab.evaluation.separation import Interval, auroc_interval, interval_names, miss_at
+from edge_inspector.lab.evaluation.separation import SEPARATION_UNKNOWN, Separation, separate
 
 PREVALENCE = 0.01
 """Share of defective parts on a line, where the user states none."""
@@ -97,14 +97,9 @@ class Evaluation:
         return auroc(finite(self.good), finite(defective))
 
     @property
-    def miss_at_5(self) -> Interval | None:
-        """Defective parts that pass where 5 % of these good images are rejected; None where a class is missing."""
-        return miss_at(finite(self.good), finite(self.defective)) if self.good and self.defective else None
-
-    @property
-    def image_auroc_interval(self) -> Interval | None:
-        """The image AUROC and how sure it is; None where a class is missing."""
-        return auroc_interval(finite(self.good), finite(self.defective)) if self.good and self.defective else None
+    def separation(self) -> Separation | None:
+        """How well the scores part the classes, whatever the limit is; None where a class is missing."""
+        return separate(finite(self.good), finite(self.defective)) if self.good and self.defective else None
 
     @property
     def image_ap(self) -> float | None:
@@ -138,8 +133,7 @@ class Evaluation:
             "unreadable": len(self.unreadable),
             **_rate("miss_rate", self.miss),
             **_rate("false_reject_rate", self.false_reject),
-            **_interval("miss_rate_at_5", self.miss_at_5),
-            **_interval("image_auroc", self.image_auroc_interval),
+            **(SEPARATION_UNKNOWN if self.separation is None else self.separation.as_json()),
             "image_ap": self.image_ap,
             "f1": self.f1,
             "refused": self.refused,
@@ -229,7 +223,3 @@ def finite(judged: Sequence[Judged]) -> list[float]:
 
 def _rate(name: str, rate: Rate) -> dict[str, float]:
     return {name: rate.value, f"{name}_low": rate.low, f"{name}_high": rate.high}
-
-
-def _interval(name: str, found: Interval | None) -> dict[str, float | None]:
-    return {**dict.fromkeys(interval_names(name)), **({} if found is None else found.as_json(name))}

@@ -33,6 +33,29 @@ def interval_names(name: str) -> tuple[str, str, str]:
     return name, f"{name}_low", f"{name}_high"
 
 
+@dataclass(frozen=True, slots=True)
+class Separation:
+    """Two ways to say it."""
+
+    miss_at_5: Interval
+    """Defective parts that pass where 5 % of these good images are rejected."""
+    image_auroc: Interval
+    """The chance that a defective part scores higher than a good one."""
+
+    def as_json(self) -> dict[str, float]:
+        """Return the figures by the names of the contract."""
+        return {**self.miss_at_5.as_json("miss_rate_at_5"), **self.image_auroc.as_json("image_auroc")}
+
+
+SEPARATION_UNKNOWN = dict.fromkeys((*interval_names("miss_rate_at_5"), *interval_names("image_auroc")))
+"""What is published where a class is missing."""
+
+
+def separate(good: Sequence[float], defective: Sequence[float]) -> Separation:
+    """Return how well the scores part the classes; neither may be empty."""
+    return Separation(miss_at(good, defective), auroc_interval(good, defective))
+
+
 def auroc_interval(good: Sequence[float], defective: Sequence[float], draws: int = DRAWS) -> Interval:
     """Return the chance that a defective part scores higher than a good one; neither class may be empty."""
     return interval_of(wins(good, defective), np.random.default_rng(0), draws)
