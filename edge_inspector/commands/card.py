@@ -52,8 +52,13 @@ def print_bundle(bundle: "Bundle", *, as_json: bool) -> None:
     for lines in (_excluded(card), _outliers(card), _area_pairs(card)):
         for line in lines:
             typer.echo(line)
-    found, synthetic = sum(r.found for r in card.synthetic), sum(r.synthetic for r in card.synthetic)
-    typer.echo(f"Synthetic defects found at the threshold: {found} of {synthetic}.")
+    for words, members in (
+        ("Synthetic defects", [one for one in card.synthetic if one.contrast]),
+        ("Components missing, twice or swapped", [one for one in card.synthetic if not one.contrast]),
+    ):
+        if members:
+            found, drawn = sum(one.found for one in members), sum(one.synthetic for one in members)
+            typer.echo(f"{words} found at the threshold: {found} of {drawn}.")
     typer.echo(f"The network runs in {bundle.manifest.detector.precision_in_words()}.")
     for note in (*card.notes, *filter(None, [bundle.litter_in_words()])):
         typer.echo(f"NOTE: {note}")
@@ -125,4 +130,5 @@ def _synthetic_table(card: "CalibrationCard") -> "Iterator[str]":
         rate = Rate(sum(one.found for one in members), sum(one.synthetic for one in members))
         shown = f"{rate.hits:>3} of {rate.parts:<3} {rate.value:4.0%} ({rate.low:.0%} to {rate.high:.0%})"
         each = {one.kind: f"{one.found}/{one.synthetic}" for one in members}
-        yield f"{size:>5.0%} {contrast:>9.0f}  {shown:<34}" + "".join(f"{each.get(kind, '-'):>11}" for kind in kinds)
+        grey = f"{contrast:.0f}" if contrast else "-"
+        yield f"{size:>5.0%} {grey:>9}  {shown:<34}" + "".join(f"{each.get(kind, '-'):>11}" for kind in kinds)

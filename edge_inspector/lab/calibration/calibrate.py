@@ -217,7 +217,10 @@ def _synthetic_rates(
     report: Callable[[str, float], None],
 ) -> tuple[SyntheticDefectRate, ...]:
     """Return how many synthetic defects reach `limit`, by kind, size and contrast."""
-    kinds = list(itertools.product(defects.DEFECT_KINDS, _SYNTHETIC_SIZES, _SYNTHETIC_CONTRASTS))
+    kinds = [
+        *itertools.product(defects.SURFACE, _SYNTHETIC_SIZES, _SYNTHETIC_CONTRASTS),
+        *itertools.product(defects.COMPONENT, _SYNTHETIC_SIZES, (0.0,)),
+    ]
     rates = []
     for place, (kind, size, contrast) in enumerate(kinds):
         chosen = rng.permutation(len(images))[:_SYNTHETIC_EACH]

@@ -62,9 +62,13 @@ def _synthetic_table(card: CalibrationCard) -> Iterator[Markup]:
         return [name, *map(_shaded, cells), rate(_found(synthetic))]
 
     yield tag("h3", "Synthetic defects found at this threshold")
-    yield tag("p", "Size is a share of the image's shorter side, contrast is in grey values.", class_="lead")
+    yield tag(
+        "p",
+        "Size is a share of the image's shorter side, contrast is in grey values; components have none.",
+        class_="lead",
+    )
     yield table(
-        ["kind", *(f"{size:.0%}, {contrast:.0f}" for size, contrast in columns), "all"],
+        ["kind", *(f"{size:.0%}, {contrast:.0f}" if contrast else f"{size:.0%}" for size, contrast in columns), "all"],
         [
             *(row(kind, [one for one in card.synthetic if one.kind == kind]) for kind in kinds),
             row("all", card.synthetic),

@@ -1,5 +1,7 @@
 """Draw synthetic defects into good images: the only defects that a station has before its first bad part.
 
+Those that choose a detector are of other kinds than those that judge it: else the card would flatter.
+
 Each planter takes an image, float32 (height, width, channels) in 0..255, and gives it back with a defect; where the
 two differ is the mask. Sizes are a share of the shorter side, contrasts grey values.
 Sources of the ideas: CutPaste (Li et al. 2021), Perlin patches of DRAEM (Zavrtanik et al. 2021).
@@ -16,6 +18,8 @@ from numpy.typing import NDArray
 Canvas: TypeAlias = NDArray[np.float32]
 DrawDefect: TypeAlias = Callable[[Canvas, float, float, np.random.Generator], Canvas]
 
+_TRIED = 24
+"""Places among which a component and a bare place are looked for."""
 _VISIBLE = 8.0
 """Grey values by which a pixel must change to count as defective."""
 
@@ -115,6 +119,54 @@ def _perlin(canvas: Canvas, size: float, contrast: float, rng: np.random.Generat
     return _added(canvas, _sign(rng) * contrast * weight)
 
 
+def _twice(canvas: Canvas, size: float, _contrast: float, rng: np.random.Generator) -> Canvas:
+    """Lay the most structured of some places, a component where there are any, over the barest."""
+    component, bare = _places(canvas, size, rng)[:: _TRIED - 1]
+    return _laid(canvas, canvas[component].copy(), bare)
+
+
+def _missing(canvas: Canvas, size: float, _contrast: float, rng: np.random.Generator) -> Canvas:
+    """Lay the barest of some places over the most structured."""
+    component, bare = _places(canvas, size, rng)[:: _TRIED - 1]
+    return _laid(canvas, canvas[bare].copy(), component)
+
+
+def _swapped(canvas: Canvas, size: float, _contrast: float, rng: np.random.Generator) -> Canvas:
+    """Exchange the two most structured of some places."""
+    first, *others = _places(canvas, size, rng)
+    apart = (
+        one
+        for one in others
+        if any(abs(a.start - b.start) >= a.stop - a.start for a, b in zip(one, first, strict=True))
+    )
+    second = next(apart, others[0])
+    pieces = canvas[first].copy(), canvas[second].copy()
+    return _laid(_laid(canvas, pieces[1], first), pieces[0], second)
+
+
+def _are_apart(one: tuple[slice, slice], other: tuple[slice, slice]) -> bool:
+    return any(abs(a.start - b.start) >= a.stop - a.start for a, b in zip(one, other, strict=True))
+
+
+def _places(canvas: Canvas, size: float, rng: np.random.Generator) -> list[tuple[slice, slice]]:
+    """Return some square places, the most structured first."""
+    height, width, _ = canvas.shape
+    side = max(4, round(1.5 * size * min(height, width)))
+    corners = zip(rng.integers(0, height - side + 1, _TRIED), rng.integers(0, width - side + 1, _TRIED), strict=True)
+    places = [(slice(int(y), int(y) + side), slice(int(x), int(x) + side)) for y, x in corners]
+    return sorted(places, key=lambda place: -float(canvas[place].std(axis=(0, 1)).max()))
+
+
+def _laid(canvas: Canvas, piece: Canvas, place: tuple[slice, slice]) -> Canvas:
+    """Return the canvas with a piece at a place, its edge soft."""
+    side = piece.shape[0]
+    weight = np.zeros((side + 2, side + 2), np.float32)
+    weight[1:-1, 1:-1] = 1
+    weight = cv2.GaussianBlur(weight, (3, 3), 0)[1:-1, 1:-1, None]
+    canvas[place] = canvas[place] * (1 - weight) + piece * weight
+    return canvas
+
+
 def _ellipse(canvas: Canvas, size: float, rng: np.random.Generator, *, centred: bool = False) -> NDArray[np.float32]:
     height, width = canvas.shape[:2]
     weight = np.zeros((height, width), np.float32)
@@ -133,10 +185,10 @@ def _sign(rng: np.random.Generator) -> float:
     return -1.0 if rng.random() < 0.5 else 1.0
 
 
-DEFECT_KINDS: dict[str, DrawDefect] = {
-    "scratch": _scratch,
-    "stain": _stain,
-    "dent": _dent,
-    "cut-paste": _cut_paste,
-    "perlin": _perlin,
-}
+CHOOSING: dict[str, DrawDefect] = {"cut-paste": _cut_paste, "perlin": _perlin}
+"""By these, weights, epochs and detectors are chosen."""
+SURFACE: dict[str, DrawDefect] = {"scratch": _scratch, "stain": _stain, "dent": _dent}
+"""By these the card says whether a detector is fit: nothing was chosen by them."""
+COMPONENT: dict[str, DrawDefect] = {"twice": _twice, "missing": _missing, "swapped": _swapped}
+"""What the card says of components; of no contrast, and of no meaning where a part has no components."""
+DEFECT_KINDS = CHOOSING | SURFACE | COMPONENT

@@ -88,7 +88,7 @@ def synthetic_score(model: TrainedModel, images: Sequence[GoodImage], seed: int)
         DataError: a map that is not finite.
     """
     rng = np.random.default_rng([seed, len(images)])
-    kinds = sorted(defects.DEFECT_KINDS)
+    kinds = sorted(defects.CHOOSING)
     good: list[float] = []
     defective: list[float] = []
     for image in images:

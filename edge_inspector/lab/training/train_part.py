@@ -293,7 +293,7 @@ def _training_data(
 
 def _draw_defects(tune: Images, rng: np.random.Generator) -> Images:
     """Return each tune image twice, each time with another defect of random kind, size and contrast."""
-    kinds = sorted(defects.DEFECT_KINDS)
+    kinds = sorted(defects.CHOOSING)
     return np.stack(
         [
             defects.draw_defect(

@@ -176,7 +176,7 @@ def test_a_bundle_carries_its_promise_and_its_proof(tmp_path: Path) -> None:
     assert card.threshold == pytest.approx(30 / 64 * 1.01)
     assert card.threshold == bundle.recipe.decision.threshold
     assert card.provisional
-    assert {rate.kind for rate in card.synthetic} == {"scratch", "stain", "dent", "cut-paste", "perlin"}
+    assert {rate.kind for rate in card.synthetic} == {"scratch", "stain", "dent", "twice", "missing", "swapped"}
     assert {case.verdict for case in bundle.manifest.golden} == {Verdict.OK, Verdict.NG}
     assert max(case.score for case in bundle.manifest.golden if case.verdict is Verdict.OK) == pytest.approx(1 / 1.01)
 
@@ -235,7 +235,7 @@ def test_a_detector_that_finds_few_synthetic_defects_is_called_unfit(tmp_path: P
     cards = [calibrated(one, good, tmp_path / name).manifest.calibration for one, name in ((blunt, "a"), (sharp, "b"))]
 
     assert [card.unfit for card in cards] == [True, False]
-    assert any(note.startswith("UNFIT: 0 of 40 synthetic defects of 8%") for note in cards[0].notes)
+    assert any(note.startswith("UNFIT: 0 of 24 synthetic defects of 8%") for note in cards[0].notes)
     assert not any(note.startswith("UNFIT") for note in cards[1].notes)
 
 

@@ -1,12 +1,20 @@
 """Synthetic defects are where the mask says, and nowhere else."""
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from edge_inspector.lab.training.synthetic_defects import DEFECT_KINDS, SyntheticDefect, draw_defect
+from edge_inspector.lab.training.synthetic_defects import (
+    CHOOSING,
+    COMPONENT,
+    DEFECT_KINDS,
+    SURFACE,
+    SyntheticDefect,
+    draw_defect,
+)
 
 KINDS = st.sampled_from(sorted(DEFECT_KINDS))
 SIZES = st.sampled_from([0.03, 0.08, 0.16, 0.25])
@@ -76,6 +84,35 @@ def test_small_images_can_hold_defects(kind: str, side: int) -> None:
         found = draw_defect(a_plate(seed, side=side), kind, 0.16, 60, np.random.default_rng(seed))
 
         assert found.image.shape == (side, side + 16, 1)
+
+
+def a_board(*, second: bool = True) -> NDArray[np.uint8]:
+    """Return a bare board with a dark ring, and a bright block beside it."""
+    board = np.full((128, 160, 1), 120, np.uint8)
+    cv2.circle(board, (40, 64), 9, 20, 4)
+    if second:
+        cv2.rectangle(board, (110, 55), (124, 72), 230, -1)
+    return board
+
+
+def test_what_chooses_does_not_judge() -> None:
+    """A detector that was chosen by scratches would look good on scratches."""
+    assert not set(CHOOSING) & {*SURFACE, *COMPONENT}
+    assert set(DEFECT_KINDS) == {*CHOOSING, *SURFACE, *COMPONENT}
+
+
+def test_a_component_is_missing_twice_or_swapped() -> None:
+    """On a board with one ring there is less of the ring, or more of it; with a second component they change places."""
+    one, two = a_board(second=False), a_board()
+    dark = [
+        [int((draw_defect(one, kind, 0.16, 0, np.random.default_rng(seed)).image < 60).sum()) for seed in range(20)]
+        for kind in ("missing", "twice")
+    ]
+    swapped = [draw_defect(two, "swapped", 0.16, 0, np.random.default_rng(seed)) for seed in range(20)]
+
+    assert np.mean(dark[0]) < 0.8 * (one < 60).sum()
+    assert np.mean(dark[1]) > 1.2 * (one < 60).sum()
+    assert sum(bool(found.mask[55:73, 30:50].any() and found.mask[50:78, 100:134].any()) for found in swapped) >= 8
 
 
 def test_a_defect_that_cannot_be_seen_has_an_honest_mask() -> None:
