@@ -43,7 +43,8 @@ from edge_inspector.wire.topics import DEFAULT_ROOT
 PART = "solar-cell"
 STATION, SECOND = "demo", "demo-cae"
 """The first judges with `memory`, and its figures are the demo's; the second with `cae:my`."""
-GOOD_TO_TRAIN = 450
+GOOD_TO_TRAIN, FOR_MEMORY = 450, 150
+"""Cells that train; `memory` takes so many of them, or the demo would begin with minutes of waiting."""
 SHOWN_OF_EACH = 100
 _PACE_S, _FASTEST_S = 0.4, 0.08
 _PATIENCE_S = 30.0
@@ -177,18 +178,21 @@ def _deal(good: Sequence[Cell], rng: Random) -> tuple[list[Cell], list[Cell]]:
 def _train(
     folder: Path, cells: Sequence[Cell], say: Say, report: Callable[[str, float], None], now: datetime
 ) -> dict[str, Bundle]:
-    """Train a bundle for each station, from the same cells."""
+    """Train a bundle for each station."""
     from edge_inspector.lab.train import train  # noqa: PLC0415 - brings torch
     from edge_inspector.lab.training.train_part import TrainingRequest  # noqa: PLC0415
 
-    images = folder / "good"
-    images.mkdir(parents=True)
-    for cell in cells:
-        shutil.copy(cell.path, images)
     bundles = {}
-    detectors: dict[str, DetectorSettings] = {STATION: MemorySettings(), SECOND: CaeSettings(smoothing=1.0)}
-    for station, detector in detectors.items():
-        say(f"training {detector.kind} from {len(cells)} good solar cells, for station {station} ...")
+    detectors: dict[str, tuple[DetectorSettings, int]] = {
+        STATION: (MemorySettings(), FOR_MEMORY),
+        SECOND: (CaeSettings(smoothing=1.0), GOOD_TO_TRAIN),
+    }
+    for station, (detector, count) in detectors.items():
+        images = folder / f"good-{station}"
+        images.mkdir(parents=True)
+        for cell in cells[:count]:
+            shutil.copy(cell.path, images)
+        say(f"training {detector.kind} from {count} good solar cells, for station {station} ...")
         bundles[station] = train(
             TrainingRequest(
                 images=images,

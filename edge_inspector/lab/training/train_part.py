@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
@@ -314,7 +315,8 @@ class _Deployed:
     """A bundle's files."""
     fitted: Fitted
     precision: Precision
-    levels: Levels
+    levels: Callable[[], Levels]
+    """What a lighter precision must not move; worked out only where one is tried."""
     shift: float | None = None
     """Against float32."""
 
@@ -337,12 +339,13 @@ def _deploy(request: TrainingRequest, trained: TrainedDetector, data: TrainingDa
         request.report(f"try {precision}", 0.5)
         keep = reference.fitted if request.detector.FITTED_ONCE else None
         found = _deploy_in(precision, network, trained, data, keep)
-        if holds(reference.levels, found.levels):
-            return replace(found, shift=shift(reference.levels, found.levels))
+        if holds(reference.levels(), found.levels()):
+            return replace(found, shift=shift(reference.levels(), found.levels()))
         if request.precision == precision:
+            moved = shift(reference.levels(), found.levels())
             raise DataError(
-                f"in {precision} a score moves by {shift(reference.levels, found.levels):.1%} of the limit, at most "
-                f"{LARGEST_SHIFT:.0%} is allowed: leave --precision out, then the fastest that holds is taken"
+                f"in {precision} a score moves by {moved:.1%} of the limit, at most {LARGEST_SHIFT:.0%} is "
+                f"allowed: leave --precision out, then the fastest that holds is taken"
             )
     return reference
 
@@ -371,11 +374,16 @@ def _deploy_in(
             **_files(fitted.history),
             REFERENCE: bytes(cv2.imencode(".png", np.median(data.tune, axis=0).astype(np.uint8)[..., ::-1])[1]),
         }
-    good, synthetic = (
-        data.levels([detector.residual(image, detector.network(image)) for image in images])
-        for images in (data.tune, data.synthetic)
-    )
-    return _Deployed(detector, contents, fitted, precision, Levels(good, synthetic))
+
+    @cache
+    def levels() -> Levels:
+        good, synthetic = (
+            data.levels([detector.residual(image, detector.network(image)) for image in images])
+            for images in (data.tune, data.synthetic)
+        )
+        return Levels(good, synthetic)
+
+    return _Deployed(detector, contents, fitted, precision, levels)
 
 
 def _summary(network: nn.Module, residual: nn.Module, inputs: tuple[torch.Tensor, torch.Tensor]) -> bytes:
