@@ -30,13 +30,15 @@ class Patches:
     cells: Tensor
     """float32 (count, channels), those of one image behind one another, in random order."""
     image: Tensor
-    """int64 (count): which image each is of."""
+    """int64 (count), rising: which image each is of."""
 
     def of(self, images: Iterable[int], most: int) -> "Patches":
         """Return those of some images, the same number from each, at most about `most`."""
         chosen = list(images)
         each = max(1, most // len(chosen))
-        kept = torch.cat([torch.nonzero(self.image == one)[:each, 0] for one in chosen])
+        starts = torch.searchsorted(self.image, self.image)  # where the patches of each one's image begin
+        early = torch.arange(len(self.image)) - starts < each
+        kept = torch.nonzero(early & torch.isin(self.image, torch.tensor(chosen)))[:, 0]
         return Patches(self.cells[kept], self.image[kept])
 
 
