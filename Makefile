@@ -39,7 +39,7 @@ test-trains: $(VENV)/test
 test-slow: $(VENV)/test nodered/node_modules
 	@command -v mmdebstrap >/dev/null && command -v shellcheck >/dev/null && command -v qemu-x86_64 >/dev/null \
 	  || ( $(SUDO) apt-get update -qq && $(SUDO) apt-get install -qq -y --no-install-recommends mmdebstrap shellcheck qemu-user )
-	$(BIN)/pytest -q -m slow
+	$(PYTEST) -m slow
 
 lint: $(VENV)/test
 	$(BIN)/ruff check .

