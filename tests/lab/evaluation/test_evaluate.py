@@ -18,7 +18,8 @@ from edge_inspector.lab.evaluation.evaluation import Evaluation, Judged, Localis
 from edge_inspector.lab.evaluation.pixels import Overlap
 
 KEYS = {
-    "rule", "images", "unreadable", "image_auroc", "image_auroc_low", "image_auroc_high", "image_ap", "f1", "refused", "confusion", "per_defect",
+    "rule", "images", "unreadable", "image_auroc", "image_auroc_low", "image_auroc_high",
+    "image_ap", "f1", "refused", "confusion", "per_defect",
     "ms_p50", "ms_p95", "ms_p99",
     "pixel_auroc", "aupro", "masks", "iou_mean", "box_iou_mean", "false_blobs_per_part",
     "blob_recall", "blob_recall_low", "blob_recall_high",
