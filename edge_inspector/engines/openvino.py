@@ -25,6 +25,16 @@ _UNITS: dict[Precision, str] = {"f32": "FP32", "bf16": "BF16", "int8": "INT8"}
 """What the plugin calls the processor's units."""
 
 
+@functools.cache
+def core() -> openvino.Core:
+    """Return the one that this process has, for as long as it lives.
+
+    Each brings a stack for signals to the thread that makes it. Of two that end in another order than they came, a
+    stack is left that is no memory any more, and the next SIGHUP ends the process (SIGSEGV).
+    """
+    return openvino.Core()
+
+
 @dataclass(frozen=True, slots=True)
 class GraphCache:
     """What has been compiled: in memory for the next station, on disk for the next start."""
@@ -54,7 +64,7 @@ class GraphCache:
         if self.folder is not None:
             # A second start compiles nothing: 0.1 s and 12 MB less. A wrong blob is found by the golden check.
             options["CACHE_DIR"] = native_path(self.folder)
-        return openvino.Core().compile_model(native_path(graph), "CPU", options)
+        return core().compile_model(native_path(graph), "CPU", options)
 
 
 def can_run(precision: Precision) -> bool:
@@ -64,7 +74,7 @@ def can_run(precision: Precision) -> bool:
 
 @functools.cache
 def _capabilities() -> tuple[str, ...]:
-    return tuple(openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
+    return tuple(core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
 
 
 class OpenVinoNetwork:
@@ -119,7 +129,7 @@ class OpenVinoDetector:
 def count_flops(graph: Path) -> float:
     """Return the operations of a graph's convolutions and matrix products, two for each multiply and add."""
     total = 0.0
-    for node in openvino.Core().read_model(native_path(graph)).get_ordered_ops():
+    for node in core().read_model(native_path(graph)).get_ordered_ops():
         kind = node.get_type_name()
         if kind in ("Convolution", "GroupConvolution"):
             weights = node.input_value(1).get_shape()
@@ -141,7 +151,7 @@ def bf16_rate(side: int, threads: int) -> float | None:
     right = ops.constant(np.random.default_rng(0).random((side, side), np.float32))
     product = openvino.Model([ops.matmul(left, right, transpose_a=False, transpose_b=False)], [left])
     options = {"INFERENCE_PRECISION_HINT": "bf16", "INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY"}
-    request = openvino.Core().compile_model(product, "CPU", options).create_infer_request()
+    request = core().compile_model(product, "CPU", options).create_infer_request()
     values, times = np.ones((side, side), np.float32), []
     for _ in range(7):
         request.infer([values])

@@ -1,6 +1,8 @@
 """The engine runs a bundle's graphs, and one part's map never becomes another's."""
 
 import gc
+import subprocess
+import sys
 import weakref
 from concurrent.futures import ThreadPoolExecutor
 
@@ -96,6 +98,28 @@ def test_throughput_gives_the_answers_of_latency(bundle: Bundle, detector: OpenV
     maps = [one.residual(image, one.network(image)) for one in (detector, other)]
 
     assert np.abs(maps[0] - maps[1]).max() < 1e-3 * bundle.recipe.decision.threshold
+
+
+SIGNALLED_AFTER_ANOTHER_BUNDLE = """
+import os, signal, sys
+from pathlib import Path
+from edge_inspector.bundle import open_detector, read_bundle
+bundle, heard = read_bundle(Path(sys.argv[1])), []
+signal.signal(signal.SIGHUP, lambda *_: heard.append(1))
+detectors = [open_detector(bundle, 1) for _ in range(3)]
+while detectors:
+    del detectors[0]
+os.kill(os.getpid(), signal.SIGHUP)
+sys.exit(0 if heard else 3)
+"""
+
+
+def test_a_signal_is_heard_after_detectors_have_come_and_gone(bundle: Bundle) -> None:
+    """A reload after a refused bundle ended the process: the engine's stack for signals was memory no more."""
+    command = [sys.executable, "-c", SIGNALLED_AFTER_ANOTHER_BUNDLE, str(bundle.path)]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+
+    assert ran.returncode == 0, ran.stderr
 
 
 def test_the_engine_is_named_with_its_version() -> None:

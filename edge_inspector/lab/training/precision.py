@@ -16,7 +16,7 @@ import openvino
 from edge_inspector.bundle import NETWORK, NETWORK_INT8
 from edge_inspector.detectors.settings import BackboneSettings, DetectorSettings
 from edge_inspector.detectors.training_data import Images
-from edge_inspector.engines.openvino import Precision, can_run
+from edge_inspector.engines.openvino import Precision, can_run, core
 from edge_inspector.errors import DataError, UsageError
 from edge_inspector.inspection.auroc import auroc
 from edge_inspector.text import did_you_mean
@@ -114,7 +114,7 @@ def _quantised(network: bytes, fit: Images) -> Mapping[str, bytes]:
 
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
         nncf.set_log_level(30)
-        model = openvino.Core().read_model(network)
+        model = core().read_model(network)
         quantised = nncf.quantize(
             model,
             nncf.Dataset(list(_batches(fit))),
