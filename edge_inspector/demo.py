@@ -190,8 +190,8 @@ def _train(
     for station, (detector, count) in detectors.items():
         images = folder / f"good-{station}"
         images.mkdir(parents=True)
-        for cell in cells[:count]:
-            shutil.copy(cell.path, images)
+        for place, cell in enumerate(cells[:count]):  # in the order taken, as a camera names them: modules are mixed
+            shutil.copy(cell.path, images / f"{place:04d}{cell.path.suffix}")
         say(f"training {detector.kind} from {count} good solar cells, for station {station} ...")
         bundles[station] = train(
             TrainingRequest(
@@ -207,7 +207,7 @@ def _train(
                 clock=time.monotonic,
                 report=report,
                 precision="auto",
-                normalise="local",  # cells of many modules, lit and aged differently
+                normalise="none" if detector.kind == "memory" else "local",  # modules are lit and aged differently
             )
         )
         say(bundles[station].manifest.calibration.in_words())

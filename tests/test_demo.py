@@ -12,7 +12,7 @@ import pytest
 def test_the_demo_answers_every_solar_cell_once(tmp_path: Path) -> None:
     """Real cells, broker and daemon: 200 parts, 200 answers of each station, no duplicate, a report."""
     page = tmp_path / "report.html"
-    command = [sys.executable, "-m", "edge_inspector.cli", "demo", "--seconds", "25", "--json", "--report", str(page)]
+    command = [sys.executable, "-m", "edge_inspector.cli", "demo", "--seconds", "60", "--json", "--report", str(page)]
     found = subprocess.run(command, capture_output=True, text=True, timeout=900, check=False)
     summary = json.loads(found.stdout)
 
