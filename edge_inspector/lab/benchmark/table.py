@@ -162,8 +162,6 @@ def _shown(name: str, value: float | None, low: float | None = None, high: float
     if value is None:
         return "-"
 
-    def one(figure: float) -> str:
-        return f"{figure:.3f}" if name in {"image_auroc", "pixel_auroc", "aupro"} else f"{100 * figure:.0f}"
-
-    unit = "" if name in {"image_auroc", "pixel_auroc", "aupro"} else " %"
-    return one(value) + unit if low is None or high is None else f"{one(value)}{unit} ({one(low)} to {one(high)})"
+    scale, digits, unit = (100, 0, " %") if name.startswith(("miss", "false")) else (1, 3, "")
+    first, *ends = (f"{scale * figure:.{digits}f}" for figure in (value, low, high) if figure is not None)
+    return first + unit + (f" ({' to '.join(ends)})" if ends else "")

@@ -11,7 +11,7 @@ from edge_inspector.inspection.model import Verdict
 from edge_inspector.lab.data.dataset import TestImage
 from edge_inspector.lab.evaluation.metrics import Precision, Rate, average_precision, precision_at
 from edge_inspector.lab.evaluation.pixels import Overlap
-from edge_inspector.lab.evaluation.separation import SEPARATION_UNKNOWN, Separation, separate
+from edge_inspector.lab.evaluation.separation import SEPARATION_UNKNOWN, Interval, Separation, separate
 
 PREVALENCE = 0.01
 """Share of defective parts on a line, where the user states none."""
@@ -126,14 +126,14 @@ class Evaluation:
 
     def as_json(self, prevalence: float = PREVALENCE) -> dict[str, object]:
         """Return the figures by the names of the contract."""
-        precision = self.precision_at(prevalence)
+        precision, separation = self.precision_at(prevalence), self.separation
         return {
             "rule": self.rule,
             "images": len(self.judged),
             "unreadable": len(self.unreadable),
             **_rate("miss_rate", self.miss),
             **_rate("false_reject_rate", self.false_reject),
-            **(SEPARATION_UNKNOWN if self.separation is None else self.separation.as_json()),
+            **(SEPARATION_UNKNOWN if separation is None else separation.as_json()),
             "image_ap": self.image_ap,
             "f1": self.f1,
             "refused": self.refused,
@@ -222,4 +222,4 @@ def finite(judged: Sequence[Judged]) -> list[float]:
 
 
 def _rate(name: str, rate: Rate) -> dict[str, float]:
-    return {name: rate.value, f"{name}_low": rate.low, f"{name}_high": rate.high}
+    return Interval(rate.value, rate.low, rate.high).as_json(name)

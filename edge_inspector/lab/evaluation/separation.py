@@ -17,7 +17,7 @@ _OUTER = (2.5, 97.5)
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A figure, and its 95 % interval: bootstrap over images, each class by itself."""
+    """A figure, and its 95 % interval."""
 
     value: float
     low: float
@@ -62,7 +62,7 @@ def auroc_interval(good: Sequence[float], defective: Sequence[float], draws: int
 
 
 def interval_of(pairs: NDArray[np.float32], rng: np.random.Generator, draws: int = DRAWS) -> Interval:
-    """Return the mean of a value of each pair, (good, defective), and its interval."""
+    """Return the mean of a value of each pair, (good, defective); bootstrap over images, each class by itself."""
     low, high = np.percentile(bootstrap_means(pairs, draws, rng), _OUTER)
     return Interval(float(pairs.mean()), float(low), float(high))
 

@@ -16,7 +16,8 @@ def summary(bundle: Bundle, evaluation: Evaluation, prevalence: float) -> Markup
     """Return the verdict in sentences, and the figures that one asks for first."""
     miss, false_reject = evaluation.miss, evaluation.false_reject
     precision = evaluation.precision_at(prevalence)
-    at_5 = None if evaluation.separation is None else evaluation.separation.miss_at_5
+    separation = evaluation.separation
+    at_5 = None if separation is None else separation.miss_at_5
     spread = "" if precision is None else f"{precision.low:.0%} to {precision.high:.0%}"
     tiles = [
         _tile("misses", f"{miss.value:.1%}", f"{miss.hits} of {miss.parts}; {_bounds(miss)}"),

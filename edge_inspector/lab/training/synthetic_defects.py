@@ -121,25 +121,20 @@ def _perlin(canvas: Canvas, size: float, contrast: float, rng: np.random.Generat
 
 def _twice(canvas: Canvas, size: float, _contrast: float, rng: np.random.Generator) -> Canvas:
     """Lay the most structured of some places, a component where there are any, over the barest."""
-    component, bare = _places(canvas, size, rng)[:: _TRIED - 1]
+    component, *_, bare = _places(canvas, size, rng)
     return _laid(canvas, canvas[component].copy(), bare)
 
 
 def _missing(canvas: Canvas, size: float, _contrast: float, rng: np.random.Generator) -> Canvas:
     """Lay the barest of some places over the most structured."""
-    component, bare = _places(canvas, size, rng)[:: _TRIED - 1]
+    component, *_, bare = _places(canvas, size, rng)
     return _laid(canvas, canvas[bare].copy(), component)
 
 
 def _swapped(canvas: Canvas, size: float, _contrast: float, rng: np.random.Generator) -> Canvas:
     """Exchange the two most structured of some places."""
     first, *others = _places(canvas, size, rng)
-    apart = (
-        one
-        for one in others
-        if any(abs(a.start - b.start) >= a.stop - a.start for a, b in zip(one, first, strict=True))
-    )
-    second = next(apart, others[0])
+    second = next((one for one in others if _are_apart(one, first)), others[0])
     pieces = canvas[first].copy(), canvas[second].copy()
     return _laid(_laid(canvas, pieces[1], first), pieces[0], second)
 
