@@ -109,7 +109,8 @@ def check(
     else:
         images = f"{found.good} good images of {found.groups} parts, {found.test} test images"
         typer.echo(f"{folder}: {found.layout}, {images}")
-        typer.echo(f"{found.calibrate} parts set the threshold, at most {rate:.1%} at {CONFIDENCE:.0%} confidence")
+        words = f"{found.calibrate} parts set the threshold, at most {rate:.1%} at {CONFIDENCE:.0%} confidence"
+        typer.echo(f"where a third is held back (autoencoders, --hold-back 0.33): {words}")
         if found.passed_over:
             typer.echo(f"passed over: {', '.join(found.passed_over)}")
         for finding in found.findings:

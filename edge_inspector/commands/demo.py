@@ -33,25 +33,23 @@ def demo(
     from edge_inspector.detectors.settings import DEFAULT_KIND, WITHOUT_BACKBONE
 
     console = Console(stderr=as_json)
-    header = f"{'part':<12}{'truth':<11}"
+    kinds = (DEFAULT_KIND, WITHOUT_BACKBONE)
+    columns = "".join(f"  {kind:<8}{'score':>6}{'blobs':>6}{'ms':>6}" for kind in kinds)
 
     def show(cell: "Cell", results: "Mapping[str, Result]") -> None:
-        row = f"{cell.serial:<12}{'good' if cell.good else 'defective':<11}"
+        row = f"{cell.serial:<9}{'good' if cell.good else 'defective':<9}"
         for result in results.values():
             score = "-" if result.score is None else f"{result.score:.2f}"
             colour = {"OK": "green", "NG": "red"}.get(result.verdict, "magenta")
             row += (
-                f"[{colour}]{result.verdict:<9}[/]{score:>7}{len(result.blobs):>7}{result.timing_ms['total']:>7.0f}   "
+                f"  [{colour}]{result.verdict:<8}[/]{score:>6}{len(result.blobs):>6}{result.timing_ms['total']:>6.0f}"
             )
-        console.print(row.rstrip(), highlight=False)
+        console.print(row, highlight=False)
 
     def say(words: str) -> None:
         console.print(words, highlight=False)
         if words.startswith("dashboard"):
-            columns = "".join(
-                f"{name:<9}{'score':>7}{'blobs':>7}{'ms':>7}   " for name in (DEFAULT_KIND, WITHOUT_BACKBONE)
-            )
-            console.print((header + columns).rstrip(), style="bold")
+            console.print(f"{'part':<9}{'truth':<9}{columns}", style="bold")
 
     with TemporaryDirectory(prefix="edge-inspector-demo-") as temporary, progress() as report:
         summary = run_demo(keep or Path(temporary), seconds, say, show, report, now(), page.absolute())

@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "nodered"))
 
 from browsers import CHROMIUM, CHROMIUM_ARGS
 from factories import png
-from make_images import IMAGES, a_bracket
+from make_pictures import IMAGES, a_bracket
 from playwright.sync_api import sync_playwright
 
 LARGEST = 200_000

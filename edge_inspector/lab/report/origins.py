@@ -83,7 +83,9 @@ def _found(synthetic: Iterable[SyntheticDefectRate]) -> Rate:
 
 
 def _shaded(found: Rate) -> Markup:
-    """Return a count on a ground that is the darker the more was found."""
+    """Return a count on a ground that is the darker the more was found; where none was drawn, a dash."""
+    if not found.parts:
+        return tag("span", "-")
     step = round(10 * found.value)
     return tag("span", f"{found.hits}/{found.parts}", class_=f"shade s{step}")
 

@@ -26,7 +26,7 @@ def summary(bundle: Bundle, evaluation: Evaluation, prevalence: float) -> Markup
             f"{false_reject.value:.1%}",
             f"{false_reject.hits} of {false_reject.parts}; {_bounds(false_reject)}",
         ),
-        _tile("misses at 5% rejected", "-" if at_5 is None else f"{at_5.value:.1%}", _ends(at_5)),
+        _tile("misses at 5%", "-" if at_5 is None else f"{at_5.value:.1%}", _ends(at_5)),
         _tile("image AUROC", number(evaluation.image_auroc), f"average precision {number(evaluation.image_ap)}"),
         _tile("AUPRO", number(evaluation.aupro), f"pixel AUROC {number(evaluation.pixel_auroc)}"),
         _tile(f"precision at {100 * prevalence:.3g}%", "-" if precision is None else f"{precision.value:.0%}", spread),
@@ -40,7 +40,7 @@ def summary(bundle: Bundle, evaluation: Evaluation, prevalence: float) -> Markup
 
 
 def _ends(found: Interval | None) -> str:
-    return "" if found is None else f"95% interval {found.low:.0%} to {found.high:.0%}; limit of these images"
+    return "" if found is None else f"were 5% of these good parts rejected; {found.low:.0%} to {found.high:.0%}"
 
 
 def verdict(bundle: Bundle, evaluation: Evaluation) -> Iterator[Markup]:
